@@ -1,0 +1,1 @@
+//! libprimacy: the C library.

@@ -1,0 +1,1 @@
+//! The engine: `step(now, event) -> actions`, and nothing else.
