@@ -9,4 +9,5 @@
 
 pub mod clock;
 pub mod engine;
+pub mod milvus;
 pub mod store;
