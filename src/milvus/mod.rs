@@ -5,13 +5,15 @@
 //! its whole look-up fail; so whatever could produce one is refused before it is encoded.
 
 mod candidate;
+mod encode;
 mod keys;
 mod record;
 mod role;
 mod version;
 
 pub use candidate::{Candidate, CandidateError, IndexVersions, IndexVersionsError};
+pub use encode::{Facts, encode};
 pub use keys::{Claimed, IdError, Keys, Layout, LayoutError, Root, RootError};
-pub use record::{Facts, Record, RecordError, encode};
+pub use record::{Record, RecordError};
 pub use role::{Role, RoleError};
 pub use version::{VersionError, may_lead, version_value};

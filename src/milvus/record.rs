@@ -1,25 +1,12 @@
-//! The record of a session: the JSON that Milvus's coordinators and clients write and read.
+//! Reading records: the JSON of Milvus's coordinators, of any age, and our own.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use semver::Version;
 use serde_json::{Map, Value as Json};
 
-use super::{Candidate, IndexVersions, Role};
+use super::encode::{Facts, PROTOCOL};
 use crate::store::{LeaseId, Value};
-
-/// What a candidate says of itself beyond Milvus's fields, in its `ROLE-ID` record only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Facts {
-    /// Its last warm-up answered "warm".
-    pub warm: bool,
-    /// It is primary and `on_primary` has succeeded.
-    pub ready: bool,
-}
-
-/// What the facts mean is of this version; those of another are not read.
-const PROTOCOL: i64 = 1;
 
 /// A record as read. Fields that are not listed here are ignored; absent ones have their zero value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,49 +56,6 @@ pub enum RecordError {
     Version(String),
 }
 
-/// The record of a candidate, byte for byte as Milvus's Go code writes it, under a key of role `server_name`.
-///
-/// `facts` go into the candidate's own `ROLE-ID` record and nowhere else: the lock's record must not change
-/// while it is held.
-pub fn encode(
-    candidate: &Candidate,
-    server_name: &Role,
-    server_id: i64,
-    lease: LeaseId,
-    facts: Option<Facts>,
-) -> Value {
-    let mut fields = Fields(String::from("{"));
-    fields.number("ServerID", server_id);
-    fields.text("ServerName", server_name.as_str());
-    fields.text("Address", candidate.address());
-    fields.flag("Exclusive", candidate.exclusive);
-    fields.flag("Stopping", candidate.stopping);
-    if let Some(trigger_kill) = candidate.trigger_kill {
-        fields.raw("TriggerKill", trigger_kill);
-    }
-    fields.raw("Version", Quoted(&candidate.version().to_string()));
-    fields.index_versions("IndexEngineVersion", &candidate.index_engine_version);
-    fields.index_versions("ScalarIndexEngineVersion", &candidate.scalar_index_engine_version);
-    fields.flag("IndexNonEncoding", candidate.index_non_encoding);
-    fields.number("LeaseID", lease.0);
-    fields.text("HostName", &candidate.host_name);
-    if !candidate.server_labels.is_empty() {
-        let mut labels = Fields(String::from("{"));
-        for (name, value) in &candidate.server_labels {
-            labels.raw(name, Quoted(value));
-        }
-        fields.raw("ServerLabels", labels.end());
-    }
-    if let Some(Facts { warm, ready }) = facts {
-        let mut ours = Fields(String::from("{"));
-        ours.raw("Protocol", PROTOCOL);
-        ours.raw("Warm", warm);
-        ours.raw("Ready", ready);
-        fields.raw("Primacy", ours.end());
-    }
-    fields.end().into()
-}
-
 impl Record {
     /// Reads a record, Milvus's or our own.
     ///
@@ -140,74 +84,6 @@ impl Record {
             server_labels: labels(&object)?,
             facts: facts(&object)?,
         })
-    }
-}
-
-// === Writing ===
-
-/// An object under construction. `number`, `text` and `flag` leave a zero value out, as Go's `omitempty` does.
-struct Fields(String);
-
-impl Fields {
-    fn raw(&mut self, name: &str, value: impl std::fmt::Display) {
-        let comma = if self.0.len() > 1 { "," } else { "" };
-        // Writing to a String does not fail.
-        let _ = write!(self.0, "{comma}{}:{value}", Quoted(name));
-    }
-
-    fn number(&mut self, name: &str, value: i64) {
-        if value != 0 {
-            self.raw(name, value);
-        }
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        if !value.is_empty() {
-            self.raw(name, Quoted(value));
-        }
-    }
-
-    fn flag(&mut self, name: &str, value: bool) {
-        if value {
-            self.raw(name, value);
-        }
-    }
-
-    fn index_versions(&mut self, name: &str, versions: &IndexVersions) {
-        let mut inner = Fields(String::from("{"));
-        for (name, number) in versions.iter() {
-            inner.raw(name, number);
-        }
-        self.raw(name, inner.end());
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
-
-/// A JSON string as Milvus's encoder escapes it: besides what JSON demands, what HTML and JavaScript would
-/// stumble over; and no short form for backspace and form feed.
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                    write!(f, "\\u{:04x}", u32::from(c))?
-                }
-                c => f.write_char(c)?,
-            }
-        }
-        f.write_char('"')
     }
 }
 
@@ -284,5 +160,166 @@ fn shown(value: &Json) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::milvus::{Candidate, IndexVersions, Role, encode};
+
+    fn parse(text: &str) -> Result<Record, RecordError> {
+        Record::parse(&text.into())
+    }
+
+    #[test]
+    fn records_of_milvus_are_read() {
+        let read = parse(
+            r#"{"ServerID":1,"ServerName":"mixcoord","Address":"127.0.0.1:53113","Exclusive":true,"TriggerKill":true,"Version":"2.6.7","IndexEngineVersion":{},"ScalarIndexEngineVersion":{},"LeaseID":5007617984793799419,"HostName":"vm"}"#,
+        );
+        let expected = Record {
+            server_id: 1,
+            server_name: "mixcoord".into(),
+            address: "127.0.0.1:53113".into(),
+            exclusive: true,
+            trigger_kill: Some(true),
+            version: Some(Version::new(2, 6, 7)),
+            lease: LeaseId(5007617984793799419),
+            host_name: "vm".into(),
+            ..Record::default()
+        };
+        assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn absent_null_and_unknown_fields_are_no_error() {
+        assert_eq!(parse("{}"), Ok(Record::default()));
+        let nulls = r#"{"ServerID":null,"Address":null,"Stopping":null,"Version":null,"LeaseID":null,"ServerLabels":null,"Primacy":null}"#;
+        assert_eq!(parse(nulls), Ok(Record::default()));
+        let newer = r#"{"Version":"","Zone":{"a":[1,2.5]},"IndexEngineVersion":{"New":"x"},"ServerID":9}"#;
+        assert_eq!(parse(newer), Ok(Record { server_id: 9, ..Record::default() }));
+    }
+
+    #[test]
+    fn facts_of_another_protocol_are_not_read() {
+        assert_eq!(
+            parse(r#"{"Primacy":{"Protocol":1,"Warm":true,"Later":[]}}"#).unwrap().facts,
+            Some(Facts { warm: true, ready: false })
+        );
+        for unknown in [r#"{"Primacy":{"Protocol":2,"Warm":"very"}}"#, r#"{"Primacy":{"Warm":true}}"#] {
+            assert_eq!(parse(unknown).unwrap().facts, None);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("", "no JSON object"),
+            ("{", "no JSON object"),
+            ("[1]", "it is [1]"),
+            ("7", "it is 7"),
+            (r#"{"ServerID":"1"}"#, "`ServerID` is \"1\", not an integer"),
+            (r#"{"ServerID":1.0}"#, "`ServerID` is 1.0"),
+            (r#"{"LeaseID":9223372036854775808}"#, "`LeaseID` is 9223372036854775808"),
+            (r#"{"Address":{"a":1}}"#, "`Address` is {\"a\":1}, not a text"),
+            (r#"{"Stopping":0}"#, "`Stopping` is 0, not true or false"),
+            (r#"{"Version":"v3.0.0"}"#, "`Version` is `v3.0.0`"),
+            (r#"{"ServerLabels":{"a":1}}"#, "`ServerLabels.a` is 1"),
+            (r#"{"ServerLabels":[]}"#, "`ServerLabels` is []"),
+            (r#"{"Primacy":true}"#, "`Primacy` is true"),
+            (r#"{"Primacy":{"Protocol":1,"Ready":1}}"#, "`Primacy.Ready` is 1"),
+        ] {
+            let told = parse(text).unwrap_err().to_string();
+            assert!(told.contains(named), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_of_any_size_is_told_in_short() {
+        let told = parse(&format!(r#"{{"ServerID":"{}"}}"#, "é".repeat(100_000))).unwrap_err().to_string();
+        assert!(told.len() < 300, "{}", told.len());
+    }
+
+    prop_compose! {
+        fn candidates()(
+            host_name in any::<String>(),
+            (major, minor, patch) in any::<(u64, u64, u64)>(),
+            pre in prop_oneof![Just(""), Just("beta"), Just("rc.1"), Just("0.a-b")],
+            (exclusive, stopping, index_non_encoding) in any::<(bool, bool, bool)>(),
+            trigger_kill in any::<Option<bool>>(),
+            server_labels in any::<BTreeMap<String, String>>(),
+            index in prop_oneof![Just("{}"), Just(r#"{"MinimalIndexVersion":6,"CurrentIndexVersion":7}"#)],
+        ) -> Candidate {
+            let mut version = Version::new(major, minor, patch);
+            version.pre = semver::Prerelease::new(pre).unwrap();
+            let mut candidate = Candidate::new("h:1", &host_name, version).unwrap();
+            candidate.exclusive = exclusive;
+            candidate.stopping = stopping;
+            candidate.trigger_kill = trigger_kill;
+            candidate.index_non_encoding = index_non_encoding;
+            candidate.server_labels = server_labels;
+            candidate.index_engine_version = IndexVersions::parse(index).unwrap();
+            candidate
+        }
+    }
+
+    prop_compose! {
+        fn encoded()(
+            candidate in candidates(),
+            server_id in any::<i64>(),
+            lease in any::<i64>(),
+            facts in any::<Option<(bool, bool)>>(),
+        ) -> (Record, Value) {
+            let role = Role::parse("rootcoord").unwrap();
+            let facts = facts.map(|(warm, ready)| Facts { warm, ready });
+            let value = encode(&candidate, &role, server_id, LeaseId(lease), facts);
+            let record = Record {
+                server_id,
+                server_name: "rootcoord".into(),
+                address: candidate.address().into(),
+                exclusive: candidate.exclusive,
+                stopping: candidate.stopping,
+                trigger_kill: candidate.trigger_kill,
+                version: Some(candidate.version().clone()),
+                lease: LeaseId(lease),
+                host_name: candidate.host_name,
+                server_labels: candidate.server_labels,
+                facts,
+            };
+            (record, value)
+        }
+    }
+
+    proptest! {
+        // A failing case belongs into a test of its own, not into a file that is easily left out.
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read((record, value) in encoded()) {
+            prop_assert_eq!(Record::parse(&value), Ok(record));
+        }
+
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in any::<Vec<u8>>()) {
+            let _ = Record::parse(&bytes.as_slice().into());
+        }
+
+        #[test]
+        fn no_mangled_record_makes_a_reader_panic(
+            (_, value) in encoded(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<Option<u8>>()), 1..8),
+        ) {
+            let mut bytes = value.as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                match byte {
+                    Some(byte) => bytes[at] = byte,
+                    None => bytes.truncate(at.max(1)),
+                }
+            }
+            let _ = Record::parse(&bytes.as_slice().into());
+        }
     }
 }
