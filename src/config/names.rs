@@ -41,11 +41,18 @@ pub(super) enum Kind {
 
 pub(super) const PASSWORD: &str = "etcd.auth.password";
 
+const ENDPOINTS: &str =
+    "endpoints, comma-separated: http://host:port, https://host:port, host:port, or mem://NAME";
+const PATH: &str = "a path such as by-dev, not empty, without `.` and `..` in it";
+const FILE: &str = "a file's path";
 const SWITCH: &str = "true or false";
-/// A quarter of an hour is longer than anybody waits; below it no value is called wrong.
-const MS: &str = "whole milliseconds from 1 to 900000";
-const MS_KIND: Kind = Kind::Number(1, 900_000);
 const OFF: &str = "off alone, until there is something else";
+const TTL: &str = "whole seconds from 1 to 86400";
+const TTL_KIND: Kind = Kind::Number(1, 86_400);
+const CALL_MS: &str = "whole milliseconds from 100 to 3600000";
+const CALL_MS_KIND: Kind = Kind::Number(100, 3_600_000);
+const MS: &str = "whole milliseconds from 1 to 3600000";
+const MS_KIND: Kind = Kind::Number(1, 3_600_000);
 
 const fn name(
     name: &'static str,
@@ -59,32 +66,48 @@ const fn name(
 
 #[rustfmt::skip] // A table.
 pub(super) static NAMES: &[Name] = &[
-    name("etcd.endpoints", "localhost:2379",
-        "endpoints, comma-separated: http://host:port, https://host:port, host:port, or mem://NAME",
-        Kind::Endpoints, "where etcd is; mem://NAME: a store inside this process"),
-    name("etcd.rootPath", "by-dev", "a path without `.` and `..` in it", Kind::Path, "first part of ROOT, the prefix of all keys"),
-    name("etcd.metaSubPath", "meta", "a path without `.` and `..` in it", Kind::Path, "last part of ROOT"),
-    name("etcd.ssl.enabled", "false", SWITCH, Kind::Switch, "TLS; the other etcd.ssl.* count only when it is on"),
-    name("etcd.ssl.tlsCert", "", "a file's path", Kind::Text, "our certificate, for mutual TLS; read again for new connections"),
-    name("etcd.ssl.tlsKey", "", "a file's path", Kind::Text, "its key"),
-    name("etcd.ssl.tlsCACert", "", "a file's path", Kind::Text, "certificate of the authority that etcd's certificate is checked with"),
-    name("etcd.ssl.tlsMinVersion", "1.2", "1.2 or 1.3", Kind::OneOf(&["1.2", "1.3"]), "no TLS older than this"),
-    name("etcd.auth.enabled", "false", SWITCH, Kind::Switch, "user and password; the other etcd.auth.* count only when it is on"),
-    name("etcd.auth.userName", "", "a name", Kind::Text, "etcd's user"),
-    name(PASSWORD, "", "a password", Kind::Text, "the user's password"),
-    name("etcd.requestTimeout", "10000", "whole milliseconds from 100 to 900000", Kind::Number(100, 900_000),
+    name("etcd.endpoints", "localhost:2379", ENDPOINTS, Kind::Endpoints,
+        "where etcd is; mem://NAME is a store inside this process"),
+    name("etcd.rootPath", "by-dev", PATH, Kind::Path,
+        "first part of ROOT, the prefix of all keys"),
+    name("etcd.metaSubPath", "meta", PATH, Kind::Path,
+        "last part of ROOT"),
+    name("etcd.ssl.enabled", "false", SWITCH, Kind::Switch,
+        "TLS; the other etcd.ssl.* count only when it is on"),
+    name("etcd.ssl.tlsCert", "", FILE, Kind::Text,
+        "our certificate, for mutual TLS; read again for new connections"),
+    name("etcd.ssl.tlsKey", "", FILE, Kind::Text,
+        "its key"),
+    name("etcd.ssl.tlsCACert", "", FILE, Kind::Text,
+        "the authority that etcd's certificate is checked with"),
+    name("etcd.ssl.tlsMinVersion", "1.2", "1.2 or 1.3", Kind::OneOf(&["1.2", "1.3"]),
+        "no TLS older than this"),
+    name("etcd.auth.enabled", "false", SWITCH, Kind::Switch,
+        "the other etcd.auth.* count only when it is on"),
+    name("etcd.auth.userName", "", "a name", Kind::Text,
+        "etcd's user"),
+    name(PASSWORD, "", "a password", Kind::Text,
+        "the user's password"),
+    name("etcd.requestTimeout", "10000", CALL_MS, CALL_MS_KIND,
         "ms for a whole call; one attempt is bounded far lower"),
-    name("common.session.ttl", "10", "whole seconds from 1 to 86400", Kind::Number(1, 86_400),
+    name("common.session.ttl", "10", TTL, TTL_KIND,
         "s, asked of etcd for the lease; what it grants counts"),
     name("primacy.margin_ms", "", MS, MS_KIND,
-        "ms before the lease's end at which primacy ends; a tenth of the granted TTL if not set"),
-    name("primacy.warmup_interval_ms", "1000", MS, MS_KIND, "ms between warm-ups of a standby that is not warm yet"),
-    name("primacy.activation_timeout_ms", "10000", MS, MS_KIND, "ms from the win to the start of on_primary; later, it is given back"),
-    name("primacy.drain_timeout_ms", "30000", MS, MS_KIND, "ms that a release waits for the host's callbacks"),
-    name("primacy.layout", "milvus", "milvus or after_start", Kind::Layout, "where the lock is, and when clients find the primary"),
-    name("primacy.guard", "off", OFF, Kind::OffOnly, "who revokes the lease when this process dies"),
-    name("primacy.reclaim", "off", OFF, Kind::OffOnly, "whether a restart in place revokes its predecessor's lease"),
-    name("primacy.allow_memory_store", "false", SWITCH, Kind::Switch, "allows mem://, where each process is primary of its own"),
+        "ms before the lease's end at which primacy ends; else a tenth of the TTL"),
+    name("primacy.warmup_interval_ms", "1000", MS, MS_KIND,
+        "ms between warm-ups of a standby that is not warm yet"),
+    name("primacy.activation_timeout_ms", "10000", MS, MS_KIND,
+        "ms from the win to the start of on_primary; later, it is given back"),
+    name("primacy.drain_timeout_ms", "30000", MS, MS_KIND,
+        "ms that a release waits for the host's callbacks"),
+    name("primacy.layout", "milvus", "milvus or after_start", Kind::Layout,
+        "where the lock is, and when clients find the primary"),
+    name("primacy.guard", "off", OFF, Kind::OffOnly,
+        "who revokes the lease when this process dies"),
+    name("primacy.reclaim", "off", OFF, Kind::OffOnly,
+        "whether a restart in place revokes its predecessor's lease"),
+    name("primacy.allow_memory_store", "false", SWITCH, Kind::Switch,
+        "allows mem://, where each process is primary of its own"),
 ];
 
 impl Kind {
