@@ -7,7 +7,9 @@
 //! Timers make two primaries at once rare; only the store makes them harmless. Whatever must never be
 //! written by a former primary is written through a guarded transaction, under the fencing token of the win.
 
+mod address;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod milvus;
 pub mod store;

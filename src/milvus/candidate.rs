@@ -6,6 +6,8 @@ use std::fmt;
 use semver::Version;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use crate::address::is_host_and_port;
+
 /// What a candidate's records say of it, whatever its role, id and lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -134,21 +136,6 @@ impl<'de> Deserialize<'de> for IndexVersions {
     }
 }
 
-/// `host:port`; an IPv6 address stands in brackets, since its own colons hide the port's.
-fn is_host_and_port(address: &str) -> bool {
-    let Some((host, port)) = address.rsplit_once(':') else { return false };
-    let host_is_good = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && !host.contains(|c: char| "[]:/@".contains(c) || c.is_whitespace() || c.is_control())
-        }
-    };
-    host_is_good
-        && port.bytes().all(|b| b.is_ascii_digit())
-        && matches!(port.parse::<u16>(), Ok(port) if port != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,22 +146,8 @@ mod tests {
 
     #[test]
     fn an_address_is_host_and_port() {
-        for good in ["127.0.0.1:53100", "localhost:1", "[::1]:53100", "root-coord.milvus.svc:53100"] {
-            assert_eq!(at(good).unwrap().address(), good);
-        }
-        for bad in [
-            "",
-            "localhost",
-            ":53100",
-            "h:",
-            "h:0",
-            "h:65536",
-            "h:+1",
-            "::1:53100",
-            "[::1]",
-            "a b:1",
-            "http://h:1",
-        ] {
+        assert_eq!(at("127.0.0.1:53100").unwrap().address(), "127.0.0.1:53100");
+        for bad in ["", "localhost", "http://h:1"] {
             let told = at(bad).unwrap_err().to_string();
             assert!(told.contains(&format!("`{bad}`")), "{told}");
         }

@@ -60,7 +60,7 @@ pub fn encode(
     fields.end().into()
 }
 
-/// An object under construction. `number`, `text` and `flag` leave a zero value out, as Go's `omitempty` does.
+/// An object under construction. `number`, `text` and `flag` leave a zero value out, like Go's `omitempty`.
 struct Fields(String);
 
 impl Fields {

@@ -77,8 +77,8 @@ pub struct Keys {
 }
 
 impl Root {
-    /// Joins `etcd.rootPath` and `etcd.metaSubPath` as Milvus does: repeated and closing slashes do not count,
-    /// a leading one does.
+    /// Joins `etcd.rootPath` and `etcd.metaSubPath` as Milvus does: repeated and closing slashes do not
+    /// count, a leading one does.
     ///
     /// # Errors
     /// If one of them is empty: the keys would be those of another cluster. If one has a `.` or `..`.

@@ -127,7 +127,7 @@ fn labels(object: &Map<String, Json>) -> Result<BTreeMap<String, String>, Record
     }
 }
 
-/// Never an error of ours towards a neighbour of tomorrow: facts of another protocol are facts we do not know.
+/// Facts of another protocol are facts we do not know: a neighbour of tomorrow is no error.
 fn facts(object: &Map<String, Json>) -> Result<Option<Facts>, RecordError> {
     let ours = match object.get("Primacy") {
         None | Some(Json::Null) => return Ok(None),

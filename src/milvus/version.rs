@@ -23,8 +23,8 @@ pub enum VersionError {
     Malformed(Value),
 }
 
-/// Whether a mixcoord of version `own` may become primary where the version key holds `stored`. Only major and
-/// minor count, as in Milvus. Where there is no version key, any version may.
+/// Whether a mixcoord of version `own` may become primary where the version key holds `stored`. Only major
+/// and minor count, as in Milvus. Where there is no version key, any version may.
 ///
 /// # Errors
 /// If it is older, or the stored value is no version.
