@@ -86,10 +86,17 @@ impl Claim {
     }
 
     /// A key of the set that no longer stands as the win put it, with what is there instead.
-    pub fn broken<'v>(&'v self, view: &'v View, token: Token, lease: LeaseId) -> Option<(&'v Key, Option<&'v KeyValue>)> {
-        self.keys.locks.iter().map(|lock| (&lock.key, view.get(&lock.key))).find(|(_, now)| {
-            !now.is_some_and(|kv| kv.mod_revision == Revision(token.0) && kv.lease == lease)
-        })
+    pub fn broken<'v>(
+        &'v self,
+        view: &'v View,
+        token: Token,
+        lease: LeaseId,
+    ) -> Option<(&'v Key, Option<&'v KeyValue>)> {
+        self.keys
+            .locks
+            .iter()
+            .map(|lock| (&lock.key, view.get(&lock.key)))
+            .find(|(_, now)| !now.is_some_and(|kv| kv.mod_revision == Revision(token.0) && kv.lease == lease))
     }
 
     /// The token under which the whole key set hangs on `lease`, if it does.

@@ -40,7 +40,11 @@ impl Effects {
     }
 
     pub fn send(
-        &mut self, purpose: Purpose, election: Option<ElectionId>, timeout: Duration, what: Request,
+        &mut self,
+        purpose: Purpose,
+        election: Option<ElectionId>,
+        timeout: Duration,
+        what: Request,
     ) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);

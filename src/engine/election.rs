@@ -76,8 +76,16 @@ enum Deferred {
 enum Watch {
     /// None yet, or none any more: opened at this time. `again`: there was one before, so that something may
     /// have been missed.
-    Closed { at: Time, again: bool, backoff: Backoff },
-    Opening { watch: WatchId, again: bool, backoff: Backoff },
+    Closed {
+        at: Time,
+        again: bool,
+        backoff: Backoff,
+    },
+    Opening {
+        watch: WatchId,
+        again: bool,
+        backoff: Backoff,
+    },
     Open(WatchId),
 }
 
@@ -283,7 +291,9 @@ impl Election {
         }
         match (ended.kind, &outcome) {
             (Kind::Warmup, _) => self.warmed(fx, setup, outcome == Outcome::Warm),
-            (Kind::Primary(token), _) => self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_))),
+            (Kind::Primary(token), _) => {
+                self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)))
+            }
             _ => {}
         }
         let deferred = std::mem::take(&mut self.deferred);
@@ -359,9 +369,15 @@ impl Election {
     }
 
     pub fn answered(
-        &mut self, fx: &mut Effects, ground: Ground<'_>, request: RequestId, result: Result<Answer, Failure>,
+        &mut self,
+        fx: &mut Effects,
+        ground: Ground<'_>,
+        request: RequestId,
+        result: Result<Answer, Failure>,
     ) -> Wish {
-        let Some(operation) = self.operation.take_if(|op| op.request == request) else { return Wish::default() };
+        let Some(operation) = self.operation.take_if(|op| op.request == request) else {
+            return Wish::default();
+        };
         if operation.void {
             return Wish::default();
         }
@@ -387,7 +403,12 @@ impl Election {
     }
 
     fn ran(
-        &mut self, fx: &mut Effects, ground: Ground<'_>, operation: &Operation, succeeded: bool, at: Revision,
+        &mut self,
+        fx: &mut Effects,
+        ground: Ground<'_>,
+        operation: &Operation,
+        succeeded: bool,
+        at: Revision,
     ) -> Wish {
         match operation.purpose {
             Purpose::Campaign if succeeded => {
@@ -522,7 +543,10 @@ impl Election {
                 None => (LostReason::KeyDeleted, format!("{}: {key} was deleted", self.role)),
                 Some(kv) => (
                     LostReason::KeyTaken,
-                    format!("{}: {key} was overwritten at revision {}, lease {}", self.role, kv.mod_revision, kv.lease),
+                    format!(
+                        "{}: {key} was overwritten at revision {}, lease {}",
+                        self.role, kv.mod_revision, kv.lease
+                    ),
                 ),
             };
             fx.log(Level::Warn, Some(self.id), text);
@@ -628,7 +652,9 @@ impl Election {
     }
 
     fn open_watch(&mut self, fx: &mut Effects) {
-        let (Some(claim), Watch::Closed { at, again, backoff }) = (&self.claim, &mut self.watch) else { return };
+        let (Some(claim), Watch::Closed { at, again, backoff }) = (&self.claim, &mut self.watch) else {
+            return;
+        };
         if *at <= fx.now && !matches!(self.want, Want::Nothing { .. }) {
             let watch = fx.watch_id();
             fx.push(Action::Watch { watch, ranges: claim.ranges().to_vec() });
@@ -685,7 +711,10 @@ impl Election {
 
     /// The next thing to do in the store; the order is one of urgency.
     fn next_operation(
-        &self, fx: &Effects, ground: Ground<'_>, lease: LeaseId,
+        &self,
+        fx: &Effects,
+        ground: Ground<'_>,
+        lease: LeaseId,
     ) -> Option<(Purpose, Txn, Revision)> {
         let claim = self.claim.as_ref()?;
         let view = &self.view;
@@ -707,7 +736,11 @@ impl Election {
         }
         if matches!(self.want, Want::Nothing { .. }) {
             let leave = record.is_some_and(|kv| kv.lease == lease) || self.in_doubt.is_some();
-            return if leave && self.drain.is_none() { op(Purpose::Unregister, claim.delete_record(view)) } else { None };
+            return if leave && self.drain.is_none() {
+                op(Purpose::Unregister, claim.delete_record(view))
+            } else {
+                None
+            };
         }
         let rewrite = |purpose| op(purpose, claim.write_record(view, ground.setup, self.facts(), lease));
         match record {
@@ -831,7 +864,11 @@ impl Election {
             return State::Stopped;
         }
         if let Some(drain) = &self.drain {
-            return if now >= drain.until && self.calls.of(drain.token) { State::Stuck } else { State::Resigning };
+            return if now >= drain.until && self.calls.of(drain.token) {
+                State::Stuck
+            } else {
+                State::Resigning
+            };
         }
         match (&self.win, self.want) {
             (_, Want::Nothing { .. }) => State::Stopping,
@@ -840,7 +877,9 @@ impl Election {
             (Some(_), _) => State::Activating,
             (None, _) if self.standby.is_some() => State::Standby,
             (None, Want::Primacy) => State::Campaigning,
-            (None, _) if self.claim.as_ref().is_some_and(|c| c.record(&self.view).is_some()) => State::Registered,
+            (None, _) if self.claim.as_ref().is_some_and(|c| c.record(&self.view).is_some()) => {
+                State::Registered
+            }
             (None, _) => State::Registering,
         }
     }

@@ -77,7 +77,11 @@ impl Identity {
 
     /// Takes in an answer; true if the id is known now and was not before.
     pub fn answered(
-        &mut self, fx: &mut Effects, setup: &Setup, request: RequestId, result: Result<&TxnAnswer, &Failure>,
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        request: RequestId,
+        result: Result<&TxnAnswer, &Failure>,
     ) -> Result<bool, Failure> {
         let taking = match self.state {
             State::Reading(asked) if asked == request => None,
@@ -137,6 +141,11 @@ impl Identity {
     }
 
     fn send(&self, fx: &mut Effects, setup: &Setup, txn: Txn) -> RequestId {
-        fx.send(Purpose::TakeId, None, self.backoff.patience(ATTEMPT, setup.request_timeout), Request::Txn(txn))
+        fx.send(
+            Purpose::TakeId,
+            None,
+            self.backoff.patience(ATTEMPT, setup.request_timeout),
+            Request::Txn(txn),
+        )
     }
 }

@@ -160,7 +160,8 @@ impl Keeper {
         for lease in &mut self.retired {
             if lease.request.is_none() && lease.retry <= fx.now && !needs(lease.id) {
                 let patience = lease.backoff.patience(ATTEMPT, setup.request_timeout);
-                lease.request = Some(fx.send(Purpose::Revoke, None, patience, Request::Revoke { lease: lease.id }));
+                lease.request =
+                    Some(fx.send(Purpose::Revoke, None, patience, Request::Revoke { lease: lease.id }));
             }
         }
     }
@@ -184,7 +185,11 @@ impl Keeper {
 
     /// Takes in the answer to a grant, a renewal or a revoke; not one of a request that is forgotten.
     pub fn answered(
-        &mut self, fx: &mut Effects, setup: &Setup, request: RequestId, result: &Result<Answer, Failure>,
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        request: RequestId,
+        result: &Result<Answer, Failure>,
     ) -> Option<Change> {
         if let Some(at) = self.retired.iter().position(|r| r.request == Some(request)) {
             self.revoked(fx, at, result);
@@ -205,12 +210,18 @@ impl Keeper {
 
     fn ask(&mut self, fx: &mut Effects, setup: &Setup, again: bool) {
         let patience = self.backoff.patience(ATTEMPT, setup.request_timeout);
-        let request = fx.send(Purpose::Grant, None, patience, Request::Grant { lease: self.next, ttl: setup.ttl });
+        let request =
+            fx.send(Purpose::Grant, None, patience, Request::Grant { lease: self.next, ttl: setup.ttl });
         self.state = State::Asking { request, sent: fx.now, again };
     }
 
     fn granted(
-        &mut self, fx: &mut Effects, setup: &Setup, sent: Time, again: bool, result: &Result<Answer, Failure>,
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        sent: Time,
+        again: bool,
+        result: &Result<Answer, Failure>,
     ) -> Option<Change> {
         match result {
             Ok(Answer::Granted { ttl }) if *ttl > setup.margin(*ttl) => {
@@ -246,7 +257,11 @@ impl Keeper {
             }
             Ok(_) => {
                 let failure = Failure::Refused("the lease granted is not longer than the margin".into());
-                fx.log(Level::Error, None, format!("{failure}: raise common.session.ttl or lower primacy.margin_ms"));
+                fx.log(
+                    Level::Error,
+                    None,
+                    format!("{failure}: raise common.session.ttl or lower primacy.margin_ms"),
+                );
                 self.retire_next();
                 self.state = State::Waiting { at: self.backoff.after(&failure, fx), again: false };
                 None
@@ -258,12 +273,17 @@ impl Keeper {
         if let State::Held(held) = &mut self.state {
             let patience = RENEWAL_ATTEMPT.min(held.ttl / 6);
             let what = Request::KeepAlive { lease: held.id, new_stream: held.late };
-            held.renewal = Renewal::Sent { request: fx.send(Purpose::Renew, None, patience, what), at: fx.now };
+            held.renewal =
+                Renewal::Sent { request: fx.send(Purpose::Renew, None, patience, what), at: fx.now };
         }
     }
 
     fn renewed(
-        &mut self, fx: &mut Effects, setup: &Setup, sent: Time, result: &Result<Answer, Failure>,
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        sent: Time,
+        result: &Result<Answer, Failure>,
     ) -> Option<Change> {
         let State::Held(held) = &mut self.state else { return None };
         match result {
@@ -276,7 +296,11 @@ impl Keeper {
                 was_late.then_some(Change::Renewed)
             }
             Ok(_) | Err(Failure::LeaseNotFound) => {
-                fx.log(Level::Warn, None, format!("lease {} is gone: the store does not know it any more", held.id));
+                fx.log(
+                    Level::Warn,
+                    None,
+                    format!("lease {} is gone: the store does not know it any more", held.id),
+                );
                 self.replace(fx, setup)
             }
             Err(_) => {

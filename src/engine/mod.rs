@@ -108,8 +108,14 @@ enum Life {
     Opening,
     Open,
     /// Asked for inside a call; begun when that is completed, or at `begin` at the latest.
-    StopAsked { call: CallId, begin: Time, until: Time },
-    Stopping { until: Time },
+    StopAsked {
+        call: CallId,
+        begin: Time,
+        until: Time,
+    },
+    Stopping {
+        until: Time,
+    },
     Closed,
 }
 
@@ -273,7 +279,9 @@ impl Engine {
 
     fn completed(&mut self, call: CallId, outcome: Outcome) {
         let Engine { setup, fx, elections, .. } = self;
-        let of = elections.values_mut().find_map(|e| e.completed(fx, setup, call, outcome.clone()).then_some(e.id));
+        let of = elections
+            .values_mut()
+            .find_map(|e| e.completed(fx, setup, call, outcome.clone()).then_some(e.id));
         if let Some(election) = of {
             self.touch(election);
         }

@@ -65,7 +65,10 @@ impl Reread {
 
     /// Sends the reads of `all` if it is time to; the next time is a `period` later.
     pub fn start_if_due<'a>(
-        &mut self, fx: &mut Effects, setup: &Setup, period: Duration,
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        period: Duration,
         all: impl Iterator<Item = (ElectionId, &'a [Range])>,
     ) {
         let due = *self.due.get_or_insert(fx.now + period);
@@ -94,7 +97,10 @@ impl Reread {
 
     /// Hands what was read to `each` election.
     pub fn answered(
-        &mut self, fx: &mut Effects, request: RequestId, result: &Result<Answer, Failure>,
+        &mut self,
+        fx: &mut Effects,
+        request: RequestId,
+        result: &Result<Answer, Failure>,
         mut each: impl FnMut(ElectionId, Revision, &[Vec<KeyValue>]),
     ) {
         let Some(at) = self.under_way.iter().position(|batch| batch.request == request) else { return };

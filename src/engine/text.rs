@@ -14,7 +14,8 @@ use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::clock::Time;
 use crate::milvus::Role;
 use crate::store::{
-    Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Range, Request, Revision, Txn, TxnAnswer,
+    Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Range, Request, Revision, Txn,
+    TxnAnswer,
 };
 
 /// A line that is no event.
@@ -147,7 +148,11 @@ impl Display for KeyValue {
         if self.lease != LeaseId::NONE {
             write!(f, " lease={}", self.lease)?;
         }
-        if self.value.as_bytes().is_empty() { Ok(()) } else { write!(f, " {}", Quoted(&self.value.to_string())) }
+        if self.value.as_bytes().is_empty() {
+            Ok(())
+        } else {
+            write!(f, " {}", Quoted(&self.value.to_string()))
+        }
     }
 }
 
@@ -223,7 +228,9 @@ impl Display for Call {
             Call::Standby { holder: None } => f.write_str("on_standby"),
             Call::Warmup => f.write_str("on_warmup"),
             Call::Primary { token, lease } => write!(f, "on_primary token={token} lease={lease}"),
-            Call::Lost { token, lease, reason } => write!(f, "on_lost token={token} lease={lease} reason={reason}"),
+            Call::Lost { token, lease, reason } => {
+                write!(f, "on_lost token={token} lease={lease} reason={reason}")
+            }
         }
     }
 }
@@ -292,7 +299,9 @@ impl FromStr for Event {
         let mut r = Reader(text.trim());
         let event = match r.rest().chars().next() {
             Some('#') => Event::Answered { request: r.id('#').map(RequestId)?, result: r.result()? },
-            Some('w') if r.rest().contains(|c: char| c.is_ascii_digit()) && !r.rest().starts_with("withdraw") => {
+            Some('w')
+                if r.rest().contains(|c: char| c.is_ascii_digit()) && !r.rest().starts_with("withdraw") =>
+            {
                 r.watch_event()?
             }
             _ => r.host_event()?,

@@ -52,7 +52,10 @@ impl View {
             },
             Range::Span { from, to } => {
                 let gone = |key: &Key, seen: &Seen| {
-                    from <= key && key < to && seen.known <= revision && !found.iter().any(|kv| kv.key == *key)
+                    from <= key
+                        && key < to
+                        && seen.known <= revision
+                        && !found.iter().any(|kv| kv.key == *key)
                 };
                 self.keys.retain(|key, seen| !gone(key, seen));
                 for kv in found {
