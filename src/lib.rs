@@ -8,5 +8,7 @@
 //! written by a former primary is written through a guarded transaction, under the fencing token of the win.
 
 pub mod clock;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod engine;
 pub mod store;
