@@ -10,6 +10,7 @@
 mod address;
 pub mod clock;
 pub mod config;
+pub mod embedded;
 pub mod engine;
 pub mod milvus;
 pub mod store;
