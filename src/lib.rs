@@ -10,6 +10,7 @@
 mod address;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod engine;
 pub mod milvus;
