@@ -13,5 +13,6 @@ pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod engine;
+pub mod log;
 pub mod milvus;
 pub mod store;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::{Failure, LeaseId, Range, Request, Revision};
 
 /// Something for the driver to do, in the order given.
@@ -278,17 +279,4 @@ impl fmt::Display for Purpose {
             Purpose::Reread => "reread",
         })
     }
-}
-
-/// How urgent a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// An operator has to do something.
-    Error,
-    /// Something is wrong; the engine repairs it.
-    Warn,
-    /// A change that an operator wants to know of.
-    Info,
-    /// The rest.
-    Debug,
 }

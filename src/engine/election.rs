@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Setup;
-use super::action::{Action, Call, Holder, Level, LostReason, Notice, Purpose};
+use super::action::{Action, Call, Holder, LostReason, Notice, Purpose};
 use super::backoff::Backoff;
 use super::calls::{Calls, Kind};
 use super::claim::{Blocked, Claim};
@@ -17,6 +17,7 @@ use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
 use super::lease::Keeper;
 use super::view::View;
 use crate::clock::Time;
+use crate::log::Level;
 use crate::milvus::{Facts, Record, Role};
 use crate::store::{Answer, Compare, Failure, KeyEvent, KeyValue, LeaseId, Range, Request, Revision, Txn};
 

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use super::Setup;
-use super::action::{Level, Purpose};
+use super::action::Purpose;
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::RequestId;
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::{
     Compare, Condition, Failure, KeyValue, LeaseId, Op, Range, Request, Txn, TxnAnswer, Value,
 };

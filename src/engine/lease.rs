@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use super::Setup;
-use super::action::{Action, Level, Purpose};
+use super::action::{Action, Purpose};
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::RequestId;
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::{Answer, Failure, LeaseId, Request};
 
 /// The longest that one renewal is waited for; a sixth of the TTL if that is less.

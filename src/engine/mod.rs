@@ -26,7 +26,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use action::{Action, Call, Holder, Level, LostReason, Notice, Purpose};
+pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
 pub use election::State;
 pub use event::{Event, Outcome};
 pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
@@ -34,6 +34,7 @@ pub use snapshot::{ElectionSnapshot, Snapshot};
 pub use text::ParseError;
 
 use crate::clock::Time;
+use crate::log::Level;
 use crate::milvus::{Candidate, Layout, Root};
 use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
 use effects::Effects;

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use super::Setup;
-use super::action::{Level, Purpose};
+use super::action::Purpose;
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::{ElectionId, RequestId};
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::{Answer, Failure, KeyValue, Op, Range, Request, Revision, Txn};
 
 /// etcd refuses transactions of more than 128 operations (`--max-txn-ops`).

@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::action::{Action, Call, Holder, Level, Notice};
+use super::action::{Action, Call, Holder, Notice};
 use super::event::{Event, Outcome};
 use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::clock::Time;
@@ -205,18 +205,6 @@ impl Display for Action {
             Action::Withdrawn { election } => write!(f, "withdrawn {election}"),
             Action::Closed { clean } => f.write_str(if *clean { "closed clean" } else { "closed unclean" }),
             Action::Log { level, text, .. } => write!(f, "log {} {}", level.name(), Quoted(text)),
-        }
-    }
-}
-
-impl Level {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
         }
     }
 }
