@@ -18,10 +18,12 @@ mod event;
 mod identity;
 mod ids;
 mod lease;
+mod observing;
 mod reread;
 mod snapshot;
 mod text;
 mod view;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
 pub use election::State;
 pub use event::{Event, Outcome};
 pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
+pub use observing::{ObserverSetup, Observing, Primary};
 pub use snapshot::{ElectionSnapshot, Snapshot};
 pub use text::ParseError;
 
