@@ -8,5 +8,8 @@
 //! written by a former primary is written through a guarded transaction, under the fencing token of the win.
 
 pub mod clock;
+pub mod config;
 pub mod engine;
+pub mod etcd;
+pub mod log;
 pub mod store;
