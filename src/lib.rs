@@ -7,9 +7,13 @@
 //! Timers make two primaries at once rare; only the store makes them harmless. Whatever must never be
 //! written by a former primary is written through a guarded transaction, under the fencing token of the win.
 
+mod address;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod engine;
 pub mod etcd;
 pub mod log;
+pub mod milvus;
 pub mod store;

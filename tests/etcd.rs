@@ -3,7 +3,7 @@
 mod common;
 
 use common::etcd::{EtcdServer, free_port};
-use primacy::config::{Auth, Endpoint, EtcdSettings};
+use primacy::config::{Auth, Endpoint, EtcdSettings, Password};
 use primacy::etcd::{Etcd, WatchReport};
 use primacy::log::Log;
 use primacy::store::{
@@ -22,7 +22,7 @@ struct Client {
 }
 
 fn tcp(port: u16) -> Endpoint {
-    Endpoint::Tcp { host: "127.0.0.1".to_owned(), port, tls: false }
+    Endpoint::Server { tls: false, address: format!("127.0.0.1:{port}") }
 }
 
 fn settings(ports: &[u16]) -> EtcdSettings {
@@ -463,7 +463,7 @@ async fn with_users(server: &EtcdServer) -> etcd_client::Client {
 }
 
 fn alice(server: &EtcdServer, password: &str) -> Client {
-    let auth = Some(Auth { user: "alice".to_owned(), password: password.to_owned() });
+    let auth = Some(Auth { user_name: "alice".to_owned(), password: Password::new(password) });
     open(&EtcdSettings { auth, ..settings(&[server.port()]) })
 }
 

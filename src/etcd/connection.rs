@@ -13,7 +13,7 @@ use super::dial::{Dialler, refusal};
 use super::failure::Fault;
 use super::line::Line;
 use super::{AbortOnDrop, SIGN_OF_LIFE};
-use etcd_client::proto::{PbLeaseKeepAliveRequest, PbLeaseKeepAliveResponse};
+use etcd_client::proto::PbLeaseKeepAliveResponse;
 use etcd_client::{AuthClient, Channel, Client, KvClient, LeaseClient, MaintenanceClient, WatchClient};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
@@ -54,6 +54,13 @@ pub(super) struct Connection {
     doubted: Arc<Notify>,
     _line: CutOnDrop,
     _doubting: AbortOnDrop,
+}
+
+/// etcd's message, which the crate has but does not show.
+#[derive(Clone, PartialEq, prost::Message)]
+struct LeaseKeepAliveRequest {
+    #[prost(int64, tag = "1")]
+    id: i64,
 }
 
 /// An error of a request that was never put on the wire.
@@ -118,7 +125,7 @@ impl Connection {
     /// its own keeps the stream and drops the first answer's time to live.
     pub(super) async fn keep_alive(&self, lease: i64) -> Result<PbLeaseKeepAliveResponse, Status> {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone());
-        let request = tonic::Request::new(PbLeaseKeepAliveRequest { id: lease });
+        let request = tonic::Request::new(LeaseKeepAliveRequest { id: lease });
         let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
         Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
     }

@@ -65,20 +65,24 @@ impl Credentials {
             if self.token().generation > stale {
                 return Ok(());
             }
-            let header =
-                match connection.auth.clone().authenticate(auth.user.clone(), auth.password.clone()).await {
-                    Ok(answer) => Some(HeaderValue::from_str(answer.token()).map_err(|e| {
-                        Fault::Answered(Failure::Refused(format!("the token cannot be sent: {e}")))
-                    })?),
-                    // Then no token is needed; should that change, the server says so.
-                    Err(e) if e.to_string().contains("authentication is not enabled") => None,
-                    Err(e) => {
-                        return Err(match Fault::of(&e) {
-                            Fault::Unknown(text) | Fault::Token(text) => Fault::NotServed(text),
-                            other => other,
-                        });
-                    }
-                };
+            let header = match connection
+                .auth
+                .clone()
+                .authenticate(auth.user_name.clone(), auth.password.reveal().to_owned())
+                .await
+            {
+                Ok(answer) => Some(HeaderValue::from_str(answer.token()).map_err(|e| {
+                    Fault::Answered(Failure::Refused(format!("the token cannot be sent: {e}")))
+                })?),
+                // Then no token is needed; should that change, the server says so.
+                Err(e) if e.to_string().contains("authentication is not enabled") => None,
+                Err(e) => {
+                    return Err(match Fault::of(&e) {
+                        Fault::Unknown(text) | Fault::Token(text) => Fault::NotServed(text),
+                        other => other,
+                    });
+                }
+            };
             let mut token = self.token();
             token.header = header;
             token.generation = Generation(token.generation.0 + 1);

@@ -41,60 +41,59 @@ pub(super) fn diallers(settings: &EtcdSettings, log: &Log) -> Result<Vec<Dialler
 
 fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Result<Dialler, Failure> {
     match endpoint {
-        Endpoint::Tcp { host, port, tls: false } => {
-            let (host, port) = (host.clone(), *port);
-            Ok(Dialler {
-                name: authority(&host, port),
-                scheme: "http",
-                dial: Box::new(move || {
-                    let host = host.clone();
-                    Box::pin(async move {
-                        let stream = tcp(&host, port).await.map_err(|e| Fault::NotServed(e.to_string()))?;
-                        Ok(Box::new(stream) as Box<dyn Stream>)
-                    })
-                }),
-            })
-        }
-        Endpoint::Tcp { host, port, tls: true } => {
-            let Some(certificates) = certificates.cloned() else {
-                return Err(Failure::Denied(format!("https://{host}:{port} needs etcd.ssl.enabled")));
+        Endpoint::Server { tls: false, address } => {
+            let name = address.clone();
+            let dial = move || -> Dialling {
+                let address = name.clone();
+                Box::pin(async move { Ok(boxed(tcp(&address).await?)) })
             };
-            let server = ServerName::try_from(host.clone())
-                .map_err(|e| Failure::Denied(format!("{host}: no name that a certificate can have: {e}")))?;
-            let (host, port) = (host.clone(), *port);
-            Ok(Dialler {
-                name: authority(&host, port),
-                scheme: "https",
-                dial: Box::new(move || {
-                    let (host, server, certificates) = (host.clone(), server.clone(), certificates.clone());
-                    Box::pin(async move {
-                        let stream = tcp(&host, port).await.map_err(|e| Fault::NotServed(e.to_string()))?;
-                        let config = tokio::task::spawn_blocking(move || certificates.current())
-                            .await
-                            .map_err(|e| Fault::NotServed(e.to_string()))?;
-                        let stream = TlsConnector::from(config)
-                            .connect(server, stream)
-                            .await
-                            .map_err(|e| refusal(&e))?;
-                        Ok(Box::new(stream) as Box<dyn Stream>)
-                    })
-                }),
-            })
+            Ok(Dialler { name: address.clone(), scheme: "http", dial: Box::new(dial) })
         }
-        Endpoint::Memory(name) => {
-            Err(Failure::Refused(format!("mem://{name}: there is no store of this name in this process")))
+        Endpoint::Server { tls: true, address } => {
+            let Some(certificates) = certificates.cloned() else {
+                return Err(Failure::Denied(format!("{endpoint} needs etcd.ssl.enabled")));
+            };
+            let server = server_name(address)?;
+            let name = address.clone();
+            let dial = move || -> Dialling {
+                let (address, server, certificates) = (name.clone(), server.clone(), certificates.clone());
+                Box::pin(async move {
+                    let stream = tcp(&address).await?;
+                    let config = tokio::task::spawn_blocking(move || certificates.current())
+                        .await
+                        .map_err(|e| Fault::NotServed(e.to_string()))?;
+                    let stream = TlsConnector::from(config).connect(server, stream).await;
+                    stream.map(boxed).map_err(|e| refusal(&e))
+                })
+            };
+            Ok(Dialler { name: address.clone(), scheme: "https", dial: Box::new(dial) })
+        }
+        Endpoint::Memory { .. } => {
+            Err(Failure::Refused(format!("{endpoint}: there is no store of this name in this process")))
         }
     }
 }
 
-fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+fn boxed(stream: impl Stream) -> Box<dyn Stream> {
+    Box::new(stream)
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// The name that the server's certificate must have.
+fn server_name(address: &str) -> Result<ServerName<'static>, Failure> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    ServerName::try_from(host)
+        .map_err(|e| Failure::Denied(format!("{address}: no certificate can bear this name: {e}")))
+}
+
+async fn tcp(address: &str) -> Result<TcpStream, Fault> {
+    let connected = async {
+        let stream = TcpStream::connect(address).await?;
+        // A request is written at once, not held back for more.
+        stream.set_nodelay(true)?;
+        Ok::<_, io::Error>(stream)
+    };
+    connected.await.map_err(|e| Fault::NotServed(e.to_string()))
 }
 
 /// Whether an error of a new connection is about trust: then it stays until somebody changes something.

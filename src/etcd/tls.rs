@@ -2,7 +2,7 @@
 //!
 //! Our own, because the etcd crate takes any text for a certificate and cannot set the lowest version.
 
-use crate::config::{Tls, TlsVersion};
+use crate::config::{Tls, TlsIdentity, TlsVersion};
 use crate::log::Log;
 use crate::store::Failure;
 use std::path::Path;
@@ -44,19 +44,18 @@ fn read(files: &Tls) -> Result<ClientConfig, String> {
         TlsVersion::V1_2 => &[&TLS12, &TLS13],
         TlsVersion::V1_3 => &[&TLS13],
     };
-    let ca = files.ca_cert.as_deref().ok_or("etcd.ssl.tlsCACert is not set")?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots.add(certificate).map_err(|e| format!("{}: {e}", ca.display()))?;
+    for certificate in certificates(&files.ca_cert)? {
+        roots.add(certificate).map_err(|e| format!("{}: {e}", files.ca_cert.display()))?;
     }
     // Named, not the process's default: a host may have installed another one, or none.
     let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_protocol_versions(versions)
         .map_err(|e| e.to_string())?
         .with_root_certificates(roots);
-    let mut config = match (files.cert.as_deref(), files.key.as_deref()) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(cert), Some(key)) => {
+    let mut config = match &files.identity {
+        None => builder.with_no_client_auth(),
+        Some(TlsIdentity { cert, key }) => {
             let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
                 .map_err(|e| format!("{}: no private key: {e}", key.display()))?;
             // Refuses a key that does not belong to the certificate.
@@ -64,7 +63,6 @@ fn read(files: &Tls) -> Result<ClientConfig, String> {
                 .with_client_auth_cert(certificates(cert)?, private)
                 .map_err(|e| format!("{} and {}: {e}", cert.display(), key.display()))?
         }
-        _ => return Err("etcd.ssl.tlsCert and etcd.ssl.tlsKey go together".to_owned()),
     };
     config.alpn_protocols.push(b"h2".to_vec());
     Ok(config)

@@ -140,9 +140,7 @@ pub(super) fn event(event: PbEvent) -> Result<KeyEvent, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etcd_client::proto::{
-        PbPutResponse, PbRangeResponse, PbResponseOp, PbTargetUnion, PbTxnRequest, PbTxnResponse,
-    };
+    use etcd_client::proto::{PbPutResponse, PbRangeResponse, PbResponseOp, PbTxnResponse};
 
     fn span(from: &str, to: &str) -> Range {
         Range::Span { from: from.into(), to: to.into() }
@@ -152,6 +150,8 @@ mod tests {
         Range::Key(key.into())
     }
 
+    // The request can be looked into only with the messages of the embedded server.
+    #[cfg(feature = "embedded")]
     #[test]
     fn a_transaction_keeps_its_comparisons_and_the_order_of_its_operations() {
         let asked = Txn {
@@ -165,6 +165,7 @@ mod tests {
             then: vec![Op::Put("a".into(), "x".into(), LeaseId(9)), Op::Get(span("b", "c"))],
             otherwise: vec![Op::Get(key("a")), Op::Delete("d".into())],
         };
+        use etcd_client::proto::{PbTargetUnion, PbTxnRequest};
         let sent = PbTxnRequest::from(txn(&asked).unwrap());
         assert_eq!(sent.compare[0].range_end, b"r.");
         assert_eq!(sent.compare[0].target_union, Some(PbTargetUnion::Version(0)));

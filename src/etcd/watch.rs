@@ -311,3 +311,257 @@ impl<C> Router<C> {
         let _ = self.reports.send(report);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Revision;
+    use etcd_client::proto::{PbEvent, PbKeyValue};
+    use std::sync::Mutex;
+
+    /// A router whose streams are played by the test. Connections are numbers.
+    struct Rig {
+        router: Router<u32>,
+        reports: mpsc::UnboundedReceiver<WatchReport>,
+        opened: Arc<Mutex<Vec<(u64, Option<Generation>, mpsc::UnboundedReceiver<Outgoing>)>>>,
+        silent: Arc<Mutex<Vec<u32>>>,
+        now: Instant,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            let (sender, reports) = mpsc::unbounded_channel();
+            let opened: Arc<Mutex<Vec<_>>> = Arc::default();
+            let silent: Arc<Mutex<Vec<u32>>> = Arc::default();
+            let (opening, silencing) = (opened.clone(), silent.clone());
+            let router = Router::new(
+                sender,
+                Box::new(move |number, stale| {
+                    let (orders, outgoing) = mpsc::unbounded_channel();
+                    opening.lock().unwrap().push((number, stale, outgoing));
+                    (orders, AbortOnDrop(tokio::spawn(async {}).abort_handle()))
+                }),
+                Box::new(move |&connection| silencing.lock().unwrap().push(connection)),
+            );
+            Rig { router, reports, opened, silent, now: Instant::now() }
+        }
+
+        fn watch(&mut self, watch: u64, keys: &[&str]) {
+            let ranges: Vec<_> = keys.iter().map(|&k| Range::Key(k.into())).collect();
+            self.router.watch(watch, &ranges, self.now);
+        }
+
+        fn say(&mut self, stream: u64, response: PbWatchResponse) {
+            self.router.response(stream, response, self.now);
+        }
+
+        fn created(&mut self, stream: u64, id: i64) {
+            self.say(stream, PbWatchResponse { watch_id: id, created: true, ..Default::default() });
+        }
+
+        fn refused(&mut self, stream: u64, reason: &str) {
+            let cancel_reason = reason.to_owned();
+            let (created, canceled) = (true, true);
+            self.say(
+                stream,
+                PbWatchResponse { watch_id: -1, created, canceled, cancel_reason, ..Default::default() },
+            );
+        }
+
+        fn happens(&mut self, stream: u64, id: i64, revisions: &[i64]) {
+            let event = |&revision| {
+                let kv = PbKeyValue { key: b"k".to_vec(), mod_revision: revision, ..Default::default() };
+                PbEvent { r#type: 0, kv: Some(kv), prev_kv: None }
+            };
+            let events = revisions.iter().map(event).collect();
+            self.say(stream, PbWatchResponse { watch_id: id, events, ..Default::default() });
+        }
+
+        /// What was reported since the last look; of events their revisions.
+        fn told(&mut self) -> Vec<String> {
+            let mut told = Vec::new();
+            while let Ok(report) = self.reports.try_recv() {
+                told.push(match report {
+                    WatchReport::Confirmed { watch } => format!("{watch} confirmed"),
+                    WatchReport::Events { watch, events } => {
+                        let revisions: Vec<Revision> = events.iter().map(|e| e.revision).collect();
+                        format!("{watch} saw {revisions:?}").replace("Revision", "")
+                    }
+                    WatchReport::Ended { watch, why } => format!("{watch} ended: {why}"),
+                });
+            }
+            told
+        }
+
+        /// What a stream was asked since the last look; of creations the key.
+        fn asked(&self, stream: u64) -> Vec<String> {
+            let mut streams = self.opened.lock().unwrap();
+            let (_, _, outgoing) = streams.iter_mut().find(|(number, ..)| *number == stream).unwrap();
+            let mut asked = Vec::new();
+            while let Ok(order) = outgoing.try_recv() {
+                asked.push(match order {
+                    Outgoing::Create { id, bounds } => {
+                        format!("create {id} {}", String::from_utf8_lossy(&bounds.from))
+                    }
+                    Outgoing::Cancel { id } => format!("cancel {id}"),
+                });
+            }
+            asked
+        }
+
+        fn streams(&self) -> usize {
+            self.router.streams.len()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watch_is_confirmed_when_its_last_range_is_and_loses_nothing_before() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a", "b"]);
+        assert_eq!(rig.asked(1), ["create 1 a", "create 2 b"]);
+        rig.created(1, 1);
+        rig.happens(1, 1, &[7, 9]);
+        assert_eq!(rig.told(), [""; 0]);
+        rig.created(1, 2);
+        assert_eq!(rig.told(), ["1 confirmed", "1 saw [(7), (9)]"]);
+        rig.happens(1, 2, &[10]);
+        assert_eq!(rig.told(), ["1 saw [(10)]"]);
+    }
+
+    #[tokio::test]
+    async fn all_watches_share_a_stream_and_each_hears_its_own() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.watch(2, &["b"]);
+        rig.created(1, 1);
+        rig.created(1, 2);
+        rig.happens(1, 2, &[5]);
+        rig.happens(1, 1, &[6]);
+        assert_eq!(rig.told(), ["1 confirmed", "2 confirmed", "2 saw [(5)]", "1 saw [(6)]"]);
+        rig.router.unwatch(2);
+        assert_eq!(rig.asked(1), ["create 1 a", "create 2 b", "cancel 2"]);
+        rig.happens(1, 2, &[7]);
+        assert_eq!((rig.told(), rig.streams()), (vec![], 1));
+        rig.router.unwatch(1);
+        assert_eq!(rig.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_watch_without_ranges_is_confirmed_and_one_with_a_bad_range_ends() {
+        let mut rig = Rig::new();
+        rig.watch(1, &[]);
+        rig.watch(2, &["a", ""]);
+        assert_eq!(rig.told(), ["1 confirmed", "2 ended: refused: a key is empty"]);
+        assert_eq!(rig.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_range_cancelled_ends_its_watch_alone() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a", "b"]);
+        rig.watch(2, &["c"]);
+        for id in 1..=3 {
+            rig.created(1, id);
+        }
+        rig.told();
+        let compacted =
+            PbWatchResponse { watch_id: 2, canceled: true, compact_revision: 15, ..Default::default() };
+        rig.say(1, compacted);
+        assert_eq!(rig.told(), ["1 ended: cancelled by the server: compacted at revision 15"]);
+        assert_eq!(rig.asked(1)[3..], ["cancel 1", "cancel 2"]);
+        rig.happens(1, 1, &[20]);
+        rig.happens(1, 3, &[21]);
+        assert_eq!(rig.told(), ["2 saw [(21)]"]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_an_id_is_the_oldest_unanswered_ones() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.watch(2, &["b"]);
+        rig.watch(3, &["c"]);
+        rig.created(1, 1);
+        rig.refused(1, "no such thing");
+        rig.created(1, 3);
+        assert_eq!(
+            rig.told(),
+            ["1 confirmed", "2 ended: cancelled by the server: no such thing", "3 confirmed"]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_old_token_sends_new_watches_to_a_new_stream_once_and_leaves_the_others() {
+        let mut rig = Rig::new();
+        let token = Generation::default();
+        rig.watch(1, &["a"]);
+        rig.router.opened(1, token, 0);
+        rig.created(1, 1);
+        rig.told();
+
+        rig.watch(2, &["b"]);
+        rig.watch(3, &["c"]);
+        rig.refused(1, "etcdserver: invalid auth token");
+        rig.refused(1, "etcdserver: permission denied");
+        assert_eq!(rig.told(), [""; 0]);
+        assert_eq!(rig.opened.lock().unwrap()[1].1, Some(token));
+        assert_eq!(rig.asked(2), ["create 4 b", "create 5 c"]);
+        rig.router.opened(2, token, 0);
+        rig.created(2, 4);
+        rig.refused(2, "etcdserver: permission denied");
+        assert_eq!(
+            rig.told(),
+            ["2 confirmed", "3 ended: cancelled by the server: etcdserver: permission denied"]
+        );
+        rig.happens(1, 1, &[8]);
+        assert_eq!(rig.told(), ["1 saw [(8)]"]);
+        rig.watch(4, &["d"]);
+        assert_eq!(rig.asked(2), ["cancel 5", "create 6 d"]);
+        assert_eq!(rig.streams(), 2);
+        rig.router.unwatch(1);
+        assert_eq!(rig.streams(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_closes_ends_its_watches_and_the_next_opens_another() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a", "b"]);
+        rig.watch(2, &["c"]);
+        rig.created(1, 1);
+        rig.router.closed(1, "gone");
+        assert_eq!(rig.told(), ["1 ended: gone", "2 ended: gone"]);
+        assert_eq!((rig.streams(), rig.router.watches.len()), (0, 0));
+        rig.watch(3, &["a"]);
+        rig.created(2, 4);
+        assert_eq!(rig.told(), ["3 confirmed"]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_not_confirmed_in_time_ends_its_stream() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.router.opened(1, Generation::default(), 77);
+        rig.created(1, 1);
+        rig.watch(2, &["b"]);
+        rig.told();
+        let due = rig.router.next_deadline().unwrap();
+        assert_eq!(due, rig.now + WATCH_CONFIRMED_WITHIN);
+        rig.router.expire(due - std::time::Duration::from_millis(1));
+        assert_eq!(rig.told(), [""; 0]);
+        rig.router.expire(due);
+        let why = "a new watch was not confirmed in time";
+        assert_eq!(rig.told(), [format!("1 ended: {why}"), format!("2 ended: {why}")]);
+        assert_eq!(*rig.silent.lock().unwrap(), [77]);
+        assert_eq!((rig.router.next_deadline(), rig.router.due.len()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_event_ends_its_watch() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.created(1, 1);
+        rig.told();
+        let events = vec![PbEvent { r#type: 9, kv: Some(PbKeyValue::default()), prev_kv: None }];
+        rig.say(1, PbWatchResponse { watch_id: 1, events, ..Default::default() });
+        assert_eq!(rig.told(), ["1 ended: an event of unknown kind 9"]);
+    }
+}
