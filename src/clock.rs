@@ -94,7 +94,7 @@ impl Clock {
     /// No descriptor left.
     pub fn alarm(&self) -> io::Result<Alarm> {
         Ok(match self {
-            Clock::Boot => Alarm::Boot(AsyncFd::register(platform::Timer::new()?)?),
+            Clock::Boot => Alarm::Boot(platform::Timer::registered()?),
             Clock::Tokio(origin) => Alarm::Tokio(*origin),
         })
     }

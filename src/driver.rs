@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
 use crate::election::Lane;
-use crate::engine::{Action, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Token, WatchId};
+use crate::engine::{
+    Action, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Token, WatchId,
+};
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
 use crate::platform;
@@ -113,7 +115,9 @@ impl WinCell {
 
 /// The task. Ends when the session is closed and no callback of it runs any more.
 pub(crate) async fn drive(
-    shared: Arc<Shared>, alarm: Alarm, mut events: mpsc::UnboundedReceiver<Event>,
+    shared: Arc<Shared>,
+    alarm: Alarm,
+    mut events: mpsc::UnboundedReceiver<Event>,
     mut reports: mpsc::UnboundedReceiver<WatchReport>,
 ) {
     let mut driver = Driver { shared, cells: HashMap::new(), closed: false };
@@ -131,7 +135,11 @@ pub(crate) async fn drive(
 
 /// Sends a request; the answer comes as an event, also when nobody answers.
 pub(crate) fn send(
-    etcd: &Etcd, events: &mpsc::UnboundedSender<Event>, request: RequestId, what: Request, timeout: Duration,
+    etcd: &Etcd,
+    events: &mpsc::UnboundedSender<Event>,
+    request: RequestId,
+    what: Request,
+    timeout: Duration,
 ) {
     let (etcd, events) = (etcd.clone(), events.clone());
     tokio::spawn(async move {
@@ -223,6 +231,8 @@ impl Driver {
                 shared.progress(|progress| progress.closed = Some(clean));
             }
             Action::Log { level, text, .. } => shared.log.line(level, &text),
+            // An observer's; a session has none.
+            Action::Observed { .. } => {}
         }
     }
 
@@ -249,7 +259,9 @@ impl Driver {
                 Ok(cell) => *self.cells.entry(lease).or_insert(cell),
                 // Without a cell no win under this lease can ever say yes: safe, and as useless as a host without
                 // a page of memory.
-                Err(error) => return self.shared.log.line(Level::Error, &format!("no memory for a deadline: {error}")),
+                Err(error) => {
+                    return self.shared.log.line(Level::Error, &format!("no memory for a deadline: {error}"));
+                }
             },
         };
         cell.store(until.as_nanos(), Ordering::SeqCst);

@@ -96,7 +96,11 @@ impl Election {
     /// still run hold its keys for `timeout` at most. Returns at once; inside a callback of this election it takes
     /// effect when that call is completed.
     pub fn stop(&self, timeout: Duration) {
-        self.shared.tell(Event::Withdraw { election: self.lane.id, timeout, within: self.shared.current_call() });
+        self.shared.tell(Event::Withdraw {
+            election: self.lane.id,
+            timeout,
+            within: self.shared.current_call(),
+        });
     }
 
     /// Waits until the election is over, [`Host::stopped`] included.
@@ -167,7 +171,8 @@ impl Election {
             Err(failure) => return Err(CommitError::Failed(failure)),
         };
         if !answer.succeeded {
-            let holds = guard.iter().zip(answer.reads.iter().skip(own)).all(|(compare, found)| compare.holds(found));
+            let holds =
+                guard.iter().zip(answer.reads.iter().skip(own)).all(|(compare, found)| compare.holds(found));
             answer.reads.truncate(own);
             if !holds {
                 return Err(CommitError::NotPrimary(token));

@@ -73,8 +73,14 @@ impl Observer {
     ///
     /// # Errors
     /// As [`Session::open`](crate::session::Session::open); `Refused` also where `role` can not be one.
-    pub fn open(settings: Settings, role: &str, log: Log, on_change: Option<OnChange>) -> Result<Observer, OpenError> {
-        let role = Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
+    pub fn open(
+        settings: Settings,
+        role: &str,
+        log: Log,
+        on_change: Option<OnChange>,
+    ) -> Result<Observer, OpenError> {
+        let role =
+            Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
         let patience = settings.etcd.request_timeout;
         let runtime = Runtime::shared()?;
         let Some(io) = runtime.io().cloned() else { return Err(std::io::Error::other("no runtime").into()) };
@@ -100,14 +106,17 @@ impl Observer {
         });
         let (running, ended) = oneshot::channel();
         io.spawn(observe(seen.clone(), observing, etcd, clock, alarm, reports, ended));
-        let observer = Observer(Arc::new(Handle { seen: seen.clone(), _running: running, _runtime: runtime }));
+        let observer =
+            Observer(Arc::new(Handle { seen: seen.clone(), _running: running, _runtime: runtime }));
         let state = seen.wait(patience, |state| state.changes > 0 || state.failed);
         if state.0 > 0 {
             return Ok(observer);
         }
         let state = lock(&seen.state);
-        let failure =
-            state.failure.clone().unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
+        let failure = state
+            .failure
+            .clone()
+            .unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
         Err(if state.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
     }
 
@@ -128,7 +137,11 @@ impl Observer {
     ///
     /// # Errors
     /// See [`WaitError`].
-    pub fn wait_for_change(&self, seen: Option<&Primary>, timeout: Duration) -> Result<Option<Primary>, WaitError> {
+    pub fn wait_for_change(
+        &self,
+        seen: Option<&Primary>,
+        timeout: Duration,
+    ) -> Result<Option<Primary>, WaitError> {
         let (_, primary) = self.wait(timeout, |state| state.primary.as_ref() != seen)?;
         if primary.as_ref() == seen { Err(WaitError::TimedOut) } else { Ok(primary) }
     }
@@ -144,7 +157,11 @@ impl Observer {
         }
     }
 
-    fn wait(&self, timeout: Duration, reached: impl Fn(&State) -> bool) -> Result<(u64, Option<Primary>), WaitError> {
+    fn wait(
+        &self,
+        timeout: Duration,
+        reached: impl Fn(&State) -> bool,
+    ) -> Result<(u64, Option<Primary>), WaitError> {
         if callback::is_inside() {
             return Err(WaitError::InCallback);
         }
@@ -162,7 +179,8 @@ impl fmt::Debug for Observer {
 impl Seen {
     fn wait(&self, timeout: Duration, reached: impl Fn(&State) -> bool) -> (u64, Option<Primary>) {
         let state = lock(&self.state);
-        let waited = self.changed.wait_timeout_while(state, timeout, |state| !state.closed && !reached(state));
+        let waited =
+            self.changed.wait_timeout_while(state, timeout, |state| !state.closed && !reached(state));
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;
         (state.changes, state.primary.clone())
     }

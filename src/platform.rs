@@ -17,6 +17,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::io::unix::AsyncFd;
+
 use crate::clock::Time;
 
 /// Now, on a clock that counts suspend. Never fails; costs a few nanoseconds (vDSO).
@@ -51,6 +53,15 @@ impl Timer {
         }
     }
 
+    /// A timer that is not set, known to the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    /// As [`Timer::new`].
+    pub fn registered() -> io::Result<AsyncFd<Timer>> {
+        // SAFETY: a timer keeps one descriptor, open and always the same, for as long as it lives.
+        unsafe { AsyncFd::register(Timer::new()?) }.map_err(|error| io::Error::other(error.to_string()))
+    }
+
     /// Sets it to `at`, in place of what it was set to; also clears that it was due.
     ///
     /// # Errors
@@ -61,8 +72,7 @@ impl Timer {
             tv_sec: libc::time_t::try_from(nanos / 1_000_000_000).unwrap_or(libc::time_t::MAX),
             tv_nsec: libc::c_long::try_from(nanos % 1_000_000_000).unwrap_or(0),
         };
-        let spec =
-            libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
+        let spec = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
         // SAFETY: the descriptor is ours and open, the pointer is to a live value, a null old value is allowed.
         let set = unsafe {
             libc::timerfd_settime(self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME, &spec, ptr::null_mut())
@@ -86,13 +96,18 @@ pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     unsafe {
         let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigfillset(blocked.as_mut_ptr());
-        for signal in
-            [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS, libc::SIGPROF]
-        {
+        for signal in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGTRAP,
+            libc::SIGSYS,
+            libc::SIGPROF,
+        ] {
             libc::sigdelset(blocked.as_mut_ptr(), signal);
         }
-        let masked =
-            libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) == 0;
+        let masked = libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) == 0;
         let result = spawn();
         if masked {
             libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
@@ -133,7 +148,8 @@ fn wiped_page() -> io::Result<&'static [AtomicU64]> {
     // SAFETY: a fresh anonymous mapping is zeroed, aligned to a page, ours alone, and never unmapped; zero is a
     // valid AtomicU64, and the slice spans exactly the mapping.
     unsafe {
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let page = libc::mmap(ptr::null_mut(), PAGE, protection, flags, -1, 0);
         if page == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

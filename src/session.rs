@@ -71,7 +71,9 @@ pub enum RegisterError {
     #[error("`{0}` is registered on this session already")]
     Again(Role),
     /// A mixcoord is its three roles itself.
-    #[error("`{0}` can not run beside `{1}` on one session: a mixcoord takes the locks of the roles that it is made of")]
+    #[error(
+        "`{0}` can not run beside `{1}` on one session: a mixcoord takes the locks of the roles that it is made of"
+    )]
     Beside(Role, Role),
     /// The session is stopping, or has ended.
     #[error("the session is stopping or has ended")]
@@ -104,11 +106,18 @@ impl Session {
         let progress = shared.wait(request_timeout.saturating_sub(cleanup), reached);
         if let Some(server_id) = progress.opened {
             let (next_election, registering) = (AtomicU32::new(1), Mutex::new(()));
-            return Ok(Session(Arc::new(Handle { shared, server_id, request_timeout, next_election, registering })));
+            return Ok(Session(Arc::new(Handle {
+                shared,
+                server_id,
+                request_timeout,
+                next_election,
+                registering,
+            })));
         }
         shared.tell(Event::Stop { timeout: cleanup, within: None });
         shared.wait(cleanup, |progress| progress.over);
-        let failure = progress.failure.unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
+        let failure =
+            progress.failure.unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
         Err(if progress.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
     }
 
@@ -190,7 +199,11 @@ impl Session {
         if callback::is_inside() {
             return Err(JoinError::InCallback);
         }
-        if self.0.shared.wait(timeout, |progress| progress.over).over { Ok(()) } else { Err(JoinError::TimedOut) }
+        if self.0.shared.wait(timeout, |progress| progress.over).over {
+            Ok(())
+        } else {
+            Err(JoinError::TimedOut)
+        }
     }
 }
 

@@ -80,12 +80,26 @@ impl Compare {
         let all = |check: &dyn Fn(&KeyValue) -> bool| found.iter().all(check);
         match &self.condition {
             Condition::Absent => absent,
-            Condition::Version(n) => if absent { *n == 0 } else { all(&|kv| kv.version == *n) },
+            Condition::Version(n) => {
+                if absent {
+                    *n == 0
+                } else {
+                    all(&|kv| kv.version == *n)
+                }
+            }
             Condition::ModRevision(revision) => {
-                if absent { *revision == Revision(0) } else { all(&|kv| kv.mod_revision == *revision) }
+                if absent {
+                    *revision == Revision(0)
+                } else {
+                    all(&|kv| kv.mod_revision == *revision)
+                }
             }
             Condition::Lease(lease) => {
-                if absent { *lease == LeaseId::NONE } else { all(&|kv| kv.lease == *lease) }
+                if absent {
+                    *lease == LeaseId::NONE
+                } else {
+                    all(&|kv| kv.lease == *lease)
+                }
             }
             Condition::Value(value) => !absent && all(&|kv| kv.value == *value),
         }

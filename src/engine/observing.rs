@@ -208,7 +208,10 @@ impl Observing {
             }),
             Err(error) => {
                 if self.unreadable.replace(record.mod_revision) != Some(record.mod_revision) {
-                    let text = format!("{}: nobody, since {} can not be read: {error}", self.setup.role, self.record);
+                    let text = format!(
+                        "{}: nobody, since {} can not be read: {error}",
+                        self.setup.role, self.record
+                    );
                     self.fx.log(Level::Error, None, text);
                 }
                 None
