@@ -58,7 +58,7 @@ venv:
 
 .PHONY: demo
 demo: coordinators venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT
-	@$(PYTHON) $(TOOLS)/demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
+	@PYTHONPATH=$(TOOLS) $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
 
 # Testing
 
