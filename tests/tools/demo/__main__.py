@@ -19,7 +19,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="demo", description="Kills, ends and pauses primaries on a real etcd."
     )
-    parser.add_argument("--etcd", metavar="HOST:PORT", help="use this one instead of starting one")
+    parser.add_argument("--etcd", metavar="HOST:PORT", help="use this one; `embedded`: our dev server")
     parser.add_argument(
         "--coordinators",
         default="c",
@@ -51,14 +51,13 @@ async def main() -> int:
     try:
         last = await demo.run()
     except asyncio.CancelledError:
-        print("demo: interrupted", file=sys.stderr)
-        await demo.close()
         shutil.rmtree(folder, ignore_errors=True)
+        print("demo: interrupted", file=sys.stderr)
         return 130
     except (NotInTime, OSError) as error:
         demo.failures.append(str(error))
-    await demo.close()
-    sys.stdout.flush()
+    finally:
+        await demo.close()
     if demo.failures:
         demo.record(folder / "history.jsonl")
         show_logs(folder)

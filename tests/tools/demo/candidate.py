@@ -80,7 +80,7 @@ class Candidate:
     @property
     def state(self) -> str:
         if not self.processes or self.process.code is not None:
-            return "down"
+            return "stopped" if self.processes and self.process.code == 0 else "down"
         if self.paused:
             return "paused"
         last = pick(
@@ -99,10 +99,9 @@ class Candidate:
     @property
     def token(self) -> int:
         """Of its present win; 0 when it says that it is not primary."""
-        wins = pick(self.process.lines, "primary")
-        if not wins or self.state not in ("primary", "ready", "suspended", "resumed"):
+        if self.state not in ("primary", "ready", "suspended", "resumed"):
             return 0
-        return int(wins[-1]["token"])
+        return int(pick(self.process.lines, "primary")[-1]["token"])
 
     def is_ready(self) -> bool:
         return bool(self.token) and bool(pick(self.process.lines, "ready", token=self.token))

@@ -76,7 +76,7 @@ class Findings:
     def wrong(self) -> list[str]:
         return [
             *(f"two primaries at once: {one}, {other}" for one, other in self.overlaps),
-            *(f"a late write was accepted, as entry {n} of the log" for n in self.late),
+            *([f"late writes were accepted, as entries {self.late} of the log"] if self.late else []),
             *(f"acknowledged, but not so in the log: {call}" for call in self.missing),
             *self.other,
         ]
@@ -118,7 +118,8 @@ def late_writes(log: Iterable[Entry], tokens: Iterable[int]) -> list[Entry]:
     """Entries of one role's log whose token had been followed by a higher one when they were written.
 
     A token is the revision of its win: an entry written at a later revision than a higher token's is late
-    even if that token wrote nothing yet. Where revisions are unknown, a higher token earlier in the log tells.
+    even if that token wrote nothing yet. Where revisions are unknown, a higher token earlier in the log shows
+    it.
     """
     wins = sorted(set(tokens))
     late = []

@@ -85,7 +85,12 @@ class Demo:
                 with contextlib.suppress(NotInTime):
                     if code := await story.client.ended(5):
                         self.failures.append(f"the client of {story.role} ended with code {code}")
-        alive = [c for story in self._stories for c in story.candidates if c.state not in ("down", "paused")]
+        alive = [
+            c
+            for story in self._stories
+            for c in story.candidates
+            if c.state not in ("stopped", "down", "paused")
+        ]
         primaries = [candidate for candidate in alive if candidate.token]
         standbys = [candidate for candidate in alive if not candidate.token]
         for batch in (standbys, primaries):

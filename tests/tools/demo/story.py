@@ -76,7 +76,9 @@ class Story:
             client, self._cluster.etcd, self._cluster.root, self.role, log, self._changes
         )
         primary = await self._steady()
-        self._tell(f"{primary.number} is primary (token {primary.token}), the others are warm standbys")
+        self._tell(
+            f"candidate {primary.number} is primary (token {primary.token}), the others are warm standbys"
+        )
         for case, act in ((Case.KILL, self._kill), (Case.END, self._end), (Case.PAUSE, self._pause)):
             old = await self._steady()
             await self._failover(case, old, act)
@@ -106,14 +108,14 @@ class Story:
 
     async def _kill(self, old: Candidate, over: Over) -> int:
         fault = old.process.signal(signal.SIGKILL)
-        self._tell(f"{old.number} killed")
+        self._tell(f"candidate {old.number} killed")
         await old.process.ended(5)
         await over(fault)
         return await self._restart(old)
 
     async def _end(self, old: Candidate, over: Over) -> int:
         fault = now()
-        self._tell(f"{old.number} told to end")
+        self._tell(f"candidate {old.number} told to end")
         stopping = asyncio.create_task(old.stop())
         await over(fault)
         if wrong := await stopping:
@@ -127,16 +129,16 @@ class Story:
             await connection.ask(f"who {self.role}")
         fault, stopped = await process.pause()
         old.paused = True
-        self._tell(f"{old.number} paused")
+        self._tell(f"candidate {old.number} paused")
         # These wait in the sockets of the paused process: the first things that it sees when it goes on.
         asking.send(f"who {self.role}")
         writing.send(f"append {self.role} late-queued")
         await over(fault)
-        # Its standby may have been quicker than its TTL, which counts from its last renewal: not so the pause.
+        # The takeover counts from the last renewal and may come sooner; the pause lasts past the TTL.
         await asyncio.sleep(self._cluster.ttl + 0.5 - (now() - stopped) / 1e9)
         resumed = process.resume()
         old.paused = False
-        self._tell(f"{old.number} resumed after {ms(resumed - fault)}")
+        self._tell(f"candidate {old.number} resumed after {ms(resumed - fault)}")
         answers = await asyncio.wait_for(
             asyncio.gather(
                 asking.receive(), writing.receive(), self._write_late(old), self._first_said(old, stopped)
@@ -153,7 +155,9 @@ class Story:
         await self._is_warm(old)
         if len(pick(process.lines, "lost", token=token)) != 1:
             raise WentWrong(f"{old.name}: token {token} was lost more than once")
-        self._tell(f"{old.number} lost it ({lost.get('reason')}), late writes refused, standby again")
+        self._tell(
+            f"candidate {old.number} lost it ({lost.get('reason')}), late writes refused, standby again"
+        )
         return int(standby["t"]) - resumed
 
     # What the faults are made of
@@ -167,7 +171,7 @@ class Story:
         async def over(fault: int) -> None:
             new, line = await self._next_primary(old, token)
             took.append(line["t"] - fault)
-            served = f"the client of {self.role} being served by {new.number}"
+            served = f"the client of {self.role} being served by {new.name}"
             await self._changes.until(lambda: client.served_by(line["token"]), 10, served)
             gap = client.gap(line["token"])
             if gap is None:
@@ -198,7 +202,7 @@ class Story:
         standby = await old.process.line("standby", UP)
         if pick(old.process.lines, "primary"):
             raise WentWrong(f"{old.name} was started again beside a primary, and became primary")
-        self._tell(f"{old.number} started again: standby")
+        self._tell(f"candidate {old.number} started again: standby")
         return int(standby["t"]) - start
 
     async def _write_late(self, old: Candidate) -> Answer:

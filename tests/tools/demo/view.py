@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ STYLES = {
     "warmup": "dim cyan",
     "paused": "bold yellow",
     "down": "bold red",
+    "stopped": "dim",
     "starting": "dim",
 }
 NAMES = {"ready": "primary", "resumed": "primary", "warmup": "standby", "warm": "warm standby"}
@@ -55,11 +57,19 @@ class View:
             from rich.live import Live
         except ImportError:
             return
-        self._live = Live(get_renderable=self._table, refresh_per_second=8)
+        self._live = Live(self._table(), auto_refresh=False)  # its own thread would read what we change
         self._live.start()
+        self._drawing = asyncio.create_task(self._draw(self._live))
+
+    async def _draw(self, live: Live) -> None:
+        while True:
+            live.update(self._table(), refresh=True)
+            await asyncio.sleep(0.1)
 
     def close(self) -> None:
         if self._live:
+            self._drawing.cancel()
+            self._live.update(self._table(), refresh=True)
             self._live.stop()
             self._live = None
 
@@ -72,8 +82,9 @@ class View:
         table.add_column("role", min_width=10)
         for number in range(1, 1 + max(len(story.candidates) for story in self._stories)):
             table.add_column(f"candidate {number}", min_width=14)
-        table.add_column("primary now", min_width=28)
+        table.add_column("its primary is", min_width=28)
         table.add_column("takeovers, ms", min_width=17)
+        table.add_column("calls answered", justify="right")
         for story in self._stories:
             cells = []
             for candidate in story.candidates:
@@ -81,7 +92,8 @@ class View:
                 name = NAMES.get(state, state)
                 cells.append(Text(f"{name} {token}" if token else name, STYLES.get(state, "")))
             took = "  ".join(f"{failover.takeover / 1e6:,.0f}" for failover in story.failovers)
-            table.add_row(story.role, *cells, story.phase, took)
+            calls = len(story.client.acknowledged) if story.client else 0
+            table.add_row(story.role, *cells, story.phase, took, f"{calls:,}")
         return table
 
 
