@@ -46,6 +46,10 @@ target/coordinators/%: library
 target/coordinators/c: SOURCE = bindings/c/examples/coordinator.c
 target/coordinators/client: SOURCE = bindings/c/examples/client.c
 
+.PHONY: dev-etcd
+dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
+	cargo build --profile demo --package primacy --bin primacy-dev-etcd
+
 .PHONY: etcd
 etcd: ## the newest etcd, into target/tools/etcd
 	@$(TOOLS)/etcd
@@ -57,7 +61,7 @@ venv:
 # Running
 
 .PHONY: demo
-demo: coordinators venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT
+demo: coordinators venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT|embedded
 	@PYTHONPATH=$(TOOLS) $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
 
 # Testing

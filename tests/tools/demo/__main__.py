@@ -12,7 +12,8 @@ from pathlib import Path
 
 from harness.changes import NotInTime
 
-from demo.run import TARGET, Demo
+from demo.run import Demo
+from demo.server import TARGET
 
 
 def parse() -> argparse.Namespace:

@@ -103,6 +103,9 @@ class Candidate:
             return 0
         return int(pick(self.process.lines, "primary")[-1]["token"])
 
+    def is_running(self) -> bool:
+        return self.state not in ("stopped", "down", "paused")
+
     def is_ready(self) -> bool:
         return bool(self.token) and bool(pick(self.process.lines, "ready", token=self.token))
 

@@ -8,21 +8,16 @@ import contextlib
 import itertools
 import json
 import signal
-import subprocess
 import uuid
 from pathlib import Path
 
 from harness.changes import Changes, NotInTime
-from harness.etcd import Gateway, start_etcd
-from harness.process import Process
 
-from demo import judge
 from demo.candidate import Candidate, Cluster
+from demo.server import TARGET, Server, serve
 from demo.story import Failover, Story
 from demo.view import View, summary
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-TARGET = REPOSITORY / "target"
 ROLES = ("rootcoord", "datacoord", "querycoord", "indexcoord")
 CANDIDATES = 3
 TTL = 5  # seconds: short, so that the demo is
@@ -37,25 +32,20 @@ class Demo:
         self._folder = folder
         self._view = View()
         self._stories: list[Story] = []
-        self._server: Process | None = None
+        self._server: Server | None = None
+        self._root = f"demo-{uuid.uuid4().hex[:8]}/meta"
 
     async def run(self) -> str:
         """Everything; returns the last line to print."""
         changes = Changes()
-        given: str | None = self._options.etcd
-        endpoint = given or await self._start_etcd(changes)
-        gateway = Gateway(endpoint)
-        await gateway.prefix("ready")
-        cluster = Cluster(endpoint, f"demo-{uuid.uuid4().hex[:8]}/meta", TTL, self._folder, changes)
-        names = self._options.coordinators.split(",")
-        programs = itertools.cycle([_program(name) for name in names])
+        self._server = server = await serve(self._options.etcd, self._folder, changes)
+        cluster = Cluster(server.endpoint, self._root, TTL, self._folder, changes)
+        programs = itertools.cycle([_program(name) for name in self._options.coordinators.split(",")])
         for role in ROLES:
             candidates = [Candidate(cluster, role, i + 1, next(programs)) for i in range(CANDIDATES)]
             self._stories.append(Story(cluster, role, candidates, self._view))
-        whose = "the given etcd" if given else "an etcd of its own"
-        self._view.event(
-            "", f"{len(ROLES)} roles, {CANDIDATES} candidates each, TTL {TTL} s, {whose}, {endpoint}"
-        )
+        counts = f"{len(ROLES)} roles, {CANDIDATES} candidates each, TTL {TTL} s"
+        self._view.event("", f"{counts}; {server.what}, {server.endpoint}")
         self._view.show(self._stories)
 
         client = self._options.client
@@ -63,19 +53,7 @@ class Demo:
         self.failures += [_why(end) for end in ends if end]
         await self._stop_all()
         self._view.close()
-        try:
-            return await self._verdict(gateway, cluster.root)
-        finally:
-            if given:
-                await gateway.delete_prefix(cluster.root.partition("/")[0] + "/")
-
-    async def _start_etcd(self, changes: Changes) -> str:
-        get = REPOSITORY / "tests" / "tools" / "etcd"
-        found = await asyncio.to_thread(subprocess.run, [get], stdout=subprocess.PIPE, text=True)
-        if found.returncode:
-            raise NotInTime("no etcd to be had; `make demo ETCD=HOST:PORT` uses one that runs already")
-        self._server, endpoint = await start_etcd(Path(found.stdout.strip()), self._folder, changes)
-        return endpoint
+        return await self._verdict(server)
 
     async def _stop_all(self) -> None:
         """Ends all by SIGTERM: clients, standbys, then primaries, so that nothing fails over any more."""
@@ -85,32 +63,25 @@ class Demo:
                 with contextlib.suppress(NotInTime):
                     if code := await story.client.ended(5):
                         self.failures.append(f"the client of {story.role} ended with code {code}")
-        alive = [
-            c
-            for story in self._stories
-            for c in story.candidates
-            if c.state not in ("stopped", "down", "paused")
-        ]
+        candidates = [candidate for story in self._stories for candidate in story.candidates]
+        alive = [candidate for candidate in candidates if candidate.is_running()]
         primaries = [candidate for candidate in alive if candidate.token]
         standbys = [candidate for candidate in alive if not candidate.token]
         for batch in (standbys, primaries):
             ends = await asyncio.gather(*(candidate.stop() for candidate in batch), return_exceptions=True)
             self.failures += [str(end) for end in ends if end]
 
-    async def _verdict(self, gateway: Gateway, root: str) -> str:
+    async def _verdict(self, server: Server) -> str:
         overlaps = late = 0
         failovers: list[Failover] = []
         for story in self._stories:
             failovers += story.failovers
-            prefix = f"{root}/sample/{story.role}/log/"
-            log = [judge.Entry.of(kv.key, kv.value, kv.mod_revision) for kv in await gateway.prefix(prefix)]
-            found = story.judged(log)
+            acknowledged = story.client.acknowledged if story.client else []
+            found = story.judged(await server.log(self._root, story.role, acknowledged))
             overlaps += len(found.overlaps)
             late += len(found.late)
             self.failures += [f"{story.role}: {text}" for text in found.wrong()]
-        left = [
-            kv.key for kv in await gateway.prefix(f"{root}/session/") if not kv.key.endswith("/session/id")
-        ]
+        left = await server.sessions(self._root)
         if left and not self.failures:
             self.failures.append(f"left in etcd after a clean stop of all: {', '.join(left)}")
         print(f"\n{summary(failovers)}\n", flush=True)
@@ -123,22 +94,22 @@ class Demo:
     def record(self, path: Path) -> None:
         """Writes down all that was seen, for whoever looks for the fault."""
         with path.open("w") as file:
+
+            def write(source: str, **seen: object) -> None:
+                print(json.dumps({"from": source, **seen}), file=file)
+
             for story in self._stories:
                 for candidate in story.candidates:
                     for number, process in enumerate(candidate.processes, 1):
                         for line in process.lines:
-                            print(
-                                json.dumps({"from": f"{candidate.name}, process {number}", **line}), file=file
-                            )
+                            write(f"{candidate.name}, process {number}", **line)
                     for said in candidate.said:
-                        print(json.dumps({"from": candidate.name, "event": "said", **vars(said)}), file=file)
-                for line in story.client.lines if story.client else ():
-                    print(json.dumps({"from": f"client of {story.role}", **line}), file=file)
-                for call in story.client.acknowledged if story.client else ():
-                    print(
-                        json.dumps({"from": f"client of {story.role}", "event": "ok", **vars(call)}),
-                        file=file,
-                    )
+                        write(candidate.name, event="said", **vars(said))
+                if story.client:
+                    for line in story.client.lines:
+                        write(f"client of {story.role}", **line)
+                    for call in story.client.acknowledged:
+                        write(f"client of {story.role}", event="ok", **vars(call))
 
     async def close(self) -> None:
         """Ends whatever still runs, at once."""
@@ -149,7 +120,8 @@ class Demo:
             if story.client:
                 await story.client.kill()
         if self._server:
-            await self._server.kill()
+            with contextlib.suppress(OSError):  # a given etcd may have gone
+                await self._server.close(self._root)
 
 
 def _program(name: str) -> Path:
