@@ -70,12 +70,13 @@ class Coordinator(Process):
 
     async def line(self, event: str, bound: float = 15, after: int = 0, **fields: Any) -> Line:
         """The first such line from index `after` on."""
-        what = f"{self}: the line {event!r} {fields or ''}"
-        found = await self._changes.until(lambda: pick(self.lines[after:], event, **fields), bound, what)
+        found = await self.while_running(
+            lambda: pick(self.lines[after:], event, **fields), bound, f"the line {event!r} {fields or ''}"
+        )
         return found[0]
 
     async def connect(self) -> Connection:
-        await self._changes.until(lambda: self.address, 15, f"{self}: the line 'listening'")
+        await self.while_running(lambda: self.address, 15, "the line 'listening'")
         host, _, port = self.address.rpartition(":")
         return Connection(*await asyncio.open_connection(host, int(port)))
 

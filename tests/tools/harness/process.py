@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 from harness.changes import Changes, NotInTime, now
 
@@ -18,6 +18,7 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)  # found before any fork: a child must not load anything
 
 Line = dict[str, Any]
+T = TypeVar("T")
 
 
 def _die_with_parent() -> None:
@@ -81,6 +82,14 @@ class Process:
         await self._changes.until(lambda: self.code is not None, bound, f"the end of {self}")
         assert self.code is not None
         return self.code
+
+    async def while_running(self, holds: Callable[[], T | None], bound: float, what: str) -> T:
+        """What `holds` returns, once that is true; NotInTime after `bound` seconds, or at its end."""
+        await self._changes.until(lambda: holds() or self.code is not None, bound, f"{self}: {what}")
+        found = holds()
+        if not found:
+            raise NotInTime(f"{self} ended with code {self.code} before {what}")
+        return found
 
     async def pause(self, bound: float = 5) -> tuple[int, int]:
         """Stops it. Returns the times before the signal, and after the last thread had stopped."""
