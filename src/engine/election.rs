@@ -159,6 +159,8 @@ pub(super) struct Wish {
     pub another_id: bool,
     /// A win needs re-reads at the primary's pace.
     pub won: bool,
+    /// The store does not know this lease.
+    pub not_found: Option<LeaseId>,
 }
 
 /// Where an election stands, in the words that status and logs use.
@@ -368,7 +370,8 @@ impl Election {
                     self.in_doubt = Some(operation.record);
                 }
                 self.retry = Some(self.backoff.after(&failure, fx));
-                Wish::default()
+                let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
+                Wish { not_found, ..Wish::default() }
             }
         }
     }
@@ -443,6 +446,11 @@ impl Election {
         self.win = Some(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
         self.calls.cancel_all(fx, self.id);
         fx.log(Level::Info, Some(self.id), format!("{}: won, token {token}, lease {lease}", self.role));
+    }
+
+    /// There is a new lease: what failed under the old one is tried again now.
+    pub fn lease_granted(&mut self) {
+        self.retry = None;
     }
 
     /// The lease is gone: whatever was won under it is lost.

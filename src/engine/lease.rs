@@ -145,6 +145,15 @@ impl Keeper {
         lost
     }
 
+    /// The store does not know the lease any more.
+    pub fn not_found(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) -> Option<Change> {
+        if self.held()?.id != lease {
+            return None;
+        }
+        fx.log(Level::Warn, None, format!("lease {lease} is gone: the store does not know it any more"));
+        self.replace(fx, setup)
+    }
+
     /// Looks at the timers.
     pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) -> Option<Change> {
         match &self.state {
@@ -327,12 +336,8 @@ impl Keeper {
                 was_late.then_some(Change::Renewed)
             }
             Ok(_) | Err(Failure::LeaseNotFound) => {
-                fx.log(
-                    Level::Warn,
-                    None,
-                    format!("lease {} is gone: the store does not know it any more", held.id),
-                );
-                self.replace(fx, setup)
+                let lease = held.id;
+                self.not_found(fx, setup, lease)
             }
             Err(_) => {
                 let first = !std::mem::replace(&mut held.late, true);

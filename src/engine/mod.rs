@@ -366,7 +366,7 @@ impl Engine {
                 Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
                 Change::Late => election.suspend(&mut self.fx, true),
                 Change::Renewed => election.suspend(&mut self.fx, false),
-                Change::Granted => {}
+                Change::Granted => election.lease_granted(),
             }
         }
         if let Change::Lost(lease) = change {
@@ -404,6 +404,10 @@ impl Engine {
         }
         if wish.won {
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
+        }
+        if let Some(lease) = wish.not_found {
+            let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
+            self.lease_changed(change);
         }
         if wish.another_id && !self.elections.values().any(|e| e.is_registered(&self.keeper)) {
             self.fx.log(Level::Warn, None, "the server id is in use; taking another one");
