@@ -102,8 +102,8 @@ struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
     /// The store had at least this revision when it was sent; an answer with a lower one comes from a store that
-    /// went back.
-    floor: Revision,
+    /// went back. `None`: sent before it went back, so that the answer says nothing about the store as it is now.
+    floor: Option<Revision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,10 +298,10 @@ impl Engine {
 
     fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
         let Some(asked) = self.asked.remove(&request) else { return };
-        let went_back = match &result {
-            Ok(Answer::Txn(answer)) => {
+        let went_back = match (&result, asked.floor) {
+            (Ok(Answer::Txn(answer)), Some(floor)) => {
                 let other = self.cluster.is_some_and(|cluster| cluster != answer.cluster);
-                let older = answer.revision < asked.floor;
+                let older = answer.revision < floor;
                 self.cluster = Some(answer.cluster);
                 self.floor = if other || older { answer.revision } else { self.floor.max(answer.revision) };
                 other || older
@@ -385,6 +385,7 @@ impl Engine {
             election.store_rolled_back(&mut self.fx, &self.setup);
         }
         self.reread.forget();
+        self.asked.values_mut().for_each(|asked| asked.floor = None);
         let change = self.keeper.replace(&mut self.fx, &self.setup);
         self.lease_changed(change);
         self.take_another_id();
@@ -528,7 +529,7 @@ impl Engine {
     fn note_requests(&mut self, actions: &[Action]) {
         for action in actions {
             if let Action::Send { request, purpose, election, .. } = action {
-                let asked = Asked { purpose: *purpose, election: *election, floor: self.floor };
+                let asked = Asked { purpose: *purpose, election: *election, floor: Some(self.floor) };
                 self.asked.insert(*request, asked);
             }
         }
