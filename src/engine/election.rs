@@ -155,7 +155,7 @@ impl Ground<'_> {
 pub(super) struct Wish {
     /// Read all keys again now.
     pub reread: bool,
-    /// The record's key is somebody else's: another server id, if no election stands on this one yet.
+    /// The record's key is somebody else's: another server id, if no election was registered under this one yet.
     pub another_id: bool,
     /// A win needs re-reads at the primary's pace.
     pub won: bool,
@@ -401,7 +401,7 @@ impl Election {
                 } else if let Some(claim) = &self.claim
                     && operation.purpose == Purpose::Register
                     && let Some(kv) = claim.record(&self.view)
-                    && !ground.is_lease(kv.lease)
+                    && !ground.keeper.is_own(kv.lease)
                 {
                     let text = format!(
                         "{}: {} is there already, on lease {}; waiting until it is gone",
@@ -739,7 +739,7 @@ impl Election {
             None => return rewrite(Purpose::Register),
             Some(kv) if kv.lease != lease => {
                 // On one of our former leases it is moved; anybody else's is waited for.
-                return if ground.keeper.is_retired(kv.lease) { rewrite(Purpose::Move) } else { None };
+                return if ground.keeper.is_own(kv.lease) { rewrite(Purpose::Move) } else { None };
             }
             Some(_) if self.in_doubt.is_some() => return rewrite(Purpose::Settle),
             Some(_) => {}
@@ -811,10 +811,10 @@ impl Election {
         self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::ranges)
     }
 
-    /// Whether its record stands in the store, under the present lease or a former one.
+    /// Whether its record stands in the store, on the present lease or a former one.
     pub fn is_registered(&self, keeper: &Keeper) -> bool {
-        let ours = |lease| keeper.held().is_some_and(|held| held.id == lease) || keeper.is_retired(lease);
-        self.claim.as_ref().and_then(|claim| claim.record(&self.view)).is_some_and(|kv| ours(kv.lease))
+        let record = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
+        record.is_some_and(|kv| keeper.is_own(kv.lease))
     }
 
     /// When something is due, and what it is called.

@@ -27,6 +27,9 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 pub(super) struct Keeper {
     state: State,
     backoff: Backoff,
+    first: LeaseId,
+    /// The one to ask for next, or that is being asked for. Ids count up, so that what hangs on any from `first` on is
+    /// known to be ours.
     next: LeaseId,
     retired: Vec<Retired>,
 }
@@ -94,7 +97,7 @@ pub(super) enum Change {
 
 impl Keeper {
     pub fn new(first: LeaseId) -> Self {
-        Keeper { state: State::Closed, backoff: Backoff::default(), next: first, retired: Vec::new() }
+        Keeper { state: State::Closed, backoff: Backoff::default(), first, next: first, retired: Vec::new() }
     }
 
     /// The lease, if there is one.
@@ -105,9 +108,9 @@ impl Keeper {
         }
     }
 
-    /// Whether `lease` was ours and may still be known to the store.
-    pub fn is_retired(&self, lease: LeaseId) -> bool {
-        self.retired.iter().any(|r| r.id == lease)
+    /// Whether `lease` is one that this session has asked for, now or before.
+    pub fn is_own(&self, lease: LeaseId) -> bool {
+        self.first <= lease && lease <= self.next
     }
 
     /// Whether nothing of ours is left in the store that we know of.

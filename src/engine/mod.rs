@@ -345,6 +345,9 @@ impl Engine {
                 let ground = Ground { setup, keeper: &self.keeper, server_id: self.identity.known() };
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
+                    if e.is_registered(&self.keeper) {
+                        self.identity.use_it();
+                    }
                     self.grant_wish(election, wish);
                 }
             }
@@ -410,8 +413,9 @@ impl Engine {
             let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
             self.lease_changed(change);
         }
-        if wish.another_id && !self.elections.values().any(|e| e.is_registered(&self.keeper)) {
-            self.fx.log(Level::Warn, None, "the server id is in use; taking another one");
+        if wish.another_id && !self.identity.is_in_use() {
+            self.fx.log(Level::Warn, None, "somebody else is registered under the server id; taking another one");
+            self.reread.forget();
             for e in self.elections.values_mut() {
                 e.forget(&mut self.fx);
             }
