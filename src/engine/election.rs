@@ -40,9 +40,7 @@ pub(super) struct Election {
     /// watch, and what happened in between was seen by neither. Such a campaign is refused, and reads all keys.
     unchecked: bool,
     operation: Option<Operation>,
-    /// The own record's revision in a campaign that got no answer: it may have won, and may still win until
-    /// that record is rewritten or deleted.
-    in_doubt: Option<Revision>,
+    doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
     win: Option<Win>,
@@ -71,6 +69,16 @@ enum Want {
     Nothing { until: Time },
 }
 
+/// What writes that got no answer leave open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Doubt {
+    Nothing,
+    /// One may have happened. The next answer tells: every transaction reads all keys.
+    Write,
+    /// A campaign may have won, and may still win, until the own record, which it compares, is rewritten or deleted.
+    Campaign,
+}
+
 #[derive(Debug)]
 enum Deferred {
     Resign,
@@ -84,8 +92,7 @@ struct Operation {
     purpose: Purpose,
     txn: Txn,
     lease: LeaseId,
-    /// For a campaign, the own record's revision that it compares; for a rewrite of that record, the facts put.
-    record: Revision,
+    /// What it puts into the own record, if it puts that.
     facts: Facts,
     /// Sent to a store that has gone back since.
     void: bool,
@@ -220,7 +227,7 @@ impl Election {
             watch: Watch::new(),
             unchecked: true,
             operation: None,
-            in_doubt: None,
+            doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
             win: None,
@@ -358,6 +365,9 @@ impl Election {
             Ok(Answer::Txn(answer)) => {
                 self.backoff.reset();
                 self.trouble = None;
+                if self.doubt == Doubt::Write {
+                    self.doubt = Doubt::Nothing;
+                }
                 self.view.ran(&operation.txn, &answer);
                 self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
             }
@@ -366,8 +376,9 @@ impl Election {
                 let text = format!("{}: {} got no good answer: {failure}", self.role, operation.purpose);
                 fx.log(Level::Debug, Some(self.id), text.clone());
                 self.trouble = Some(text);
-                if operation.purpose == Purpose::Campaign && matches!(failure, Failure::Indefinite(_)) {
-                    self.in_doubt = Some(operation.record);
+                if matches!(failure, Failure::Indefinite(_)) {
+                    let campaign = operation.purpose == Purpose::Campaign;
+                    self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                 }
                 self.retry = Some(self.backoff.after(&failure, fx));
                 let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
@@ -395,7 +406,7 @@ impl Election {
             }
             // Whichever branch ran, the record is not what a campaign in doubt compared: that one is decided now.
             Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
-                self.in_doubt = None;
+                self.doubt = Doubt::Nothing;
                 if succeeded {
                     self.told_facts = operation.facts;
                 } else if let Some(claim) = &self.claim
@@ -486,7 +497,7 @@ impl Election {
         self.unchecked = true;
         self.view = View::default();
         self.claim = None;
-        self.in_doubt = None;
+        self.doubt = Doubt::Nothing;
         self.told_facts = Facts::default();
         if let Some(operation) = &mut self.operation {
             operation.void = true;
@@ -656,7 +667,7 @@ impl Election {
 
     /// A campaign that got no answer had won after all.
     fn adopt(&mut self, fx: &mut Effects, ground: Ground<'_>) -> bool {
-        if self.operation.is_some() || self.in_doubt.is_some() || self.win.is_some() {
+        if self.operation.is_some() || self.doubt == Doubt::Campaign || self.win.is_some() {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
@@ -694,76 +705,76 @@ impl Election {
         if self.operation.is_some() || self.retry.is_some() {
             return;
         }
-        let Some((purpose, txn, record)) = self.next_operation(fx, ground, lease) else { return };
+        let Some((purpose, txn)) = self.next_operation(fx.now, ground, lease) else { return };
         let patience = self.backoff.patience(ATTEMPT, ground.setup.request_timeout);
         let request = fx.send(purpose, Some(self.id), patience, Request::Txn(txn.clone()));
         let facts = self.facts();
-        self.operation = Some(Operation { request, purpose, txn, lease, record, facts, void: false });
+        self.operation = Some(Operation { request, purpose, txn, lease, facts, void: false });
     }
 
     /// The next thing to do in the store; the order is one of urgency.
-    fn next_operation(
-        &self,
-        fx: &Effects,
-        ground: Ground<'_>,
-        lease: LeaseId,
-    ) -> Option<(Purpose, Txn, Revision)> {
+    fn next_operation(&self, now: Time, ground: Ground<'_>, lease: LeaseId) -> Option<(Purpose, Txn)> {
         let claim = self.claim.as_ref()?;
         let view = &self.view;
         let record = claim.record(view);
-        let revision = record.map_or(Revision(0), |kv| kv.mod_revision);
-        let op = |purpose, txn| Some((purpose, txn, revision));
+        let is_own = record.is_some_and(|kv| ground.keeper.is_own(kv.lease));
+        let campaign_in_doubt = self.doubt == Doubt::Campaign;
 
         if self.win.is_none() {
             // The service's record goes before the drain, the lock after it.
             let published = claim.published(view, lease);
             if !published.is_empty() {
-                return op(Purpose::Unpublish, claim.release(&published));
+                return Some((Purpose::Unpublish, claim.release(&published)));
             }
             let held = claim.held(view, lease);
-            let kept = self.drain.as_ref().is_some_and(|d| self.calls.of(d.token) && fx.now < d.until);
-            if !held.is_empty() && self.in_doubt.is_none() && !kept {
-                return op(Purpose::Release, claim.release(&held));
+            if !held.is_empty() && !campaign_in_doubt && !self.is_draining(now) {
+                return Some((Purpose::Release, claim.release(&held)));
             }
         }
+        let rewrite = |purpose| Some((purpose, claim.write_record(view, ground.setup, self.facts(), lease)));
         if matches!(self.want, Want::Nothing { .. }) {
-            let leave = record.is_some_and(|kv| kv.lease == lease) || self.in_doubt.is_some();
-            return if leave && self.drain.is_none() {
-                op(Purpose::Unregister, claim.delete_record(view))
-            } else {
-                None
+            return match record {
+                _ if self.is_draining(now) => None,
+                // One on a former lease goes with that.
+                Some(kv) if kv.lease == lease || (is_own && campaign_in_doubt) => {
+                    Some((Purpose::Unregister, claim.delete_record(kv)))
+                }
+                _ => (self.doubt != Doubt::Nothing).then(|| (Purpose::Settle, claim.look())),
             };
         }
-        let rewrite = |purpose| op(purpose, claim.write_record(view, ground.setup, self.facts(), lease));
         match record {
             None => return rewrite(Purpose::Register),
-            Some(kv) if kv.lease != lease => {
-                // On one of our former leases it is moved; anybody else's is waited for.
-                return if ground.keeper.is_own(kv.lease) { rewrite(Purpose::Move) } else { None };
-            }
-            Some(_) if self.in_doubt.is_some() => return rewrite(Purpose::Settle),
+            Some(kv) if is_own && kv.lease != lease => return rewrite(Purpose::Move),
+            Some(_) if is_own && campaign_in_doubt => return rewrite(Purpose::Settle),
+            // It is somebody else's by now, so that the campaign can not win any more; whether it has is the question.
+            Some(_) if campaign_in_doubt => return Some((Purpose::Settle, claim.look())),
             Some(_) => {}
         }
-        match &self.win {
-            None if self.may_campaign() => {
+        match (&self.win, record) {
+            (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
                 let free = match claim.blocked(view, ground.setup) {
                     None => true,
                     Some(Blocked::Held(..)) => self.unchecked,
                     Some(Blocked::Outdated(_)) => false,
                 };
-                if free && self.watch.is_open() {
-                    return op(Purpose::Campaign, claim.campaign(view, ground.setup, revision, lease));
+                if free {
+                    return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            Some(win) if win.stage == Stage::Ready => {
+            (Some(win), _) if win.stage == Stage::Ready => {
                 if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return op(Purpose::Publish, claim.publish(view, ground.setup, win.token, lease));
+                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
                 }
             }
             _ => {}
         }
         let settled = self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
-        if settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
+        if is_own && settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
+    }
+
+    /// Whether callbacks of a win that is over still hold its keys.
+    fn is_draining(&self, now: Time) -> bool {
+        self.drain.as_ref().is_some_and(|drain| now < drain.until && self.calls.of(drain.token))
     }
 
     /// Ends the election once nothing of it is left.
@@ -789,7 +800,7 @@ impl Election {
             }
             _ => true,
         };
-        nothing_left && self.operation.is_none() && self.in_doubt.is_none() && self.drain.is_none()
+        nothing_left && self.operation.is_none() && self.doubt == Doubt::Nothing && !self.is_draining(now)
     }
 
     /// Whether it is over, callbacks and all.
@@ -799,7 +810,7 @@ impl Election {
 
     /// Whether callbacks of a win on this lease still need its keys.
     pub fn needs(&self, lease: LeaseId, now: Time) -> bool {
-        self.drain.as_ref().is_some_and(|d| d.lease == lease && now < d.until && self.calls.of(d.token))
+        self.is_draining(now) && self.drain.as_ref().is_some_and(|drain| drain.lease == lease)
     }
 
     pub fn has_win(&self) -> bool {
