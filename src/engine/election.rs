@@ -506,11 +506,13 @@ impl Election {
 
     // What follows.
 
+    /// Whether it has not claimed its keys yet.
+    pub fn is_new(&self) -> bool {
+        self.claim.is_none()
+    }
+
     /// Does what is due, from what is known.
     pub fn advance(&mut self, fx: &mut Effects, ground: Ground<'_>) -> Wish {
-        if self.withdrawn {
-            return Wish::default();
-        }
         if let (None, Some(id)) = (&self.claim, ground.server_id) {
             self.claim = Some(Claim::new(ground.setup, &self.role, id));
         }
@@ -777,9 +779,10 @@ impl Election {
         self.drain.as_ref().is_some_and(|drain| now < drain.until && self.calls.of(drain.token))
     }
 
-    /// Ends the election once nothing of it is left.
+    /// Tells the host that the election has ended: nothing of it is left in the store, or there is no more time to see
+    /// to that, and no callback runs. What is left is cleaned up behind the host's back, since the lease lives on.
     fn finish(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        if self.is_settled(fx.now, ground) && self.calls.is_empty() {
+        if !self.withdrawn && self.is_settled(fx.now, ground) && self.calls.is_empty() {
             self.watch.close(fx);
             self.withdrawn = true;
             fx.push(Action::Withdrawn { election: self.id });
@@ -789,10 +792,11 @@ impl Election {
     /// Whether it has been ended and nothing of it is left in the store, or there is no more time to see to it.
     pub fn is_settled(&self, now: Time, ground: Ground<'_>) -> bool {
         let Want::Nothing { until } = self.want else { return false };
-        if now >= until || self.withdrawn {
-            return true;
-        }
-        let nothing_left = match (&self.claim, ground.lease()) {
+        now >= until || self.withdrawn || self.leaves_nothing(now, ground)
+    }
+
+    fn leaves_nothing(&self, now: Time, ground: Ground<'_>) -> bool {
+        let nothing = match (&self.claim, ground.lease()) {
             (Some(claim), Some(lease)) => {
                 claim.record(&self.view).is_none_or(|kv| kv.lease != lease)
                     && claim.held(&self.view, lease).is_empty()
@@ -800,12 +804,17 @@ impl Election {
             }
             _ => true,
         };
-        nothing_left && self.operation.is_none() && self.doubt == Doubt::Nothing && !self.is_draining(now)
+        nothing && self.operation.is_none() && self.doubt == Doubt::Nothing && !self.is_draining(now)
     }
 
-    /// Whether it is over, callbacks and all.
+    /// Whether the host has been told that it is over.
     pub fn is_withdrawn(&self) -> bool {
         self.withdrawn
+    }
+
+    /// Whether it can be forgotten.
+    pub fn is_over(&self, now: Time, ground: Ground<'_>) -> bool {
+        self.withdrawn && self.leaves_nothing(now, ground)
     }
 
     /// Whether callbacks of a win on this lease still need its keys.
@@ -830,11 +839,11 @@ impl Election {
 
     /// When something is due, and what it is called.
     pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
-        if self.withdrawn {
-            return;
-        }
         if let Some(at) = self.retry {
             due(at, "retry due");
+        }
+        if self.withdrawn {
+            return;
         }
         self.watch.timers(&mut due);
         if let Some(Win { stage: Stage::Won { give_back }, .. }) = self.win {

@@ -38,7 +38,7 @@ pub use text::ParseError;
 
 use crate::clock::Time;
 use crate::log::Level;
-use crate::milvus::{Candidate, Layout, Root};
+use crate::milvus::{Candidate, Layout, Role, Root};
 use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
 use effects::Effects;
 use election::{Election, Ground, Wish};
@@ -461,16 +461,26 @@ impl Engine {
     }
 
     fn advance(&mut self, id: ElectionId) {
+        let barred = self.is_barred(id);
         let Engine { setup, fx, keeper, identity, elections, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let ground = Ground { setup, keeper, server_id: identity.known() };
+        let server_id = identity.known().filter(|_| !barred);
+        let ground = Ground { setup, keeper, server_id };
         let wish = election.advance(fx, ground);
-        if election.is_withdrawn() {
+        if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
             elections.remove(&id);
+            self.dirty = Dirty::All;
         }
         if wish.won {
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
         }
+    }
+
+    /// Whether an earlier election has not cleaned up the keys yet that this one would claim.
+    fn is_barred(&self, id: ElectionId) -> bool {
+        let Some(new) = self.elections.get(&id).filter(|e| e.is_new()) else { return false };
+        let clash = |role: &Role| *role == new.role || role.conflicts_with(&new.role);
+        self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role))
     }
 
     fn can_reread(&self) -> bool {
@@ -526,6 +536,7 @@ impl Engine {
         let clean = self.keeper.is_clean();
         if clean || now >= until {
             self.life = Life::Closed;
+            self.elections.retain(|_, election| !election.is_withdrawn());
             self.fx.push(Action::Closed { clean });
         }
     }
