@@ -520,7 +520,7 @@ impl Election {
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
         self.look_at_version(fx, ground);
-        self.start_calls(fx);
+        self.start_calls(fx, ground);
         self.open_watch(fx);
         let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
         self.start_operation(fx, ground);
@@ -588,30 +588,30 @@ impl Election {
     }
 
     fn look_at_holder(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let lock = self.claim.as_ref().and_then(|claim| claim.lock(&self.view));
-        let ours = lock.is_some_and(|kv| ground.is_lease(kv.lease));
-        if self.yielding.is_some_and(|until| until <= fx.now || (lock.is_some() && !ours)) {
+        let other = self.others_lock(ground);
+        let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
+        if self.yielding.is_some_and(|until| until <= fx.now || revision.is_some()) {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        let revision = lock.map(|kv| kv.mod_revision);
-        if announced && !ours && self.win.is_none() && self.told_holder != revision {
+        if announced && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
-            let holder = self.holder();
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
     }
 
-    /// Who holds the lock, if it is known and the lock can be read.
+    /// The lock, if another session holds it; one that we have lost may still be there under our former lease.
+    fn others_lock(&self, ground: Ground<'_>) -> Option<&KeyValue> {
+        self.lock().filter(|kv| !ground.keeper.is_own(kv.lease))
+    }
+
+    fn lock(&self) -> Option<&KeyValue> {
+        self.claim.as_ref()?.lock(&self.view)
+    }
+
+    /// Who holds the lock, itself included, if it is known and the lock can be read.
     pub fn holder(&self) -> Option<Holder> {
-        let lock = self.claim.as_ref()?.lock(&self.view)?;
-        let record = Record::parse(&lock.value).ok()?;
-        Some(Holder {
-            server_id: record.server_id,
-            address: record.address,
-            lease: lock.lease,
-            revision: lock.mod_revision,
-        })
+        self.lock().and_then(holder)
     }
 
     /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
@@ -630,7 +630,7 @@ impl Election {
         }
     }
 
-    fn start_calls(&mut self, fx: &mut Effects) {
+    fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         if !self.calls.is_empty() || self.drain.is_some() {
             return;
         }
@@ -648,11 +648,12 @@ impl Election {
         if self.want != Want::Primacy || campaigning {
             return;
         }
-        let holder = self.holder();
+        let other = self.others_lock(ground);
+        let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
         let Some(standby) = &mut self.standby else { return };
         if !standby.announced {
             standby.announced = true;
-            self.told_holder = holder.as_ref().map(|holder| holder.revision);
+            self.told_holder = revision;
             self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
         } else if standby.next_warmup <= fx.now {
             self.calls.start(fx, self.id, Kind::Warmup, Call::Warmup);
@@ -679,7 +680,7 @@ impl Election {
             self.take_win(fx, ground, token, lease);
         }
         if self.win.is_some() {
-            self.start_calls(fx);
+            self.start_calls(fx, ground);
         }
         self.win.is_some()
     }
@@ -922,6 +923,16 @@ impl Election {
     pub fn running(&self) -> Vec<&'static str> {
         self.calls.names().collect()
     }
+}
+
+fn holder(lock: &KeyValue) -> Option<Holder> {
+    let record = Record::parse(&lock.value).ok()?;
+    Some(Holder {
+        server_id: record.server_id,
+        address: record.address,
+        lease: lock.lease,
+        revision: lock.mod_revision,
+    })
 }
 
 impl Standby {
