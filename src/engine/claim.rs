@@ -19,15 +19,6 @@ pub(super) struct Claim {
     ranges: Vec<Range>,
 }
 
-/// Why a candidate does not campaign, for people.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Blocked {
-    /// This key is there; it is somebody's lock, or that of an older kind of coordinator.
-    Held(Key, LeaseId),
-    /// The cluster has seen a newer version.
-    Outdated(String),
-}
-
 fn compare(key: &Key, condition: Condition) -> Compare {
     Compare { range: Range::Key(key.clone()), condition }
 }
@@ -105,16 +96,18 @@ impl Claim {
         self.broken(view, token, lease).is_none().then_some(token)
     }
 
-    /// What keeps the candidate from campaigning, as far as is known.
-    pub fn blocked(&self, view: &View, setup: &Setup) -> Option<Blocked> {
+    /// A key that must be absent for a win, and is there as far as is known: somebody's lock, or that or the record of
+    /// an older kind of coordinator.
+    pub fn in_the_way<'v>(&'v self, view: &'v View) -> Option<&'v KeyValue> {
         let locks = self.keys.locks.iter().filter_map(|lock| view.get(&lock.key));
-        let mut there = locks.chain(self.keys.rivals.iter().filter_map(|range| view.first(range)));
-        if let Some(kv) = there.next() {
-            return Some(Blocked::Held(kv.key.clone(), kv.lease));
-        }
+        locks.chain(self.keys.rivals.iter().filter_map(|range| view.first(range))).next()
+    }
+
+    /// Why the candidate is too old to campaign, if it is: the cluster has seen a newer version.
+    pub fn outdated(&self, view: &View, setup: &Setup) -> Option<String> {
         let stored = view.get(self.keys.version.as_ref()?)?;
         let refused = milvus::may_lead(&stored.value, setup.candidate.version()).err()?;
-        Some(Blocked::Outdated(format!("{}: {refused}", stored.key)))
+        Some(format!("{}: {refused}", stored.key))
     }
 
     /// `If` nobody holds a key of the set or stands in its way, and the own record is as it is known `Then` take the

@@ -10,7 +10,7 @@ use super::Setup;
 use super::action::{Action, Call, Holder, LostReason, Notice, Purpose};
 use super::backoff::Backoff;
 use super::calls::{Calls, Kind};
-use super::claim::{Blocked, Claim};
+use super::claim::Claim;
 use super::effects::Effects;
 use super::event::Outcome;
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
@@ -55,6 +55,8 @@ pub(super) struct Election {
     told_facts: Facts,
     told_holder: Option<Revision>,
     trouble: Option<String>,
+    /// The cluster has seen a newer version.
+    outdated: Option<String>,
     withdrawn: bool,
 }
 
@@ -240,6 +242,7 @@ impl Election {
             told_facts: Facts::default(),
             told_holder: None,
             trouble: None,
+            outdated: None,
             withdrawn: false,
         }
     }
@@ -402,7 +405,7 @@ impl Election {
             }
             Purpose::Campaign => {
                 self.unchecked = false;
-                self.refused(fx, ground);
+                self.refused(fx);
             }
             // Whichever branch ran, the record is not what a campaign in doubt compared: that one is decided now.
             Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
@@ -429,19 +432,17 @@ impl Election {
     }
 
     /// A campaign that the store refused: somebody holds the set, or something changed under it.
-    fn refused(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+    fn refused(&mut self, fx: &mut Effects) {
         let Some(claim) = &self.claim else { return };
         if self.standby.is_none() && self.win.is_none() && self.drain.is_none() {
             self.standby = Some(Standby::new(fx.now));
         }
-        match claim.blocked(&self.view, ground.setup) {
+        match claim.in_the_way(&self.view) {
             None => self.retry = Some(self.backoff.pass(fx)),
-            Some(Blocked::Held(key, lease)) => {
+            Some(KeyValue { key, lease, .. }) => {
                 let text = format!("{}: standby: {key} is held under lease {lease}", self.role);
                 fx.log(Level::Info, Some(self.id), text);
             }
-            // See `look_at_version`.
-            Some(Blocked::Outdated(_)) => {}
         }
     }
 
@@ -617,17 +618,15 @@ impl Election {
     /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
     fn look_at_version(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let idle = self.want == Want::Primacy && self.win.is_none() && self.drain.is_none();
-        let outdated = match self.claim.as_ref().and_then(|claim| claim.blocked(&self.view, ground.setup)) {
-            Some(Blocked::Outdated(why)) if idle => Some(format!("{}: does not campaign: {why}", self.role)),
-            _ => None,
-        };
-        if let Some(text) = outdated
-            && self.trouble.as_ref() != Some(&text)
-        {
-            fx.log(Level::Error, Some(self.id), text.clone());
-            self.trouble = Some(text);
+        let claim = self.claim.as_ref().filter(|_| idle);
+        let outdated = claim.and_then(|claim| claim.outdated(&self.view, ground.setup));
+        if let Some(why) = &outdated {
+            if self.outdated != outdated {
+                fx.log(Level::Error, Some(self.id), format!("{}: does not campaign: {why}", self.role));
+            }
             self.standby.get_or_insert_with(|| Standby::new(fx.now));
         }
+        self.outdated = outdated;
     }
 
     fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -755,12 +754,8 @@ impl Election {
         }
         match (&self.win, record) {
             (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
-                let free = match claim.blocked(view, ground.setup) {
-                    None => true,
-                    Some(Blocked::Held(..)) => self.unchecked,
-                    Some(Blocked::Outdated(_)) => false,
-                };
-                if free {
+                let free = self.unchecked || claim.in_the_way(view).is_none();
+                if free && self.outdated.is_none() {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
@@ -912,7 +907,7 @@ impl Election {
 
     /// What troubles it, for people.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.outdated.as_deref().or(self.trouble.as_deref())
     }
 
     pub fn is_warm(&self) -> bool {
