@@ -472,19 +472,6 @@ impl Election {
         }
     }
 
-    /// The lease's renewal is late, or has come.
-    pub fn suspend(&mut self, fx: &mut Effects, late: bool) {
-        if let Some(win) = &mut self.win
-            && !matches!(win.stage, Stage::Won { .. })
-            && win.suspended != late
-        {
-            win.suspended = late;
-            let token = win.token;
-            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
-            fx.push(Action::Notice { election: self.id, what });
-        }
-    }
-
     /// The store went back to an older state: nothing known of it holds any more, the server id neither.
     pub fn store_rolled_back(&mut self, fx: &mut Effects, setup: &Setup) {
         self.lose(fx, setup, LostReason::StoreRolledBack);
@@ -522,6 +509,7 @@ impl Election {
         self.look_at_holder(fx, ground);
         self.look_at_version(fx, ground);
         self.start_calls(fx, ground);
+        self.look_at_lease(fx, ground);
         self.open_watch(fx);
         let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
         self.start_operation(fx, ground);
@@ -568,6 +556,20 @@ impl Election {
         let yields = matches!(reason, LostReason::Resigned | LostReason::ActivationFailed);
         self.drain = Some(Drain { token, lease, until: fx.now + setup.drain_timeout, yields });
         self.standby.get_or_insert_with(|| Standby::new(fx.now));
+    }
+
+    /// Whether the lease's renewal is late: primary until the deadline, and no longer unless it comes.
+    fn look_at_lease(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let late = ground.keeper.held().is_some_and(|held| held.late);
+        if let Some(win) = &mut self.win
+            && !matches!(win.stage, Stage::Won { .. })
+            && win.suspended != late
+        {
+            win.suspended = late;
+            let token = win.token;
+            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
+            fx.push(Action::Notice { election: self.id, what });
+        }
     }
 
     fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {

@@ -367,9 +367,9 @@ impl Engine {
         for election in self.elections.values_mut() {
             match change {
                 Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
-                Change::Late => election.suspend(&mut self.fx, true),
-                Change::Renewed => election.suspend(&mut self.fx, false),
                 Change::Granted => election.lease_granted(),
+                // They see for themselves.
+                Change::Late | Change::Renewed => {}
             }
         }
         if let Change::Lost(lease) = change {

@@ -45,11 +45,7 @@ impl View {
     /// Takes in what a read of `range` found at `revision`.
     pub fn read(&mut self, range: &Range, revision: Revision, found: &[KeyValue]) {
         match range {
-            // Not even a tombstone is kept for a single key that was never there.
-            Range::Key(key) => match found.first() {
-                Some(kv) => self.set(key.clone(), revision, Some(kv.clone())),
-                None => self.set(key.clone(), revision, None),
-            },
+            Range::Key(key) => self.set(key.clone(), revision, found.first().cloned()),
             Range::Span { from, to } => {
                 let gone = |key: &Key, seen: &Seen| {
                     from <= key
