@@ -84,7 +84,8 @@ enum Doubt {
 #[derive(Debug)]
 enum Deferred {
     Resign,
-    Withdraw(Duration),
+    /// With its end: a call that hangs does not put that off.
+    Withdraw { until: Time },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
@@ -263,10 +264,14 @@ impl Election {
     }
 
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
-        if let Some(call) = within.filter(|call| self.calls.is_running(*call)) {
-            return self.deferred.push((call, Deferred::Withdraw(timeout)));
-        }
         let until = fx.now + timeout;
+        match within.filter(|call| self.calls.is_running(*call)) {
+            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            None => self.withdraw_by(fx, setup, until),
+        }
+    }
+
+    fn withdraw_by(&mut self, fx: &mut Effects, setup: &Setup, until: Time) {
         self.want = match self.want {
             Want::Nothing { until: earlier } => Want::Nothing { until: earlier.min(until) },
             _ => Want::Nothing { until },
@@ -291,14 +296,19 @@ impl Election {
             }
             _ => {}
         }
-        let deferred = std::mem::take(&mut self.deferred);
-        for (within, what) in deferred {
+        true
+    }
+
+    /// Does what was asked for inside calls that have ended since, or whose time is up.
+    fn do_deferred(&mut self, fx: &mut Effects, setup: &Setup) {
+        for (within, what) in std::mem::take(&mut self.deferred) {
+            let waits = self.calls.is_running(within);
             match what {
-                Deferred::Resign => self.resign(fx, setup, Some(within)),
-                Deferred::Withdraw(timeout) => self.withdraw(fx, setup, timeout, Some(within)),
+                Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
+                Deferred::Withdraw { until } if !waits || until <= fx.now => self.withdraw_by(fx, setup, until),
+                what => self.deferred.push((within, what)),
             }
         }
-        true
     }
 
     fn warmed(&mut self, fx: &mut Effects, setup: &Setup, warm: bool) {
@@ -504,6 +514,7 @@ impl Election {
         if let (None, Some(id)) = (&self.claim, ground.server_id) {
             self.claim = Some(Claim::new(ground.setup, &self.role, id));
         }
+        self.do_deferred(fx, ground.setup);
         self.look_at_win(fx, ground);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
@@ -820,6 +831,10 @@ impl Election {
         self.is_draining(now) && self.drain.as_ref().is_some_and(|drain| drain.lease == lease)
     }
 
+    pub fn is_running(&self, call: CallId) -> bool {
+        self.calls.is_running(call)
+    }
+
     pub fn has_win(&self) -> bool {
         self.win.is_some()
     }
@@ -855,6 +870,11 @@ impl Election {
         }
         if let Want::Nothing { until } = self.want {
             due(until, "stop over");
+        }
+        for (_, what) in &self.deferred {
+            if let Deferred::Withdraw { until } = what {
+                due(*until, "stop over");
+            }
         }
         if let Some(standby) = &self.standby
             && standby.announced

@@ -498,16 +498,19 @@ impl Engine {
 
     fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
         let now = self.fx.now;
-        let until = match self.life {
+        let within = within.filter(|call| self.elections.values().any(|e| e.is_running(*call)));
+        let (until, asked) = match self.life {
             Life::Closed => return,
-            Life::Stopping { until } | Life::StopAsked { until, .. } => until.min(now + timeout),
-            _ => now + timeout,
+            Life::Stopping { until } => (until.min(now + timeout), None),
+            // The call in which it was asked for first still counts.
+            Life::StopAsked { call, until, .. } => (until.min(now + timeout), within.and(Some(call))),
+            _ => (now + timeout, within),
         };
-        match within {
-            Some(call) if !matches!(self.life, Life::Stopping { .. }) => {
+        match asked {
+            Some(call) => {
                 self.life = Life::StopAsked { call, begin: until - Self::reserve(until.since(now)), until };
             }
-            _ => self.begin_stop(until),
+            None => self.begin_stop(until),
         }
     }
 
