@@ -175,7 +175,9 @@ impl Engine {
                 next = Some((at, name));
             }
         };
-        self.keeper.timers(&mut due);
+        if self.life != Life::Closed {
+            self.keeper.timers(&mut due);
+        }
         self.identity.timers(&mut due);
         if self.can_reread() {
             self.reread.timers(&mut due);
@@ -454,10 +456,10 @@ impl Engine {
             }
         }
         self.look_again();
-        self.go_on_stopping();
-        let Engine { setup, fx, keeper, elections, .. } = self;
-        let now = fx.now;
-        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+        if self.life != Life::Closed {
+            self.end_leases();
+            self.look_at_stop();
+        }
     }
 
     fn advance(&mut self, id: ElectionId) {
@@ -528,16 +530,23 @@ impl Engine {
         self.dirty = Dirty::All;
     }
 
-    fn go_on_stopping(&mut self) {
-        let Life::Stopping { until } = self.life else { return };
+    /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
+    fn end_leases(&mut self) {
         let now = self.fx.now;
         let ground = self.ground();
-        if self.elections.values().all(|e| e.is_settled(now, ground)) {
+        let stopping = matches!(self.life, Life::Stopping { .. });
+        if stopping && self.elections.values().all(|e| e.is_settled(now, ground)) {
             self.keeper.close(&mut self.fx);
             self.identity.close();
         }
+        let Engine { setup, fx, keeper, elections, .. } = self;
+        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+    }
+
+    fn look_at_stop(&mut self) {
+        let Life::Stopping { until } = self.life else { return };
         let clean = self.keeper.is_clean();
-        if clean || now >= until {
+        if clean || self.fx.now >= until {
             self.life = Life::Closed;
             self.elections.retain(|_, election| !election.is_withdrawn());
             self.fx.push(Action::Closed { clean });
