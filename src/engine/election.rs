@@ -332,8 +332,8 @@ impl Election {
 
     // What the store says.
 
-    pub fn watching(&mut self) -> Wish {
-        Wish { reread: self.watch.confirmed(), ..Wish::default() }
+    pub fn watching(&mut self, fx: &Effects) -> Wish {
+        Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
     }
 
     pub fn has_watch(&self, watch: WatchId) -> bool {

@@ -262,7 +262,7 @@ impl Engine {
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
-                    let (id, wish) = (e.id, e.watching());
+                    let (id, wish) = (e.id, e.watching(fx));
                     self.grant_wish(id, wish);
                 }
             }
