@@ -90,8 +90,9 @@ impl Connection {
         tokio::select! {
             biased;
             () = line.first_word() => {}
-            end = &mut running => return Err(match end {
-                Ok(Err(error)) => refusal(&error),
+            end = &mut running => return Err(match (line.error(), end) {
+                (Some(error), _) => refusal(&error),
+                (None, Ok(Err(error))) => refusal(&error),
                 _ => Fault::NotServed("the server hung up at once".to_owned()),
             }),
         }

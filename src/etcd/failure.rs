@@ -23,8 +23,11 @@ pub(super) enum Fault {
     Answered(Failure),
 }
 
+/// Makes the fault out of the whole text.
+type Meaning = fn(String) -> Fault;
+
 /// Texts of etcd that need no second look, with their meaning. Lower case; a text that contains one matches.
-const TEXTS: &[(&str, fn(String) -> Fault)] = &[
+const TEXTS: &[(&str, Meaning)] = &[
     ("requested lease not found", |_| Fault::Answered(Failure::LeaseNotFound)),
     ("lease already exists", |_| Fault::Answered(Failure::LeaseExists)),
     // An expired token, one of a restarted member, or one from before a change of users.
