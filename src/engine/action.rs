@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
+use super::observing::Primary;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::store::{Failure, LeaseId, Range, Request, Revision};
@@ -93,6 +94,11 @@ pub enum Action {
     Closed {
         /// Whether everything that was ours is known to be gone from the store.
         clean: bool,
+    },
+    /// Of an [`Observing`](super::Observing): the primary is another one now, or none.
+    Observed {
+        /// Who.
+        primary: Option<Primary>,
     },
     /// Say something to the operator.
     Log {
@@ -278,5 +284,20 @@ impl fmt::Display for Purpose {
             Purpose::Unregister => "unregister",
             Purpose::Reread => "reread",
         })
+    }
+}
+
+impl Action {
+    /// The election that it is about; `None`: the session.
+    pub fn election(&self) -> Option<ElectionId> {
+        match self {
+            Action::Send { election, .. } | Action::Log { election, .. } => *election,
+            Action::Call { election, .. }
+            | Action::Cancel { election, .. }
+            | Action::Primacy { election, .. }
+            | Action::Notice { election, .. }
+            | Action::Withdrawn { election } => Some(*election),
+            _ => None,
+        }
     }
 }

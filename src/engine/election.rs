@@ -16,6 +16,7 @@ use super::event::Outcome;
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
 use super::lease::Keeper;
 use super::view::View;
+use super::watch::Watch;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::milvus::{Facts, Record, Role};
@@ -35,6 +36,9 @@ pub(super) struct Election {
     claim: Option<Claim>,
     view: View,
     watch: Watch,
+    /// No campaign has been answered since the first watch was confirmed: what the view says may be older than the
+    /// watch, and what happened in between was seen by neither. Such a campaign is refused, and reads all keys.
+    unchecked: bool,
     operation: Option<Operation>,
     /// The own record's revision in a campaign that got no answer: it may have won, and may still win until
     /// that record is rewritten or deleted.
@@ -71,29 +75,6 @@ enum Want {
 enum Deferred {
     Resign,
     Withdraw(Duration),
-}
-
-#[derive(Debug)]
-enum Watch {
-    /// None yet, or none any more: opened at this time. `again`: there was one before, so that something may
-    /// have been missed.
-    Closed {
-        at: Time,
-        again: bool,
-        backoff: Backoff,
-    },
-    Opening {
-        watch: WatchId,
-        again: bool,
-        backoff: Backoff,
-    },
-    Open(WatchId),
-}
-
-impl Watch {
-    fn never() -> Self {
-        Watch::Closed { at: Time::ZERO, again: false, backoff: Backoff::default() }
-    }
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
@@ -234,7 +215,8 @@ impl Election {
             want: Want::Registered,
             claim: None,
             view: View::default(),
-            watch: Watch::never(),
+            watch: Watch::new(),
+            unchecked: true,
             operation: None,
             in_doubt: None,
             retry: None,
@@ -328,19 +310,12 @@ impl Election {
 
     // What the store says.
 
-    pub fn watching(&mut self, watch: WatchId) -> Wish {
-        match &mut self.watch {
-            Watch::Opening { watch: asked, again, .. } if *asked == watch => {
-                let reread = *again;
-                self.watch = Watch::Open(watch);
-                Wish { reread, ..Wish::default() }
-            }
-            _ => Wish::default(),
-        }
+    pub fn watching(&mut self) -> Wish {
+        Wish { reread: self.watch.confirmed(), ..Wish::default() }
     }
 
-    pub fn has_watch(&self, id: WatchId) -> bool {
-        matches!(&self.watch, Watch::Opening { watch, .. } | Watch::Open(watch) if *watch == id)
+    pub fn has_watch(&self, watch: WatchId) -> bool {
+        self.watch.is(watch)
     }
 
     pub fn watched(&mut self, events: Vec<KeyEvent>) {
@@ -353,12 +328,7 @@ impl Election {
 
     pub fn watch_ended(&mut self, fx: &mut Effects, why: &str) {
         fx.log(Level::Debug, Some(self.id), format!("{}: watch ended: {why}; opened again", self.role));
-        let (at, backoff) = match std::mem::replace(&mut self.watch, Watch::never()) {
-            // One that could not be opened is tried again more slowly each time, one that was open at once.
-            Watch::Opening { mut backoff, .. } => (backoff.pass(fx), backoff),
-            _ => (fx.now, Backoff::default()),
-        };
-        self.watch = Watch::Closed { at, again: true, backoff };
+        self.watch.ended(fx);
     }
 
     pub fn reread(&mut self, revision: Revision, reads: &[Vec<KeyValue>]) {
@@ -416,7 +386,10 @@ impl Election {
                 self.take_win(fx, ground, Token(at.0), operation.lease);
                 return Wish { won: self.win.is_some(), ..Wish::default() };
             }
-            Purpose::Campaign => self.refused(fx, ground),
+            Purpose::Campaign => {
+                self.unchecked = false;
+                self.refused(fx, ground);
+            }
             // Whichever branch ran, the record is not what a campaign in doubt compared: that one is decided now.
             Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
                 self.in_doubt = None;
@@ -453,11 +426,8 @@ impl Election {
                 let text = format!("{}: standby: {key} is held under lease {lease}", self.role);
                 fx.log(Level::Info, Some(self.id), text);
             }
-            Some(Blocked::Outdated(why)) => {
-                let text = format!("{}: does not campaign: {why}", self.role);
-                self.trouble = Some(text.clone());
-                fx.log(Level::Error, Some(self.id), text);
-            }
+            // See `look_at_version`.
+            Some(Blocked::Outdated(_)) => {}
         }
     }
 
@@ -467,6 +437,7 @@ impl Election {
             return;
         }
         self.last_token = token;
+        self.unchecked = false;
         self.yielding = None;
         let give_back = fx.now + ground.setup.activation_timeout;
         self.win = Some(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
@@ -503,10 +474,8 @@ impl Election {
 
     /// Forgets all that stands on the present server id.
     pub fn forget(&mut self, fx: &mut Effects) {
-        if let Watch::Open(watch) | Watch::Opening { watch, .. } = self.watch {
-            fx.push(Action::Unwatch { watch });
-        }
-        self.watch = Watch::never();
+        self.watch.close(fx);
+        self.unchecked = true;
         self.view = View::default();
         self.claim = None;
         self.in_doubt = None;
@@ -529,6 +498,7 @@ impl Election {
         self.look_at_win(fx, ground);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
+        self.look_at_version(fx, ground);
         self.start_calls(fx);
         self.open_watch(fx);
         let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
@@ -623,6 +593,22 @@ impl Election {
         })
     }
 
+    /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
+    fn look_at_version(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let idle = self.want == Want::Primacy && self.win.is_none() && self.drain.is_none();
+        let outdated = match self.claim.as_ref().and_then(|claim| claim.blocked(&self.view, ground.setup)) {
+            Some(Blocked::Outdated(why)) if idle => Some(format!("{}: does not campaign: {why}", self.role)),
+            _ => None,
+        };
+        if let Some(text) = outdated
+            && self.trouble.as_ref() != Some(&text)
+        {
+            fx.log(Level::Error, Some(self.id), text.clone());
+            self.trouble = Some(text);
+            self.standby.get_or_insert_with(|| Standby::new(fx.now));
+        }
+    }
+
     fn start_calls(&mut self, fx: &mut Effects) {
         if !self.calls.is_empty() || self.drain.is_some() {
             return;
@@ -653,13 +639,10 @@ impl Election {
     }
 
     fn open_watch(&mut self, fx: &mut Effects) {
-        let (Some(claim), Watch::Closed { at, again, backoff }) = (&self.claim, &mut self.watch) else {
-            return;
-        };
-        if *at <= fx.now && !matches!(self.want, Want::Nothing { .. }) {
-            let watch = fx.watch_id();
-            fx.push(Action::Watch { watch, ranges: claim.ranges().to_vec() });
-            self.watch = Watch::Opening { watch, again: *again, backoff: std::mem::take(backoff) };
+        if let Some(claim) = &self.claim
+            && !matches!(self.want, Want::Nothing { .. })
+        {
+            self.watch.open(fx, claim.ranges());
         }
     }
 
@@ -755,8 +738,12 @@ impl Election {
         }
         match &self.win {
             None if self.may_campaign() => {
-                let watched = matches!(self.watch, Watch::Open(_));
-                if watched && claim.blocked(view, ground.setup).is_none() {
+                let free = match claim.blocked(view, ground.setup) {
+                    None => true,
+                    Some(Blocked::Held(..)) => self.unchecked,
+                    Some(Blocked::Outdated(_)) => false,
+                };
+                if free && self.watch.is_open() {
                     return op(Purpose::Campaign, claim.campaign(view, ground.setup, revision, lease));
                 }
             }
@@ -774,10 +761,7 @@ impl Election {
     /// Ends the election once nothing of it is left.
     fn finish(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         if self.is_settled(fx.now, ground) && self.calls.is_empty() {
-            if let Watch::Open(watch) | Watch::Opening { watch, .. } = self.watch {
-                fx.push(Action::Unwatch { watch });
-            }
-            self.watch = Watch::never();
+            self.watch.close(fx);
             self.withdrawn = true;
             fx.push(Action::Withdrawn { election: self.id });
         }
@@ -833,9 +817,7 @@ impl Election {
         if let Some(at) = self.retry {
             due(at, "retry due");
         }
-        if let Watch::Closed { at, again: true, .. } = self.watch {
-            due(at, "watch due");
-        }
+        self.watch.timers(&mut due);
         if let Some(Win { stage: Stage::Won { give_back }, .. }) = self.win {
             due(give_back, "activation over");
         }

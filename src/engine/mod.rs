@@ -18,10 +18,12 @@ mod event;
 mod identity;
 mod ids;
 mod lease;
+mod observing;
 mod reread;
 mod snapshot;
 mod text;
 mod view;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
 pub use election::State;
 pub use event::{Event, Outcome};
 pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
+pub use observing::{ObserverSetup, Observing, Primary};
 pub use snapshot::{ElectionSnapshot, Snapshot};
 pub use text::ParseError;
 
@@ -257,7 +260,7 @@ impl Engine {
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
-                    let (id, wish) = (e.id, e.watching(watch));
+                    let (id, wish) = (e.id, e.watching());
                     self.grant_wish(id, wish);
                 }
             }
