@@ -1,4 +1,5 @@
 //! TLS to a real etcd: what is accepted, what is refused before and after a connection, and renewed files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 

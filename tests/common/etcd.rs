@@ -69,9 +69,14 @@ impl EtcdServer {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// Stops the process where it is; the kernel still takes connections for it.
+    /// Stops the process where it is; the kernel still takes connections for it. Returns when it stands: a
+    /// signal is sent sooner than all threads have heard of it.
     pub fn pause(&self) {
         self.signal(libc::SIGSTOP);
+        let mut status = 0;
+        // SAFETY: waits for a child of ours and writes to a local; WUNTRACED does not reap it.
+        let pid = unsafe { libc::waitpid(self.pid(), &raw mut status, libc::WUNTRACED) };
+        assert!(pid == self.pid() && libc::WIFSTOPPED(status), "etcd stands");
     }
 
     /// Lets it go on.
@@ -93,10 +98,13 @@ impl EtcdServer {
         assert!(self.try_restart(), "etcd does not start again:\n{}", self.log());
     }
 
+    fn pid(&self) -> libc::pid_t {
+        self.process.as_ref().expect("etcd runs").id() as libc::pid_t
+    }
+
     fn signal(&self, signal: i32) {
-        let pid = self.process.as_ref().expect("etcd runs").id();
-        // SAFETY: plain system call, on a child of ours that has not been waited for.
-        let sent = unsafe { libc::kill(pid as i32, signal) };
+        // SAFETY: plain system call, on a child of ours that has not been reaped.
+        let sent = unsafe { libc::kill(self.pid(), signal) };
         assert_eq!(sent, 0, "signal {signal} to etcd");
     }
 
@@ -165,6 +173,26 @@ impl Drop for EtcdServer {
 /// A port that nobody listens on at this moment.
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A port that refuses connections for as long as this lives: that of an outgoing connection.
+pub struct RefusedPort {
+    port: u16,
+    _connection: (TcpListener, TcpStream),
+}
+
+impl RefusedPort {
+    /// Picks one.
+    pub fn new() -> RefusedPort {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        RefusedPort { port: stream.local_addr().unwrap().port(), _connection: (listener, stream) }
+    }
+
+    /// Its number.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 /// A new empty folder.
