@@ -218,7 +218,7 @@ mod tests {
             let (chunk, at) = place(index);
             match last {
                 Some((c, a)) if c == chunk => assert_eq!(at, a + 1),
-                Some((c, a)) => assert_eq!((chunk, at, a + 1), (c + 1, 0, 64 << c)),
+                Some((c, a)) => assert_eq!((chunk, at, a + 1), (c + 1, 0, 64usize << c)),
                 None => assert_eq!((chunk, at), (0, 0)),
             }
             last = Some((chunk, at));
