@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -91,6 +93,14 @@ impl Server {
         let store = self.clone();
         tokio::spawn(async move { store.serve(server).await });
         client
+    }
+
+    /// A channel for the real client (`etcd_client::Channel::Tonic`), whose connections are [`connect`]ed when
+    /// they are needed; `endpoint` gives its options, its address means nothing.
+    ///
+    /// [`connect`]: Server::connect
+    pub fn channel(&self, endpoint: &tonic::transport::Endpoint) -> tonic::transport::Channel {
+        endpoint.connect_with_connector_lazy(Connector(self.clone()))
     }
 
     /// Serves one connection until either side ends it.
@@ -200,6 +210,22 @@ impl Server {
                 () = tokio::time::sleep_until(at) => {}
             }
         }
+    }
+}
+
+struct Connector(Server);
+
+impl<U> Service<U> for Connector {
+    type Response = TokioIo<DuplexStream>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: U) -> Self::Future {
+        ready(Ok(TokioIo::new(self.0.connect())))
     }
 }
 
