@@ -426,7 +426,7 @@ impl Run<'_> {
 
     fn key_value(&self, kv: &PbKeyValue) -> String {
         format!(
-            "{}={} c{} m{} v{} l{}",
+            "{}={} c{} m{} v{} lease={}",
             text(&kv.key),
             text(&kv.value),
             self.relative(kv.create_revision),
