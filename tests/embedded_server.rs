@@ -1,6 +1,9 @@
 //! The embedded etcd, driven from outside: the real client in the process and under paused time, `etcdctl`
 //! against the dev server, and whoever sends nonsense.
 
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
