@@ -451,6 +451,33 @@ fn written() -> Vec<(&'static str, Vec<Operation>)> {
             ],
         ),
         (
+            "an id that is taken is not chosen",
+            vec![
+                Watch(0, Watch { id: 1, ..Watch::of(one("a")) }),
+                Watch(0, Watch { id: 2, ..Watch::of(one("a")) }),
+                Watch(0, Watch::of(one("a"))),
+                Watch(0, Watch::of(one("a"))),
+                Cancel(0, 1),
+                Watch(0, Watch::of(one("a"))),
+            ],
+        ),
+        (
+            "a watch that was canceled by a compaction hears nothing more",
+            vec![
+                put("a", "1"),
+                put("a", "2"),
+                Compact(2),
+                Watch(0, Watch { start_revision: 1, ..Watch::of(one("a")) }),
+                // The wait for what this says is long enough for the cancel.
+                Cancel(0, 55),
+                put("a", "3"),
+                Watch(0, Watch { id: 5, ..Watch::of(one("a")) }),
+                put("a", "4"),
+                Cancel(0, 0),
+                put("a", "5"),
+            ],
+        ),
+        (
             "progress is told when it is asked for",
             vec![put("a", "1"), Watch(0, Watch::of(one("a"))), Progress(0), put("b", "1"), Progress(0)],
         ),
