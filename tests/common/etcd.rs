@@ -210,8 +210,9 @@ fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PRIMACY_ETCD") {
         return path.into();
     }
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/etcd");
-    if built.is_file() {
+    // The crates of this workspace lie at its root or below it.
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
+    if let Some(built) = built.into_iter().find(|built| built.is_file()) {
         return built;
     }
     let on_path = std::env::var_os("PATH").unwrap_or_default();
