@@ -248,7 +248,8 @@ pub enum Purpose {
     Register,
     /// Move the own record from a lost lease to the present one.
     Move,
-    /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more.
+    /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more; or only
+    /// look at all keys, where nothing is left to rewrite.
     Settle,
     /// Tell others in the own record whether this candidate is warm, or ready.
     Update,

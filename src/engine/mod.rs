@@ -38,7 +38,7 @@ pub use text::ParseError;
 
 use crate::clock::Time;
 use crate::log::Level;
-use crate::milvus::{Candidate, Layout, Root};
+use crate::milvus::{Candidate, Layout, Role, Root};
 use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
 use effects::Effects;
 use election::{Election, Ground, Wish};
@@ -102,8 +102,8 @@ struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
     /// The store had at least this revision when it was sent; an answer with a lower one comes from a store that
-    /// went back.
-    floor: Revision,
+    /// went back. `None`: sent before it went back, so that the answer says nothing about the store as it is now.
+    floor: Option<Revision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,10 +298,10 @@ impl Engine {
 
     fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
         let Some(asked) = self.asked.remove(&request) else { return };
-        let went_back = match &result {
-            Ok(Answer::Txn(answer)) => {
+        let went_back = match (&result, asked.floor) {
+            (Ok(Answer::Txn(answer)), Some(floor)) => {
                 let other = self.cluster.is_some_and(|cluster| cluster != answer.cluster);
-                let older = answer.revision < asked.floor;
+                let older = answer.revision < floor;
                 self.cluster = Some(answer.cluster);
                 self.floor = if other || older { answer.revision } else { self.floor.max(answer.revision) };
                 other || older
@@ -345,6 +345,9 @@ impl Engine {
                 let ground = Ground { setup, keeper: &self.keeper, server_id: self.identity.known() };
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
+                    if e.is_registered(&self.keeper) {
+                        self.identity.use_it();
+                    }
                     self.grant_wish(election, wish);
                 }
             }
@@ -366,7 +369,7 @@ impl Engine {
                 Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
                 Change::Late => election.suspend(&mut self.fx, true),
                 Change::Renewed => election.suspend(&mut self.fx, false),
-                Change::Granted => {}
+                Change::Granted => election.lease_granted(),
             }
         }
         if let Change::Lost(lease) = change {
@@ -385,6 +388,7 @@ impl Engine {
             election.store_rolled_back(&mut self.fx, &self.setup);
         }
         self.reread.forget();
+        self.asked.values_mut().for_each(|asked| asked.floor = None);
         let change = self.keeper.replace(&mut self.fx, &self.setup);
         self.lease_changed(change);
         self.take_another_id();
@@ -405,8 +409,13 @@ impl Engine {
         if wish.won {
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
         }
-        if wish.another_id && !self.elections.values().any(|e| e.is_registered(&self.keeper)) {
-            self.fx.log(Level::Warn, None, "the server id is in use; taking another one");
+        if let Some(lease) = wish.not_found {
+            let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
+            self.lease_changed(change);
+        }
+        if wish.another_id && !self.identity.is_in_use() {
+            self.fx.log(Level::Warn, None, "somebody else is registered under the server id; taking another one");
+            self.reread.forget();
             for e in self.elections.values_mut() {
                 e.forget(&mut self.fx);
             }
@@ -452,16 +461,26 @@ impl Engine {
     }
 
     fn advance(&mut self, id: ElectionId) {
+        let barred = self.is_barred(id);
         let Engine { setup, fx, keeper, identity, elections, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let ground = Ground { setup, keeper, server_id: identity.known() };
+        let server_id = identity.known().filter(|_| !barred);
+        let ground = Ground { setup, keeper, server_id };
         let wish = election.advance(fx, ground);
-        if election.is_withdrawn() {
+        if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
             elections.remove(&id);
+            self.dirty = Dirty::All;
         }
         if wish.won {
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
         }
+    }
+
+    /// Whether an earlier election has not cleaned up the keys yet that this one would claim.
+    fn is_barred(&self, id: ElectionId) -> bool {
+        let Some(new) = self.elections.get(&id).filter(|e| e.is_new()) else { return false };
+        let clash = |role: &Role| *role == new.role || role.conflicts_with(&new.role);
+        self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role))
     }
 
     fn can_reread(&self) -> bool {
@@ -517,6 +536,7 @@ impl Engine {
         let clean = self.keeper.is_clean();
         if clean || now >= until {
             self.life = Life::Closed;
+            self.elections.retain(|_, election| !election.is_withdrawn());
             self.fx.push(Action::Closed { clean });
         }
     }
@@ -524,7 +544,7 @@ impl Engine {
     fn note_requests(&mut self, actions: &[Action]) {
         for action in actions {
             if let Action::Send { request, purpose, election, .. } = action {
-                let asked = Asked { purpose: *purpose, election: *election, floor: self.floor };
+                let asked = Asked { purpose: *purpose, election: *election, floor: Some(self.floor) };
                 self.asked.insert(*request, asked);
             }
         }
