@@ -414,7 +414,11 @@ impl Engine {
             self.lease_changed(change);
         }
         if wish.another_id && !self.identity.is_in_use() {
-            self.fx.log(Level::Warn, None, "somebody else is registered under the server id; taking another one");
+            self.fx.log(
+                Level::Warn,
+                None,
+                "somebody else is registered under the server id; taking another one",
+            );
             self.reread.forget();
             for e in self.elections.values_mut() {
                 e.forget(&mut self.fx);

@@ -12,18 +12,19 @@ use crate::call::{self, primacy_call, primacy_notice};
 use crate::ending::{self, Ending};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out, UserData};
+use crate::handle;
 use crate::result::{Answer, primacy_result};
 use crate::scope::{self, Scope};
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
 use crate::versioned::Versioned;
-use crate::handle;
 
 /// An election: a role on a session.
 pub type primacy_election = u64;
 
 /// A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or `PRIMACY_FAILED`.
-pub type primacy_on_call = Option<unsafe extern "C" fn(user_data: *mut c_void, call: *const primacy_call) -> i32>;
+pub type primacy_on_call =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, call: *const primacy_call) -> i32>;
 
 /// The host's side of an election. See "Callbacks" above for threads and order.
 #[repr(C)]
@@ -215,9 +216,7 @@ pub extern "C" fn primacy_election_campaign(election: primacy_election) -> prima
 /// Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy_status {
-    ffi::enter_plain(|| {
-        handle::with(election, |found: &Arc<Election>| found.engine.resign())
-    })
+    ffi::enter_plain(|| handle::with(election, |found: &Arc<Election>| found.engine.resign()))
 }
 
 /// Begins to end this election; the session and its other elections go on.
@@ -301,9 +300,8 @@ pub unsafe extern "C" fn primacy_election_complete(
 /// not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_is_cancelled(election: primacy_election, call: u64) -> i32 {
-    let cancelled = ffi::caught(|| {
-        Ok(handle::find_closing::<Election>(election)?.engine.is_cancelled(CallId(call)))
-    });
+    let cancelled =
+        ffi::caught(|| Ok(handle::find_closing::<Election>(election)?.engine.is_cancelled(CallId(call))));
     i32::from(cancelled.unwrap_or(true))
 }
 

@@ -74,7 +74,8 @@ pub(crate) fn keep_panics_quiet() {
 }
 
 fn payload(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_string()
 }
 
@@ -103,7 +104,10 @@ pub(crate) unsafe fn bytes<'a>(from: *const c_void, size: usize, what: &str) -> 
         return Err(null(what));
     }
     if isize::try_from(size).is_err() {
-        return Err(Fault::new(PRIMACY_E_ARGUMENT, format!("{what} has size {size}, more than there is memory")));
+        return Err(Fault::new(
+            PRIMACY_E_ARGUMENT,
+            format!("{what} has size {size}, more than there is memory"),
+        ));
     }
     // SAFETY: not NULL, and by the header this many bytes, left alone during the call.
     Ok(unsafe { slice::from_raw_parts(from.cast(), size) })
@@ -162,7 +166,10 @@ pub(crate) fn duration(ms: u64) -> Duration {
 /// A duration from C that must not be zero, since nothing can be answered within it.
 pub(crate) fn timeout(ms: u64) -> Result<Duration, Fault> {
     if ms == 0 {
-        return Err(Fault::new(PRIMACY_E_ARGUMENT, "timeout_ms is 0; give the milliseconds that you can wait"));
+        return Err(Fault::new(
+            PRIMACY_E_ARGUMENT,
+            "timeout_ms is 0; give the milliseconds that you can wait",
+        ));
     }
     Ok(duration(ms))
 }

@@ -137,11 +137,16 @@ pub unsafe extern "C" fn primacy_observer_open(
         } else {
             // SAFETY: the header's contract for structs.
             let callbacks = unsafe { versioned::read(callbacks) }?;
-            Some(Arc::new(Callbacks { callbacks, user_data: UserData(user_data), opened: AtomicBool::new(false) }))
+            Some(Arc::new(Callbacks {
+                callbacks,
+                user_data: UserData(user_data),
+                opened: AtomicBool::new(false),
+            }))
         };
         Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
         fork::mark_children();
-        let to_host = on_change.clone().map(|callbacks| -> OnChange { Box::new(move |p| callbacks.change(p)) });
+        let to_host =
+            on_change.clone().map(|callbacks| -> OnChange { Box::new(move |p| callbacks.change(p)) });
         let engine = Engine::open(settings, role, log, to_host)?;
         if let Some(callbacks) = on_change {
             callbacks.opened.store(true, Ordering::Relaxed);
@@ -191,11 +196,13 @@ pub unsafe extern "C" fn primacy_observer_wait(
         let observer = handle::find::<Observer>(observer)?;
         let now = observer.0.current();
         let primary = if token_of(now.as_ref()) == seen_token {
-            observer.0.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(|error| match error {
-                WaitError::TimedOut => PRIMACY_E_TIMEOUT,
-                WaitError::Closed => PRIMACY_E_STOPPED,
-                WaitError::InCallback => PRIMACY_E_DEADLOCK,
-            })?
+            observer.0.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(
+                |error| match error {
+                    WaitError::TimedOut => PRIMACY_E_TIMEOUT,
+                    WaitError::Closed => PRIMACY_E_STOPPED,
+                    WaitError::InCallback => PRIMACY_E_DEADLOCK,
+                },
+            )?
         } else {
             now
         };

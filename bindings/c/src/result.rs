@@ -6,9 +6,9 @@ use engine::store::TxnAnswer;
 
 use crate::error::Fault;
 use crate::ffi::{self, Out};
+use crate::handle;
 use crate::status::{PRIMACY_E_ARGUMENT, primacy_status};
 use crate::versioned::{self, Versioned};
-use crate::handle;
 
 /// What a commit or a read brought.
 pub type primacy_result = u64;
@@ -54,7 +54,10 @@ fn no_such(what: &str, asked: usize, there: usize) -> Fault {
 ///
 /// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_result_revision(result: primacy_result, revision_out: *mut i64) -> primacy_status {
+pub unsafe extern "C" fn primacy_result_revision(
+    result: primacy_result,
+    revision_out: *mut i64,
+) -> primacy_status {
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for out parameters.
         let out = unsafe { Out::new(revision_out, "revision_out") }?;
@@ -67,7 +70,11 @@ pub unsafe extern "C" fn primacy_result_revision(result: primacy_result, revisio
 ///
 /// Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_result_count(result: primacy_result, get: usize, count_out: *mut usize) -> primacy_status {
+pub unsafe extern "C" fn primacy_result_count(
+    result: primacy_result,
+    get: usize,
+    count_out: *mut usize,
+) -> primacy_status {
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for out parameters.
         let out = unsafe { Out::new(count_out, "count_out") }?;

@@ -113,11 +113,7 @@ pub unsafe extern "C" fn primacy_session_register(
     let inside = || {
         // SAFETY: the header's contract for out parameters, texts and structs.
         let (out, role, callbacks) = unsafe {
-            (
-                Out::new(election_out, "election_out")?,
-                ffi::text(role, "role")?,
-                versioned::read(callbacks)?,
-            )
+            (Out::new(election_out, "election_out")?, ffi::text(role, "role")?, versioned::read(callbacks)?)
         };
         let found = handle::find::<Session>(session)?;
         out.set(election::register(&found.engine, role, &callbacks, user_data, found.drain)?);
@@ -172,7 +168,8 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
         // SAFETY: the header's contract for out parameters.
         let out = unsafe { Out::pointer(json_out, ptr::null_mut(), "json_out") }?;
         let snapshot = handle::find::<Session>(session)?.engine.snapshot();
-        let json = serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
+        let json =
+            serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
         out.set(CString::into_raw(owned(&json)));
         Ok(())
     };
