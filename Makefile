@@ -78,7 +78,7 @@ test: ## everything that must hold
 
 .PHONY: test-rust
 test-rust: etcd ## engine, driver, C library, on a real etcd
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
