@@ -51,7 +51,7 @@ dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
 	cargo build --profile demo --package primacy --bin primacy-dev-etcd
 
 .PHONY: etcd
-etcd: ## the newest etcd, into target/tools/etcd
+etcd: venv ## the newest etcd, into target/tools/etcd
 	@$(TOOLS)/etcd
 
 .PHONY: venv
