@@ -39,7 +39,7 @@ coordinators: target/coordinators/c target/coordinators/client ## the sample coo
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
-SYSTEM_LIBRARIES := -lpthread -ldl -lm
+SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl
 target/coordinators/%: library
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(SOURCE) target/demo/libprimacy.a $(SYSTEM_LIBRARIES)

@@ -5,7 +5,7 @@
 //! threads of their own; nothing here waits for either. It decides nothing.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -49,8 +49,10 @@ pub(crate) struct Progress {
     pub failed: bool,
     /// The store's part is over; whether clean.
     pub closed: Option<bool>,
-    /// The driver has ended: no callback runs, none will.
+    /// No callback runs, none will.
     pub over: bool,
+    /// The driver has ended by a panic.
+    pub broken: bool,
 }
 
 impl Shared {
@@ -62,6 +64,19 @@ impl Shared {
     /// The call of this session that the present thread runs.
     pub fn current_call(self: &Arc<Self>) -> Option<CallId> {
         callback::of(Arc::as_ptr(self).addr())
+    }
+
+    /// An election is over, its host told so.
+    pub fn forget(&self, election: ElectionId) {
+        let left = {
+            let mut lanes = lock(&self.lanes);
+            lanes.remove(&election);
+            lanes.len()
+        };
+        self.tell(Event::Tick);
+        if left == 0 && lock(&self.progress).broken {
+            self.progress(|progress| progress.over = true);
+        }
     }
 
     fn progress(&self, change: impl FnOnce(&mut Progress)) {
@@ -77,60 +92,26 @@ impl Shared {
     }
 }
 
-/// What `is_primary` reads: a token, and the deadline of the lease that it was won under.
-#[derive(Debug, Default)]
-pub(crate) struct WinCell {
-    /// 0: none.
-    token: AtomicI64,
-    /// The lease's own cell. Cells are never freed.
-    deadline: AtomicPtr<AtomicU64>,
-}
-
-impl WinCell {
-    fn set(&self, win: Option<(Token, &'static AtomicU64)>) {
-        // No token while the deadline changes: a reader that meets the change finds none, or another token.
-        self.token.store(0, Ordering::SeqCst);
-        if let Some((token, deadline)) = win {
-            self.deadline.store(std::ptr::from_ref(deadline).cast_mut(), Ordering::SeqCst);
-            self.token.store(token.0, Ordering::SeqCst);
-        }
-    }
-
-    /// The token, and how long it is surely ours; `None`: not primary. Lock-free; the clock is read last, so that
-    /// whatever paused this thread on the way has passed.
-    pub fn read(&self, clock: &Clock) -> Option<(Token, Duration)> {
-        let token = self.token.load(Ordering::SeqCst);
-        if token == 0 {
-            return None;
-        }
-        let until = platform::read_cell(&self.deadline);
-        if self.token.load(Ordering::SeqCst) != token {
-            // It has just changed; for this moment the answer is no.
-            return None;
-        }
-        let left = Time::from_nanos(until).since(clock.now());
-        (left > Duration::ZERO).then_some((Token(token), left))
-    }
-}
-
-/// The task. Ends when the session is closed and no callback of it runs any more.
+/// Drives a session to its end: until it is closed and no callback of it runs any more.
+///
+/// A panic in there is a bug of ours, and must not leave a primary behind that nobody watches: what `is_primary`
+/// answers ends, `on_lost(internal_error)` is called, and the lease runs out by itself.
 pub(crate) async fn drive(
     shared: Arc<Shared>,
     alarm: Alarm,
-    mut events: mpsc::UnboundedReceiver<Event>,
-    mut reports: mpsc::UnboundedReceiver<WatchReport>,
+    events: mpsc::UnboundedReceiver<Event>,
+    reports: mpsc::UnboundedReceiver<WatchReport>,
 ) {
-    let mut driver = Driver { shared, cells: HashMap::new(), closed: false };
-    while !driver.is_over() {
-        let next = lock(&driver.shared.engine).next_deadline();
-        let event = tokio::select! {
-            () = alarm.until(next) => Event::Tick,
-            Some(report) = reports.recv() => heard(report),
-            Some(event) = events.recv() => event,
-        };
-        driver.step(event);
+    let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
+    if tokio::spawn(driver.run(alarm, events, reports)).await.is_ok() {
+        return shared.progress(|progress| progress.over = true);
     }
-    driver.shared.progress(|progress| progress.over = true);
+    shared.log.line(Level::Error, "the engine has panicked, which is a bug: the session is over");
+    let lanes: Vec<Arc<Lane>> = lock(&shared.lanes).values().cloned().collect();
+    shared.progress(|progress| {
+        (progress.closed, progress.broken, progress.over) = (Some(false), true, lanes.is_empty());
+    });
+    lanes.iter().for_each(Lane::abandon);
 }
 
 /// Sends a request; the answer comes as an event, also when nobody answers.
@@ -164,6 +145,23 @@ struct Driver {
 }
 
 impl Driver {
+    async fn run(
+        mut self,
+        alarm: Alarm,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut reports: mpsc::UnboundedReceiver<WatchReport>,
+    ) {
+        while !self.is_over() {
+            let next = lock(&self.shared.engine).next_deadline();
+            let event = tokio::select! {
+                () = alarm.until(next) => Event::Tick,
+                Some(report) = reports.recv() => heard(report),
+                Some(event) = events.recv() => event,
+            };
+            self.step(event);
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.closed && lock(&self.shared.lanes).is_empty()
     }
@@ -212,8 +210,8 @@ impl Driver {
             Action::Deadline { lease, until } => self.set_deadline(lease, until),
             Action::Primacy { election, win } => {
                 if let Some(lane) = self.lane(election) {
-                    let win = win.and_then(|(token, lease)| Some((token, *self.cells.get(&lease)?)));
-                    lane.win.set(win);
+                    let deadline = win.and_then(|(_, lease)| self.cells.get(&lease).copied());
+                    lane.set_primacy(win, deadline);
                 }
             }
             Action::Notice { election, what } => self.notice(election, what),
@@ -222,7 +220,7 @@ impl Driver {
                 (progress.failed, progress.failure) = (true, Some(failure));
             }),
             Action::Withdrawn { election } => {
-                if let Some(lane) = lock(&shared.lanes).remove(&election) {
+                if let Some(lane) = self.lane(election) {
                     lane.stop();
                 }
             }

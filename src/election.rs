@@ -3,17 +3,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::callback;
-use crate::driver::{Shared, WinCell};
-use crate::engine::{Call, CallId, ElectionId, Event, Notice, Outcome, Token};
+use crate::driver::Shared;
+use crate::engine::{Call, CallId, ElectionId, Event, LostReason, Notice, Outcome, Token};
 use crate::log::Level;
 use crate::milvus::Role;
 use crate::runtime::lock;
 use crate::session::JoinError;
-use crate::store::{Answer, Failure, Op, Range, Request, Txn, TxnAnswer};
+use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::win::WinCell;
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
 /// block as long as it likes; a panic counts as "failed".
@@ -199,14 +201,18 @@ pub(crate) struct Lane {
     pub role: Role,
     pub win: WinCell,
     host: Arc<dyn Host>,
-    shared: std::sync::Weak<Shared>,
+    shared: Weak<Shared>,
     state: Mutex<State>,
     stopped: Condvar,
 }
 
 #[derive(Default)]
 struct State {
+    /// The win that `is_primary` stands on.
+    primary: Option<(Token, LeaseId)>,
     calls: HashMap<CallId, Running>,
+    /// The driver is gone: over when the last call has ended.
+    abandoned: bool,
     /// What is told in order, one after the other.
     quick: VecDeque<Quick>,
     /// Somebody is telling it.
@@ -239,6 +245,39 @@ impl Lane {
             shared: Arc::downgrade(shared),
             state: Mutex::default(),
             stopped: Condvar::new(),
+        }
+    }
+
+    /// What `is_primary` answers from now on; `deadline` is the lease's own cell.
+    pub fn set_primacy(&self, win: Option<(Token, LeaseId)>, deadline: Option<&'static AtomicU64>) {
+        lock(&self.state).primary = win;
+        self.win.set(win.map(|(token, _)| token).zip(deadline));
+    }
+
+    /// The driver can not go on: ends what it would have ended.
+    pub fn abandon(self: &Arc<Self>) {
+        let primary = {
+            let mut state = lock(&self.state);
+            state.abandoned = true;
+            state.primary.take()
+        };
+        self.win.set(None);
+        match primary {
+            // No other call has this name: the engine counts up from 1.
+            Some((token, lease)) => {
+                self.call(CallId(u64::MAX), Call::Lost { token, lease, reason: LostReason::InternalError });
+            }
+            None => self.stop_if_abandoned(),
+        }
+    }
+
+    fn stop_if_abandoned(self: &Arc<Self>) {
+        let over = {
+            let mut state = lock(&self.state);
+            state.calls.is_empty() && std::mem::take(&mut state.abandoned)
+        };
+        if over {
+            self.stop();
         }
     }
 
@@ -280,7 +319,7 @@ impl Lane {
         }
     }
 
-    fn returned(&self, call: CallId, reply: Reply) {
+    fn returned(self: &Arc<Self>, call: CallId, reply: Reply) {
         let mut state = lock(&self.state);
         let Some(running) = state.calls.get_mut(&call) else { return };
         let outcome = match (reply, running.completed.take()) {
@@ -298,7 +337,7 @@ impl Lane {
         self.ended(call, outcome);
     }
 
-    fn complete(&self, call: CallId, outcome: Outcome) -> Result<(), CompleteError> {
+    fn complete(self: &Arc<Self>, call: CallId, outcome: Outcome) -> Result<(), CompleteError> {
         let mut state = lock(&self.state);
         match state.calls.get_mut(&call) {
             Some(running) if running.pending => {
@@ -315,10 +354,11 @@ impl Lane {
         }
     }
 
-    fn ended(&self, call: CallId, outcome: Outcome) {
+    fn ended(self: &Arc<Self>, call: CallId, outcome: Outcome) {
         if let Some(shared) = self.shared.upgrade() {
             shared.tell(Event::Completed { call, outcome });
         }
+        self.stop_if_abandoned();
     }
 
     fn tell(self: &Arc<Self>, quick: Quick) {
@@ -358,6 +398,9 @@ impl Lane {
             if matches!(quick, Quick::Stopped) {
                 lock(&self.state).stopped = true;
                 self.stopped.notify_all();
+                if let Some(shared) = self.shared.upgrade() {
+                    shared.forget(self.id);
+                }
             }
         }
     }

@@ -25,3 +25,4 @@ mod recorder;
 mod runtime;
 pub mod session;
 pub mod store;
+mod win;

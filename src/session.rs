@@ -229,6 +229,7 @@ impl Shared {
         let _inside = io.enter();
         let clock = Clock::Boot;
         let alarm = clock.alarm()?;
+        let log = log.behind(runtime.callbacks());
         let (report, reports) = mpsc::unbounded_channel();
         let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
         let (tell, events) = mpsc::unbounded_channel();

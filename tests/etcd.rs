@@ -1,8 +1,9 @@
 //! The store on a real etcd: what it answers, and what it says when the server is gone, stopped or refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 
-use common::etcd::{EtcdServer, free_port};
+use common::etcd::{EtcdServer, RefusedPort};
 use primacy::config::{Auth, Endpoint, EtcdSettings, Password};
 use primacy::etcd::{Etcd, WatchReport};
 use primacy::log::Log;
@@ -337,7 +338,8 @@ async fn a_late_answer_that_a_call_did_not_wait_for_leaves_the_watch_alone() {
 
 #[tokio::test]
 async fn a_refused_connection_is_unreachable_at_once() {
-    let c = open(&settings(&[free_port(), free_port()]));
+    let (one, other) = (RefusedPort::new(), RefusedPort::new());
+    let c = open(&settings(&[one.port(), other.port()]));
     let (answer, took) = timed(&c.etcd, write(put("k", "v", LeaseId::NONE)), PATIENT).await;
     assert!(matches!(&answer, Err(Failure::Unreachable(why)) if why.contains("refused")), "{answer:?}");
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -367,7 +369,8 @@ async fn a_killed_server_ends_watches_and_serves_new_ones_after_its_restart() {
 #[tokio::test]
 async fn of_two_endpoints_a_dead_one_costs_little_and_all_agree_on_the_other() {
     let server = EtcdServer::start();
-    let mut c = open(&settings(&[free_port(), server.port()]));
+    let dead = RefusedPort::new();
+    let mut c = open(&settings(&[dead.port(), server.port()]));
     let (answer, took) = timed(&c.etcd, write(put("k", "v", LeaseId::NONE)), Duration::from_secs(1)).await;
     assert!(answer.is_ok() && took < Duration::from_millis(500), "{answer:?} after {took:?}");
     c.watch(1, vec![key("k")]).await;

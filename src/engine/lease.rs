@@ -146,10 +146,8 @@ impl Keeper {
                 None
             }
             State::Held(held) if held.deadline <= fx.now => self.replace(fx, setup),
-            State::Held(held) => {
-                if matches!(held.renewal, Renewal::Due(at) if at <= fx.now) {
-                    self.renew(fx);
-                }
+            State::Held(_) => {
+                self.renew_if_due(fx);
                 None
             }
             _ => None,
@@ -227,12 +225,19 @@ impl Keeper {
         match result {
             Ok(Answer::Granted { ttl }) if *ttl > setup.margin(*ttl) => {
                 self.backoff.reset();
+                let deadline = sent + (*ttl - setup.margin(*ttl));
+                if deadline <= fx.now {
+                    // Read too late, after a pause: this one is over already.
+                    self.retire_next();
+                    self.ask(fx, setup, false);
+                    return None;
+                }
                 let id = self.next;
                 self.next = LeaseId(id.0 + 1);
-                let deadline = sent + (*ttl - setup.margin(*ttl));
                 let renewal = Renewal::Due(sent + *ttl / 3);
                 self.state = State::Held(Held { id, ttl: *ttl, deadline, late: false, renewal });
                 fx.push(Action::Deadline { lease: id, until: deadline });
+                self.renew_if_due(fx);
                 Some(Change::Granted)
             }
             Err(failure @ Failure::Indefinite(_)) => {
@@ -270,8 +275,11 @@ impl Keeper {
         }
     }
 
-    fn renew(&mut self, fx: &mut Effects) {
-        if let State::Held(held) = &mut self.state {
+    /// Also after each answer: after a pause the next renewal may be due when the last one is read.
+    fn renew_if_due(&mut self, fx: &mut Effects) {
+        if let State::Held(held) = &mut self.state
+            && matches!(held.renewal, Renewal::Due(at) if at <= fx.now)
+        {
             let patience = RENEWAL_ATTEMPT.min(held.ttl / 6);
             let what = Request::KeepAlive { lease: held.id, new_stream: held.late };
             held.renewal =
@@ -294,6 +302,7 @@ impl Keeper {
                 held.deadline = held.deadline.max(sent + (*ttl - setup.margin(*ttl)));
                 held.renewal = Renewal::Due(sent + *ttl / 3);
                 fx.push(Action::Deadline { lease: held.id, until: held.deadline });
+                self.renew_if_due(fx);
                 was_late.then_some(Change::Renewed)
             }
             Ok(_) | Err(Failure::LeaseNotFound) => {
@@ -306,10 +315,8 @@ impl Keeper {
             }
             Err(_) => {
                 let first = !std::mem::replace(&mut held.late, true);
-                held.renewal = Renewal::Due(fx.now.max(sent + RENEWAL_PAUSE));
-                if matches!(held.renewal, Renewal::Due(at) if at <= fx.now) {
-                    self.renew(fx);
-                }
+                held.renewal = Renewal::Due(sent + RENEWAL_PAUSE);
+                self.renew_if_due(fx);
                 first.then_some(Change::Late)
             }
         }

@@ -103,6 +103,9 @@ class Candidate:
             return 0
         return int(pick(self.process.lines, "primary")[-1]["token"])
 
+    def describe(self) -> str:
+        return f"down with exit code {self.process.code}" if self.state == "down" else self.state
+
     def is_running(self) -> bool:
         return self.state not in ("stopped", "down", "paused")
 

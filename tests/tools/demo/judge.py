@@ -6,6 +6,7 @@ write*: the store accepted an append under a token after it had given out a high
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,7 @@ def disordered(wins: Iterable[dict[str, Any]]) -> list[str]:
     ordered = sorted(wins, key=lambda line: int(line["t"]))
     return [
         f"token {later['token']} came after {earlier['token']}"
-        for earlier, later in zip(ordered, ordered[1:])
+        for earlier, later in itertools.pairwise(ordered)
         if later["token"] <= earlier["token"]
     ]
 

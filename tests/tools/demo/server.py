@@ -52,7 +52,10 @@ async def serve(asked: str | None, folder: Path, changes: Changes) -> Server:
     """`asked`: HOST:PORT, `embedded`, or None for a real one, and that failing the embedded one."""
     if asked and asked != "embedded":
         gateway = Gateway(asked)
-        await gateway.prefix("ready")
+        try:
+            await gateway.prefix("ready")
+        except OSError as error:
+            raise NotInTime(f"no etcd answers at {asked}: {error}") from error
         return Server("the given etcd", asked, None, gateway)
     if not asked:
         get = REPOSITORY / "tests" / "tools" / "etcd"

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Protocol
 
 from harness.changes import NotInTime, now
 from harness.coordinator import Answer
@@ -242,7 +242,7 @@ class Story:
         try:
             return await self._changes.until(holds, UP, f"{self.role}: one primary and warm standbys")
         except NotInTime as late:
-            states = ", ".join(f"{c.number} {c.state}" for c in self.candidates)
+            states = ", ".join(f"candidate {c.number} {c.describe()}" for c in self.candidates)
             following = f"client follows token {client.following}" if client.code is None else "client ended"
             raise NotInTime(f"{late} ({states}; {following})") from None
 

@@ -8,9 +8,9 @@ import ctypes
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
 from harness.changes import Changes, NotInTime, now
 
