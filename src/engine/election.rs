@@ -84,7 +84,8 @@ enum Doubt {
 #[derive(Debug)]
 enum Deferred {
     Resign,
-    Withdraw(Duration),
+    /// With its end: a call that hangs does not put that off.
+    Withdraw { until: Time },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
@@ -263,10 +264,14 @@ impl Election {
     }
 
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
-        if let Some(call) = within.filter(|call| self.calls.is_running(*call)) {
-            return self.deferred.push((call, Deferred::Withdraw(timeout)));
-        }
         let until = fx.now + timeout;
+        match within.filter(|call| self.calls.is_running(*call)) {
+            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            None => self.withdraw_by(fx, setup, until),
+        }
+    }
+
+    fn withdraw_by(&mut self, fx: &mut Effects, setup: &Setup, until: Time) {
         self.want = match self.want {
             Want::Nothing { until: earlier } => Want::Nothing { until: earlier.min(until) },
             _ => Want::Nothing { until },
@@ -291,14 +296,19 @@ impl Election {
             }
             _ => {}
         }
-        let deferred = std::mem::take(&mut self.deferred);
-        for (within, what) in deferred {
+        true
+    }
+
+    /// Does what was asked for inside calls that have ended since, or whose time is up.
+    fn do_deferred(&mut self, fx: &mut Effects, setup: &Setup) {
+        for (within, what) in std::mem::take(&mut self.deferred) {
+            let waits = self.calls.is_running(within);
             match what {
-                Deferred::Resign => self.resign(fx, setup, Some(within)),
-                Deferred::Withdraw(timeout) => self.withdraw(fx, setup, timeout, Some(within)),
+                Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
+                Deferred::Withdraw { until } if !waits || until <= fx.now => self.withdraw_by(fx, setup, until),
+                what => self.deferred.push((within, what)),
             }
         }
-        true
     }
 
     fn warmed(&mut self, fx: &mut Effects, setup: &Setup, warm: bool) {
@@ -322,8 +332,8 @@ impl Election {
 
     // What the store says.
 
-    pub fn watching(&mut self) -> Wish {
-        Wish { reread: self.watch.confirmed(), ..Wish::default() }
+    pub fn watching(&mut self, fx: &Effects) -> Wish {
+        Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
     }
 
     pub fn has_watch(&self, watch: WatchId) -> bool {
@@ -472,19 +482,6 @@ impl Election {
         }
     }
 
-    /// The lease's renewal is late, or has come.
-    pub fn suspend(&mut self, fx: &mut Effects, late: bool) {
-        if let Some(win) = &mut self.win
-            && !matches!(win.stage, Stage::Won { .. })
-            && win.suspended != late
-        {
-            win.suspended = late;
-            let token = win.token;
-            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
-            fx.push(Action::Notice { election: self.id, what });
-        }
-    }
-
     /// The store went back to an older state: nothing known of it holds any more, the server id neither.
     pub fn store_rolled_back(&mut self, fx: &mut Effects, setup: &Setup) {
         self.lose(fx, setup, LostReason::StoreRolledBack);
@@ -517,11 +514,13 @@ impl Election {
         if let (None, Some(id)) = (&self.claim, ground.server_id) {
             self.claim = Some(Claim::new(ground.setup, &self.role, id));
         }
+        self.do_deferred(fx, ground.setup);
         self.look_at_win(fx, ground);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
         self.look_at_version(fx, ground);
         self.start_calls(fx, ground);
+        self.look_at_lease(fx, ground);
         self.open_watch(fx);
         let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
         self.start_operation(fx, ground);
@@ -568,6 +567,20 @@ impl Election {
         let yields = matches!(reason, LostReason::Resigned | LostReason::ActivationFailed);
         self.drain = Some(Drain { token, lease, until: fx.now + setup.drain_timeout, yields });
         self.standby.get_or_insert_with(|| Standby::new(fx.now));
+    }
+
+    /// Whether the lease's renewal is late: primary until the deadline, and no longer unless it comes.
+    fn look_at_lease(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let late = ground.keeper.held().is_some_and(|held| held.late);
+        if let Some(win) = &mut self.win
+            && !matches!(win.stage, Stage::Won { .. })
+            && win.suspended != late
+        {
+            win.suspended = late;
+            let token = win.token;
+            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
+            fx.push(Action::Notice { election: self.id, what });
+        }
     }
 
     fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -818,6 +831,10 @@ impl Election {
         self.is_draining(now) && self.drain.as_ref().is_some_and(|drain| drain.lease == lease)
     }
 
+    pub fn is_running(&self, call: CallId) -> bool {
+        self.calls.is_running(call)
+    }
+
     pub fn has_win(&self) -> bool {
         self.win.is_some()
     }
@@ -853,6 +870,11 @@ impl Election {
         }
         if let Want::Nothing { until } = self.want {
             due(until, "stop over");
+        }
+        for (_, what) in &self.deferred {
+            if let Deferred::Withdraw { until } = what {
+                due(*until, "stop over");
+            }
         }
         if let Some(standby) = &self.standby
             && standby.announced

@@ -175,7 +175,9 @@ impl Engine {
                 next = Some((at, name));
             }
         };
-        self.keeper.timers(&mut due);
+        if self.life != Life::Closed {
+            self.keeper.timers(&mut due);
+        }
         self.identity.timers(&mut due);
         if self.can_reread() {
             self.reread.timers(&mut due);
@@ -260,7 +262,7 @@ impl Engine {
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
-                    let (id, wish) = (e.id, e.watching());
+                    let (id, wish) = (e.id, e.watching(fx));
                     self.grant_wish(id, wish);
                 }
             }
@@ -367,9 +369,9 @@ impl Engine {
         for election in self.elections.values_mut() {
             match change {
                 Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
-                Change::Late => election.suspend(&mut self.fx, true),
-                Change::Renewed => election.suspend(&mut self.fx, false),
                 Change::Granted => election.lease_granted(),
+                // They see for themselves.
+                Change::Late | Change::Renewed => {}
             }
         }
         if let Change::Lost(lease) = change {
@@ -458,10 +460,10 @@ impl Engine {
             }
         }
         self.look_again();
-        self.go_on_stopping();
-        let Engine { setup, fx, keeper, elections, .. } = self;
-        let now = fx.now;
-        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+        if self.life != Life::Closed {
+            self.end_leases();
+            self.look_at_stop();
+        }
     }
 
     fn advance(&mut self, id: ElectionId) {
@@ -502,16 +504,19 @@ impl Engine {
 
     fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
         let now = self.fx.now;
-        let until = match self.life {
+        let within = within.filter(|call| self.elections.values().any(|e| e.is_running(*call)));
+        let (until, asked) = match self.life {
             Life::Closed => return,
-            Life::Stopping { until } | Life::StopAsked { until, .. } => until.min(now + timeout),
-            _ => now + timeout,
+            Life::Stopping { until } => (until.min(now + timeout), None),
+            // The call in which it was asked for first still counts.
+            Life::StopAsked { call, until, .. } => (until.min(now + timeout), within.and(Some(call))),
+            _ => (now + timeout, within),
         };
-        match within {
-            Some(call) if !matches!(self.life, Life::Stopping { .. }) => {
+        match asked {
+            Some(call) => {
                 self.life = Life::StopAsked { call, begin: until - Self::reserve(until.since(now)), until };
             }
-            _ => self.begin_stop(until),
+            None => self.begin_stop(until),
         }
     }
 
@@ -529,16 +534,23 @@ impl Engine {
         self.dirty = Dirty::All;
     }
 
-    fn go_on_stopping(&mut self) {
-        let Life::Stopping { until } = self.life else { return };
+    /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
+    fn end_leases(&mut self) {
         let now = self.fx.now;
         let ground = self.ground();
-        if self.elections.values().all(|e| e.is_settled(now, ground)) {
+        let stopping = matches!(self.life, Life::Stopping { .. });
+        if stopping && self.elections.values().all(|e| e.is_settled(now, ground)) {
             self.keeper.close(&mut self.fx);
             self.identity.close();
         }
+        let Engine { setup, fx, keeper, elections, .. } = self;
+        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+    }
+
+    fn look_at_stop(&mut self) {
+        let Life::Stopping { until } = self.life else { return };
         let clean = self.keeper.is_clean();
-        if clean || now >= until {
+        if clean || self.fx.now >= until {
             self.life = Life::Closed;
             self.elections.retain(|_, election| !election.is_withdrawn());
             self.fx.push(Action::Closed { clean });

@@ -109,7 +109,7 @@ impl Observing {
         self.fx.now = now.max(self.fx.now);
         match event {
             Event::Watching { watch } if self.watch.is(watch) => {
-                self.watch.confirmed();
+                self.watch.confirmed(&self.fx);
                 self.read_due = self.fx.now;
             }
             Event::Watched { watch, events } if self.watch.is(watch) => {
