@@ -1,1 +1,532 @@
 //! The engine: `step(now, event) -> actions`, and nothing else.
+//!
+//! It decides everything and does nothing: no I/O, no clock, no threads; what happens next depends only on what it
+//! was told and when. A bug that needs a socket to be reproduced sits in the wrong place. One engine is one
+//! session: a [`lease`], a server id ([`identity`]), the [`reread`] that finds out about lost events, and any number
+//! of [`election`]s, each of which keeps a [`view`] of its keys and writes through its [`claim`].
+//!
+//! The order inside a step is the order of safety: timers first (after a pause the lease's deadline has passed,
+//! whatever good news is queued behind it), then the event, then what follows from both.
+
+mod action;
+mod backoff;
+mod calls;
+mod claim;
+mod effects;
+mod election;
+mod event;
+mod identity;
+mod ids;
+mod lease;
+mod observing;
+mod reread;
+mod snapshot;
+mod text;
+mod view;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
+pub use election::State;
+pub use event::{Event, Outcome};
+pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
+pub use observing::{ObserverSetup, Observing, Primary};
+pub use snapshot::{ElectionSnapshot, Snapshot};
+pub use text::ParseError;
+
+use crate::clock::Time;
+use crate::log::Level;
+use crate::milvus::{Candidate, Layout, Root};
+use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
+use effects::Effects;
+use election::{Election, Ground, Wish};
+use identity::Identity;
+use lease::{Change, Keeper};
+use reread::Reread;
+
+/// What an engine is given once.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where the keys live.
+    pub root: Root,
+    /// Which keys are lock and record.
+    pub layout: Layout,
+    /// Who campaigns.
+    pub candidate: Candidate,
+    /// The lease's TTL, asked for in whole seconds; the one granted counts.
+    pub ttl: Duration,
+    /// How long before the lease's end primacy ends; `None`: a tenth of the granted TTL.
+    pub margin: Option<Duration>,
+    /// Between two warm-ups of a standby that is not warm yet.
+    pub warmup_interval: Duration,
+    /// From the win to the start of `on_primary`.
+    pub activation_timeout: Duration,
+    /// How long a release waits for callbacks.
+    pub drain_timeout: Duration,
+    /// The longest that one request is waited for, after several that got no answer.
+    pub request_timeout: Duration,
+    /// The id of the first lease; those that follow count up. Chosen at random by the driver.
+    pub first_lease: LeaseId,
+    /// What jitter is drawn from.
+    pub seed: u64,
+}
+
+impl Setup {
+    fn margin(&self, granted: Duration) -> Duration {
+        self.margin.unwrap_or(granted / 10)
+    }
+}
+
+/// A session and its elections.
+#[derive(Debug)]
+pub struct Engine {
+    setup: Setup,
+    fx: Effects,
+    keeper: Keeper,
+    identity: Identity,
+    elections: BTreeMap<ElectionId, Election>,
+    reread: Reread,
+    asked: BTreeMap<RequestId, Asked>,
+    /// The highest revision that a linearizable answer bore.
+    floor: Revision,
+    cluster: Option<u64>,
+    life: Life,
+    dirty: Dirty,
+}
+
+/// A request that has not been answered yet.
+#[derive(Debug)]
+struct Asked {
+    purpose: Purpose,
+    election: Option<ElectionId>,
+    /// The store had at least this revision when it was sent; an answer with a lower one comes from a store that
+    /// went back.
+    floor: Revision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    New,
+    Opening,
+    Open,
+    /// Asked for inside a call; begun when that is completed, or at `begin` at the latest.
+    StopAsked {
+        call: CallId,
+        begin: Time,
+        until: Time,
+    },
+    Stopping {
+        until: Time,
+    },
+    Closed,
+}
+
+/// Which elections have something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dirty {
+    None,
+    One(ElectionId),
+    All,
+}
+
+impl Engine {
+    /// A session that has not been opened yet.
+    pub fn new(setup: Setup) -> Self {
+        Engine {
+            fx: Effects::new(setup.seed),
+            keeper: Keeper::new(setup.first_lease),
+            identity: Identity::new(),
+            elections: BTreeMap::new(),
+            reread: Reread::default(),
+            asked: BTreeMap::new(),
+            floor: Revision(0),
+            cluster: None,
+            life: Life::New,
+            dirty: Dirty::None,
+            setup,
+        }
+    }
+
+    /// Takes in one event, at `now`, and says what is to be done. `now` must not go back.
+    pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        self.fx.now = now.max(self.fx.now);
+        self.look_at_timers();
+        self.take_in(event);
+        self.follow_up();
+        let actions = self.fx.take();
+        self.note_requests(&actions);
+        actions
+    }
+
+    /// When to call [`Engine::step`] with [`Event::Tick`] at the latest, if nothing else happens before.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.next_timer().map(|(at, _)| at)
+    }
+
+    /// The timer that is due next, and what it is called in transcripts.
+    pub fn next_timer(&self) -> Option<(Time, &'static str)> {
+        let now = self.fx.now;
+        let mut next: Option<(Time, &'static str)> = None;
+        // What was due at the last step has been looked at; it stays until something else happens.
+        let mut due = |at: Time, name| {
+            if at > now && next.is_none_or(|(earliest, _)| at < earliest) {
+                next = Some((at, name));
+            }
+        };
+        self.keeper.timers(&mut due);
+        self.identity.timers(&mut due);
+        if self.can_reread() {
+            self.reread.timers(&mut due);
+        }
+        for election in self.elections.values() {
+            election.timers(&mut due);
+        }
+        match self.life {
+            Life::StopAsked { begin, .. } => due(begin, "stop due"),
+            Life::Stopping { until } => due(until, "stop over"),
+            _ => {}
+        }
+        next
+    }
+
+    /// What a write under `token` must compare: the whole key set of that win. `None`: no such win, or released.
+    pub fn guard(&self, election: ElectionId, token: Token) -> Option<Vec<Compare>> {
+        self.elections.get(&election)?.guard(token)
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground { setup: &self.setup, keeper: &self.keeper, server_id: self.identity.known() }
+    }
+
+    fn look_at_timers(&mut self) {
+        let change = self.keeper.tick(&mut self.fx, &self.setup);
+        self.lease_changed(change);
+        self.identity.tick(&mut self.fx, &self.setup);
+        let now = self.fx.now;
+        let mut due = false;
+        for election in self.elections.values() {
+            election.timers(|at, _| due |= at <= now);
+        }
+        if due {
+            self.dirty = Dirty::All;
+        }
+        if let Life::StopAsked { begin, until, .. } = self.life
+            && begin <= now
+        {
+            self.begin_stop(until);
+        }
+    }
+
+    fn take_in(&mut self, event: Event) {
+        let Engine { setup, fx, .. } = self;
+        match event {
+            Event::Tick => {}
+            Event::Open => {
+                if self.life == Life::New {
+                    self.life = Life::Opening;
+                    self.keeper.open(fx, setup);
+                    self.identity.take(fx, setup);
+                }
+            }
+            Event::Register { election, role } => {
+                self.elections.entry(election).or_insert_with(|| Election::new(election, role));
+                self.touch(election);
+                if matches!(self.life, Life::Stopping { .. } | Life::Closed) {
+                    self.take_in(Event::Withdraw { election, timeout: Duration::ZERO, within: None });
+                }
+            }
+            Event::Campaign { election } => {
+                if let Some(e) = self.elections.get_mut(&election) {
+                    e.campaign();
+                    self.touch(election);
+                }
+            }
+            Event::Resign { election, within } => {
+                if let Some(e) = self.elections.get_mut(&election) {
+                    e.resign(fx, setup, within);
+                    self.touch(election);
+                }
+            }
+            Event::Withdraw { election, timeout, within } => {
+                if let Some(e) = self.elections.get_mut(&election) {
+                    e.withdraw(fx, setup, timeout, within);
+                    self.touch(election);
+                }
+            }
+            Event::Stop { timeout, within } => self.stop(timeout, within),
+            Event::Completed { call, outcome } => self.completed(call, outcome),
+            Event::Answered { request, result } => self.answered(request, result),
+            Event::Watching { watch } => {
+                if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                    let (id, wish) = (e.id, e.watching());
+                    self.grant_wish(id, wish);
+                }
+            }
+            Event::Watched { watch, events } => {
+                if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                    e.watched(events);
+                    let id = e.id;
+                    self.touch(id);
+                }
+            }
+            Event::WatchEnded { watch, why } => {
+                if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                    e.watch_ended(fx, &why);
+                    let id = e.id;
+                    self.touch(id);
+                }
+            }
+        }
+    }
+
+    fn completed(&mut self, call: CallId, outcome: Outcome) {
+        let Engine { setup, fx, elections, .. } = self;
+        let of = elections
+            .values_mut()
+            .find_map(|e| e.completed(fx, setup, call, outcome.clone()).then_some(e.id));
+        if let Some(election) = of {
+            self.touch(election);
+        }
+        if let Life::StopAsked { call: within, until, .. } = self.life
+            && within == call
+        {
+            self.begin_stop(until);
+        }
+    }
+
+    fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
+        let Some(asked) = self.asked.remove(&request) else { return };
+        let went_back = match &result {
+            Ok(Answer::Txn(answer)) => {
+                let other = self.cluster.is_some_and(|cluster| cluster != answer.cluster);
+                let older = answer.revision < asked.floor;
+                self.cluster = Some(answer.cluster);
+                self.floor = if other || older { answer.revision } else { self.floor.max(answer.revision) };
+                other || older
+            }
+            _ => false,
+        };
+        if went_back {
+            self.store_rolled_back();
+        }
+        let Engine { setup, fx, .. } = self;
+        match (asked.purpose, asked.election) {
+            (Purpose::Grant | Purpose::Renew | Purpose::Revoke, _) => {
+                if let (Purpose::Grant, Err(failure)) = (asked.purpose, &result) {
+                    self.open_failed(failure.clone());
+                }
+                let change = self.keeper.answered(&mut self.fx, &self.setup, request, &result);
+                self.lease_changed(change);
+            }
+            (Purpose::TakeId, _) => {
+                let answer = match &result {
+                    Ok(Answer::Txn(answer)) => Ok(answer),
+                    Ok(_) => return,
+                    Err(failure) => Err(failure),
+                };
+                match self.identity.answered(fx, setup, request, answer) {
+                    Ok(true) => self.dirty = Dirty::All,
+                    Ok(false) => {}
+                    Err(failure) => self.open_failed(failure),
+                }
+            }
+            (Purpose::Reread, _) => {
+                let elections = &mut self.elections;
+                self.reread.answered(fx, request, &result, |election, revision, reads| {
+                    if let Some(e) = elections.get_mut(&election) {
+                        e.reread(revision, reads);
+                    }
+                });
+                self.dirty = Dirty::All;
+            }
+            (_, Some(election)) => {
+                let ground = Ground { setup, keeper: &self.keeper, server_id: self.identity.known() };
+                if let Some(e) = self.elections.get_mut(&election) {
+                    let wish = e.answered(fx, ground, request, result);
+                    self.grant_wish(election, wish);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open_failed(&mut self, failure: Failure) {
+        if self.life == Life::Opening && !failure.may_pass() && failure != Failure::LeaseExists {
+            self.fx.push(Action::OpenFailed { failure });
+        }
+    }
+
+    fn lease_changed(&mut self, change: Option<Change>) {
+        let Some(change) = change else { return };
+        self.dirty = Dirty::All;
+        for election in self.elections.values_mut() {
+            match change {
+                Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
+                Change::Late => election.suspend(&mut self.fx, true),
+                Change::Renewed => election.suspend(&mut self.fx, false),
+                Change::Granted => {}
+            }
+        }
+        if let Change::Lost(lease) = change {
+            let text = format!("lease {lease} is lost; another one is asked for in this process");
+            self.fx.log(Level::Warn, None, text);
+        }
+    }
+
+    /// The store was put back to an older state, or is another one: it hands out old revisions, ids and tokens
+    /// again, and what we know of our keys says nothing about it. A new lease, a new server id.
+    fn store_rolled_back(&mut self) {
+        let text = "the store went back to an older state, or is another one; starting anew. After a restore, \
+                    raise the revision (etcdutl snapshot restore --bump-revision --mark-compacted)";
+        self.fx.log(Level::Error, None, text);
+        for election in self.elections.values_mut() {
+            election.store_rolled_back(&mut self.fx, &self.setup);
+        }
+        self.reread.forget();
+        let change = self.keeper.replace(&mut self.fx, &self.setup);
+        self.lease_changed(change);
+        self.take_another_id();
+    }
+
+    fn take_another_id(&mut self) {
+        if matches!(self.life, Life::Opening | Life::Open | Life::StopAsked { .. }) {
+            self.identity.take(&mut self.fx, &self.setup);
+        }
+        self.dirty = Dirty::All;
+    }
+
+    fn grant_wish(&mut self, election: ElectionId, wish: Wish) {
+        self.touch(election);
+        if wish.reread {
+            self.reread.wish(self.fx.now);
+        }
+        if wish.won {
+            self.reread.at_latest(self.fx.now + self.ttl() / 2);
+        }
+        if wish.another_id && !self.elections.values().any(|e| e.is_registered(&self.keeper)) {
+            self.fx.log(Level::Warn, None, "the server id is in use; taking another one");
+            for e in self.elections.values_mut() {
+                e.forget(&mut self.fx);
+            }
+            self.take_another_id();
+        }
+    }
+
+    fn touch(&mut self, election: ElectionId) {
+        self.dirty = match self.dirty {
+            Dirty::None => Dirty::One(election),
+            Dirty::One(other) if other == election => Dirty::One(election),
+            _ => Dirty::All,
+        };
+    }
+
+    fn ttl(&self) -> Duration {
+        self.keeper.held().map_or(self.setup.ttl, |held| held.ttl)
+    }
+
+    fn follow_up(&mut self) {
+        if self.life == Life::Opening
+            && self.keeper.held().is_some()
+            && let Some(server_id) = self.identity.known()
+        {
+            self.life = Life::Open;
+            self.fx.push(Action::Opened { server_id });
+        }
+        loop {
+            match std::mem::replace(&mut self.dirty, Dirty::None) {
+                Dirty::None => break,
+                Dirty::One(id) => self.advance(id),
+                Dirty::All => {
+                    let ids: Vec<ElectionId> = self.elections.keys().copied().collect();
+                    ids.into_iter().for_each(|id| self.advance(id));
+                }
+            }
+        }
+        self.look_again();
+        self.go_on_stopping();
+        let Engine { setup, fx, keeper, elections, .. } = self;
+        let now = fx.now;
+        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+    }
+
+    fn advance(&mut self, id: ElectionId) {
+        let Engine { setup, fx, keeper, identity, elections, .. } = self;
+        let Some(election) = elections.get_mut(&id) else { return };
+        let ground = Ground { setup, keeper, server_id: identity.known() };
+        let wish = election.advance(fx, ground);
+        if election.is_withdrawn() {
+            elections.remove(&id);
+        }
+        if wish.won {
+            self.reread.at_latest(self.fx.now + self.ttl() / 2);
+        }
+    }
+
+    fn can_reread(&self) -> bool {
+        self.keeper.held().is_some() && self.elections.values().any(|e| !e.ranges().is_empty())
+    }
+
+    fn look_again(&mut self) {
+        if !self.can_reread() {
+            return;
+        }
+        let period = if self.elections.values().any(Election::has_win) { self.ttl() / 2 } else { self.ttl() };
+        let all = self.elections.values().map(|e| (e.id, e.ranges()));
+        self.reread.start_if_due(&mut self.fx, &self.setup, period, all);
+    }
+
+    fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
+        let now = self.fx.now;
+        let until = match self.life {
+            Life::Closed => return,
+            Life::Stopping { until } | Life::StopAsked { until, .. } => until.min(now + timeout),
+            _ => now + timeout,
+        };
+        match within {
+            Some(call) if !matches!(self.life, Life::Stopping { .. }) => {
+                self.life = Life::StopAsked { call, begin: until - Self::reserve(until.since(now)), until };
+            }
+            _ => self.begin_stop(until),
+        }
+    }
+
+    /// What is kept of a stop's time for the revoke at its end.
+    fn reserve(left: Duration) -> Duration {
+        (left / 4).min(Duration::from_secs(1))
+    }
+
+    fn begin_stop(&mut self, until: Time) {
+        let left = until.since(self.fx.now);
+        self.life = Life::Stopping { until };
+        for election in self.elections.values_mut() {
+            election.withdraw(&mut self.fx, &self.setup, left - Self::reserve(left), None);
+        }
+        self.dirty = Dirty::All;
+    }
+
+    fn go_on_stopping(&mut self) {
+        let Life::Stopping { until } = self.life else { return };
+        let now = self.fx.now;
+        let ground = self.ground();
+        if self.elections.values().all(|e| e.is_settled(now, ground)) {
+            self.keeper.close(&mut self.fx);
+            self.identity.close();
+        }
+        let clean = self.keeper.is_clean();
+        if clean || now >= until {
+            self.life = Life::Closed;
+            self.fx.push(Action::Closed { clean });
+        }
+    }
+
+    fn note_requests(&mut self, actions: &[Action]) {
+        for action in actions {
+            if let Action::Send { request, purpose, election, .. } = action {
+                let asked = Asked { purpose: *purpose, election: *election, floor: self.floor };
+                self.asked.insert(*request, asked);
+            }
+        }
+    }
+}

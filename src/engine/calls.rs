@@ -1,0 +1,83 @@
+//! The host's callbacks that are running.
+//!
+//! One at a time, in order; only `on_lost` starts beside one that still runs (it must not wait for a host that
+//! blocks). A call that is cancelled is still running until it is completed.
+
+use super::action::{Action, Call};
+use super::effects::Effects;
+use super::ids::{CallId, ElectionId, Token};
+
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    running: Vec<Running>,
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
+    call: CallId,
+    pub kind: Kind,
+    cancelled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Standby,
+    Warmup,
+    Primary(Token),
+    Lost(Token),
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Standby => "on_standby",
+            Kind::Warmup => "on_warmup",
+            Kind::Primary(_) => "on_primary",
+            Kind::Lost(_) => "on_lost",
+        }
+    }
+}
+
+impl Calls {
+    pub fn start(&mut self, fx: &mut Effects, election: ElectionId, kind: Kind, what: Call) {
+        let call = fx.call_id();
+        self.running.push(Running { call, kind, cancelled: false });
+        fx.push(Action::Call { election, call, what });
+    }
+
+    /// The call has ended; `None` if it was not running.
+    pub fn end(&mut self, call: CallId) -> Option<Running> {
+        let at = self.running.iter().position(|running| running.call == call)?;
+        Some(self.running.remove(at))
+    }
+
+    /// Tells every call that can be cut short; an `on_lost` runs to its end.
+    pub fn cancel_all(&mut self, fx: &mut Effects, election: ElectionId) {
+        for running in self.running.iter_mut().filter(|r| !r.cancelled && !matches!(r.kind, Kind::Lost(_))) {
+            running.cancelled = true;
+            fx.push(Action::Cancel { election, call: running.call });
+        }
+    }
+
+    pub fn is_running(&self, call: CallId) -> bool {
+        self.running.iter().any(|running| running.call == call)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub fn any_cancelled(&self) -> bool {
+        self.running.iter().any(|running| running.cancelled)
+    }
+
+    /// Whether a callback of this win is running.
+    pub fn of(&self, token: Token) -> bool {
+        self.running.iter().any(|r| r.kind == Kind::Primary(token) || r.kind == Kind::Lost(token))
+    }
+
+    /// The names of those that are running.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.running.iter().map(|running| running.kind.name())
+    }
+}

@@ -1,0 +1,195 @@
+//! What a candidate may write, and under which guards: every transaction of an election is built here.
+//!
+//! No key is put, deleted or overwritten but under the lease or the revision that the decision was based on, and
+//! each transaction reads all keys of the election as well, in whichever branch runs, so that its answer alone
+//! says where the election stands.
+
+use super::Setup;
+use super::ids::Token;
+use super::view::View;
+use crate::milvus::{self, Facts, Keys, Role};
+use crate::store::{Compare, Condition, Key, KeyValue, LeaseId, Op, Range, Revision, Txn};
+
+/// The keys of one candidate, under one server id.
+#[derive(Debug)]
+pub(super) struct Claim {
+    role: Role,
+    server_id: i64,
+    keys: Keys,
+    ranges: Vec<Range>,
+}
+
+/// Why a candidate does not campaign, for people.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Blocked {
+    /// This key is there; it is somebody's lock, or that of an older kind of coordinator.
+    Held(Key, LeaseId),
+    /// The cluster has seen a newer version.
+    Outdated(String),
+}
+
+fn compare(key: &Key, condition: Condition) -> Compare {
+    Compare { range: Range::Key(key.clone()), condition }
+}
+
+/// A key of ours, as it was when we last wrote it: by revision, and by lease as well, since a store that went back
+/// hands out the same revisions again.
+fn unchanged(key: &Key, revision: Revision, lease: LeaseId) -> [Compare; 2] {
+    [compare(key, Condition::ModRevision(revision)), compare(key, Condition::Lease(lease))]
+}
+
+impl Claim {
+    pub fn new(setup: &Setup, role: &Role, server_id: i64) -> Self {
+        let keys = Keys::new(&setup.root, role, setup.layout, server_id);
+        let mut ranges = vec![Range::Key(keys.record.clone())];
+        ranges.extend(keys.locks.iter().map(|lock| Range::Key(lock.key.clone())));
+        ranges.extend(keys.rivals.iter().cloned());
+        ranges.extend(keys.version.iter().map(|key| Range::Key(key.clone())));
+        Claim { role: role.clone(), server_id, keys, ranges }
+    }
+
+    /// All that the election watches and reads.
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// The candidate's own record.
+    pub fn record<'v>(&self, view: &'v View) -> Option<&'v KeyValue> {
+        view.get(&self.keys.record)
+    }
+
+    /// The lock, whoever holds it.
+    pub fn lock<'v>(&self, view: &'v View) -> Option<&'v KeyValue> {
+        view.get(&self.keys.locks.first()?.key)
+    }
+
+    /// The keys of the key set that hang on `lease`.
+    pub fn held<'v>(&self, view: &'v View, lease: LeaseId) -> Vec<&'v KeyValue> {
+        let there = self.keys.locks.iter().filter_map(|lock| view.get(&lock.key));
+        there.filter(|kv| kv.lease == lease).collect()
+    }
+
+    /// The service's records that hang on `lease` (layout `after_start`).
+    pub fn published<'v>(&self, view: &'v View, lease: LeaseId) -> Vec<&'v KeyValue> {
+        let there = self.keys.services.iter().filter_map(|service| view.get(&service.key));
+        there.filter(|kv| kv.lease == lease).collect()
+    }
+
+    /// Whether the layout has service records, and not all of them are ours.
+    pub fn unpublished(&self, view: &View, lease: LeaseId) -> bool {
+        self.published(view, lease).len() < self.keys.services.len()
+    }
+
+    /// Whether service records can be put: none of them is anybody else's.
+    pub fn publishable(&self, view: &View, lease: LeaseId) -> bool {
+        self.keys.services.iter().all(|s| view.get(&s.key).is_none_or(|kv| kv.lease == lease))
+    }
+
+    /// A key of the set that no longer stands as the win put it, with what is there instead.
+    pub fn broken<'v>(
+        &'v self,
+        view: &'v View,
+        token: Token,
+        lease: LeaseId,
+    ) -> Option<(&'v Key, Option<&'v KeyValue>)> {
+        self.keys
+            .locks
+            .iter()
+            .map(|lock| (&lock.key, view.get(&lock.key)))
+            .find(|(_, now)| !now.is_some_and(|kv| kv.mod_revision == Revision(token.0) && kv.lease == lease))
+    }
+
+    /// The token under which the whole key set hangs on `lease`, if it does.
+    pub fn won(&self, view: &View, lease: LeaseId) -> Option<Token> {
+        let token = Token(self.lock(view)?.mod_revision.0);
+        self.broken(view, token, lease).is_none().then_some(token)
+    }
+
+    /// What keeps the candidate from campaigning, as far as is known.
+    pub fn blocked(&self, view: &View, setup: &Setup) -> Option<Blocked> {
+        let locks = self.keys.locks.iter().filter_map(|lock| view.get(&lock.key));
+        let mut there = locks.chain(self.keys.rivals.iter().filter_map(|range| view.first(range)));
+        if let Some(kv) = there.next() {
+            return Some(Blocked::Held(kv.key.clone(), kv.lease));
+        }
+        let stored = view.get(self.keys.version.as_ref()?)?;
+        let refused = milvus::may_lead(&stored.value, setup.candidate.version()).err()?;
+        Some(Blocked::Outdated(format!("{}: {refused}", stored.key)))
+    }
+
+    /// `If` nobody holds a key of the set or stands in its way, and the own record is as it was `Then` take the set.
+    pub fn campaign(&self, view: &View, setup: &Setup, record: Revision, lease: LeaseId) -> Txn {
+        let mut when: Vec<Compare> =
+            self.keys.locks.iter().map(|lock| compare(&lock.key, Condition::Absent)).collect();
+        when.extend(
+            self.keys.rivals.iter().map(|r| Compare { range: r.clone(), condition: Condition::Absent }),
+        );
+        when.extend(unchanged(&self.keys.record, record, lease));
+        let mut then: Vec<Op> = self.puts(&self.keys.locks, setup, lease);
+        if let Some(key) = &self.keys.version {
+            when.push(compare(key, Condition::Version(view.get(key).map_or(0, |kv| kv.version))));
+            then.push(Op::Put(key.clone(), milvus::version_value(setup.candidate.version()), LeaseId::NONE));
+        }
+        Txn { when, then, otherwise: self.reads() }
+    }
+
+    /// Puts the own record, over what is known of it.
+    pub fn write_record(&self, view: &View, setup: &Setup, facts: Facts, lease: LeaseId) -> Txn {
+        let value = milvus::encode(&setup.candidate, &self.role, self.server_id, lease, Some(facts));
+        self.over_record(view, vec![Op::Put(self.keys.record.clone(), value, lease)])
+    }
+
+    /// Deletes the own record, if it is as it is known.
+    pub fn delete_record(&self, view: &View) -> Txn {
+        self.over_record(view, vec![Op::Delete(self.keys.record.clone())])
+    }
+
+    fn over_record(&self, view: &View, then: Vec<Op>) -> Txn {
+        let when = match self.record(view) {
+            Some(kv) => unchanged(&kv.key, kv.mod_revision, kv.lease).into(),
+            None => vec![compare(&self.keys.record, Condition::Absent)],
+        };
+        self.with_reads(when, then)
+    }
+
+    /// Gives back what is left of a key set: exactly the keys that stand as they are known.
+    pub fn release(&self, kvs: &[&KeyValue]) -> Txn {
+        let when = kvs.iter().flat_map(|kv| unchanged(&kv.key, kv.mod_revision, kv.lease)).collect();
+        self.with_reads(when, kvs.iter().map(|kv| Op::Delete(kv.key.clone())).collect())
+    }
+
+    /// Puts the service's records under the token, over none or our own.
+    pub fn publish(&self, view: &View, setup: &Setup, token: Token, lease: LeaseId) -> Txn {
+        let mut when = self.guard(token, lease);
+        for service in &self.keys.services {
+            match view.get(&service.key) {
+                Some(kv) => when.extend(unchanged(&kv.key, kv.mod_revision, kv.lease)),
+                None => when.push(compare(&service.key, Condition::Absent)),
+            }
+        }
+        self.with_reads(when, self.puts(&self.keys.services, setup, lease))
+    }
+
+    /// What a write under `token` compares: the whole key set, by revision and by lease.
+    pub fn guard(&self, token: Token, lease: LeaseId) -> Vec<Compare> {
+        self.keys.locks.iter().flat_map(|lock| unchanged(&lock.key, Revision(token.0), lease)).collect()
+    }
+
+    fn puts(&self, keys: &[milvus::Claimed], setup: &Setup, lease: LeaseId) -> Vec<Op> {
+        let put = |claimed: &milvus::Claimed| {
+            let value = milvus::encode(&setup.candidate, &claimed.role, self.server_id, lease, None);
+            Op::Put(claimed.key.clone(), value, lease)
+        };
+        keys.iter().map(put).collect()
+    }
+
+    fn with_reads(&self, when: Vec<Compare>, mut then: Vec<Op>) -> Txn {
+        // Reads come last: inside a transaction they see what was written before them.
+        then.extend(self.reads());
+        Txn { when, then, otherwise: self.reads() }
+    }
+
+    fn reads(&self) -> Vec<Op> {
+        self.ranges.iter().cloned().map(Op::Get).collect()
+    }
+}

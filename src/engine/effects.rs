@@ -1,0 +1,76 @@
+//! What one step leaves behind: its actions, and the names given out on the way.
+
+use std::time::Duration;
+
+use super::action::{Action, Purpose};
+use super::ids::{CallId, ElectionId, RequestId, WatchId};
+use crate::clock::Time;
+use crate::log::Level;
+use crate::store::Request;
+
+/// Collects the actions of a step. Lives as long as the engine, so that names are never given twice.
+#[derive(Debug)]
+pub(super) struct Effects {
+    /// The time of the step.
+    pub now: Time,
+    actions: Vec<Action>,
+    requests: u64,
+    calls: u64,
+    watches: u64,
+    rng: fastrand::Rng,
+}
+
+impl Effects {
+    pub fn new(seed: u64) -> Self {
+        Effects {
+            now: Time::ZERO,
+            actions: Vec::new(),
+            requests: 0,
+            calls: 0,
+            watches: 0,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    pub fn take(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    pub fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    pub fn send(
+        &mut self,
+        purpose: Purpose,
+        election: Option<ElectionId>,
+        timeout: Duration,
+        what: Request,
+    ) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.push(Action::Send { request, purpose, election, timeout, what });
+        request
+    }
+
+    pub fn call_id(&mut self) -> CallId {
+        self.calls += 1;
+        CallId(self.calls)
+    }
+
+    pub fn watch_id(&mut self) -> WatchId {
+        self.watches += 1;
+        WatchId(self.watches)
+    }
+
+    pub fn log(&mut self, level: Level, election: Option<ElectionId>, text: impl Into<String>) {
+        self.push(Action::Log { level, election, text: text.into() });
+    }
+
+    /// `pause`, and up to a quarter more, in whole milliseconds: candidates that failed together should not
+    /// try again together.
+    pub fn jittered(&mut self, pause: Duration) -> Duration {
+        let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX / 8);
+        Duration::from_millis(millis + self.rng.u64(0..=millis / 4))
+    }
+}

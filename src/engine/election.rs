@@ -1,0 +1,903 @@
+//! One election of a session: the role of this process for one key set.
+//!
+//! Facts come in (answers, events, completions, the lease's fate) and are written down; then [`Election::advance`]
+//! looks at all that is known and does what is due next. It never asks which way a fact came in, so that an
+//! answer that was lost and is read again later leads to the same place.
+
+use std::time::Duration;
+
+use super::Setup;
+use super::action::{Action, Call, Holder, LostReason, Notice, Purpose};
+use super::backoff::Backoff;
+use super::calls::{Calls, Kind};
+use super::claim::{Blocked, Claim};
+use super::effects::Effects;
+use super::event::Outcome;
+use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
+use super::lease::Keeper;
+use super::view::View;
+use super::watch::Watch;
+use crate::clock::Time;
+use crate::log::Level;
+use crate::milvus::{Facts, Record, Role};
+use crate::store::{Answer, Compare, Failure, KeyEvent, KeyValue, LeaseId, Range, Request, Revision, Txn};
+
+/// The longest that a transaction is waited for at first.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// After "warm", warm-ups come at a tenth of the pace.
+const WARM_PACE: u32 = 10;
+
+/// One election.
+#[derive(Debug)]
+pub(super) struct Election {
+    pub id: ElectionId,
+    pub role: Role,
+    want: Want,
+    claim: Option<Claim>,
+    view: View,
+    watch: Watch,
+    /// No campaign has been answered since the first watch was confirmed: what the view says may be older than the
+    /// watch, and what happened in between was seen by neither. Such a campaign is refused, and reads all keys.
+    unchecked: bool,
+    operation: Option<Operation>,
+    /// The own record's revision in a campaign that got no answer: it may have won, and may still win until
+    /// that record is rewritten or deleted.
+    in_doubt: Option<Revision>,
+    retry: Option<Time>,
+    backoff: Backoff,
+    win: Option<Win>,
+    drain: Option<Drain>,
+    standby: Option<Standby>,
+    /// Others first: no campaign before this time, or before another holder was seen.
+    yielding: Option<Time>,
+    calls: Calls,
+    /// Asked for inside a call, done when it is completed.
+    deferred: Vec<(CallId, Deferred)>,
+    last_token: Token,
+    told_facts: Facts,
+    told_holder: Option<Revision>,
+    trouble: Option<String>,
+    withdrawn: bool,
+}
+
+/// What the host wants of the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// A record, nothing else.
+    Registered,
+    /// To be primary, or to stand by.
+    Primacy,
+    /// To end; callbacks and keys may hold it up until then.
+    Nothing { until: Time },
+}
+
+#[derive(Debug)]
+enum Deferred {
+    Resign,
+    Withdraw(Duration),
+}
+
+/// The one store operation that is under way; the next one waits for its answer.
+#[derive(Debug)]
+struct Operation {
+    request: RequestId,
+    purpose: Purpose,
+    txn: Txn,
+    lease: LeaseId,
+    /// For a campaign, the own record's revision that it compares; for a rewrite of that record, the facts put.
+    record: Revision,
+    facts: Facts,
+    /// Sent to a store that has gone back since.
+    void: bool,
+}
+
+/// The key set is ours.
+#[derive(Debug)]
+struct Win {
+    token: Token,
+    lease: LeaseId,
+    stage: Stage,
+    suspended: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// Callbacks of the standby period are still running; given back if they do not end in time.
+    Won { give_back: Time },
+    /// `on_primary` is running.
+    Activating,
+    /// `on_primary` has succeeded.
+    Ready,
+}
+
+/// A win that is over, until its callbacks have ended and its keys are released.
+#[derive(Debug)]
+struct Drain {
+    token: Token,
+    lease: LeaseId,
+    /// The keys are released now even if callbacks still run.
+    until: Time,
+    /// Afterwards, others first.
+    yields: bool,
+}
+
+#[derive(Debug)]
+struct Standby {
+    announced: bool,
+    warm: bool,
+    next_warmup: Time,
+}
+
+/// What the session knows that an election needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    pub setup: &'a Setup,
+    pub keeper: &'a Keeper,
+    pub server_id: Option<i64>,
+}
+
+impl Ground<'_> {
+    fn lease(self) -> Option<LeaseId> {
+        self.keeper.held().map(|held| held.id)
+    }
+
+    fn is_lease(self, lease: LeaseId) -> bool {
+        self.lease() == Some(lease)
+    }
+
+    fn ttl(self) -> Duration {
+        self.keeper.held().map_or(self.setup.ttl, |held| held.ttl)
+    }
+}
+
+/// What an election asks of its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Read all keys again now.
+    pub reread: bool,
+    /// The record's key is somebody else's: another server id, if no election stands on this one yet.
+    pub another_id: bool,
+    /// A win needs re-reads at the primary's pace.
+    pub won: bool,
+}
+
+/// Where an election stands, in the words that status and logs use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No record in the store yet.
+    Registering,
+    /// It has a record; the host has not asked it to campaign.
+    Registered,
+    /// Neither primary nor standby yet.
+    Campaigning,
+    /// Somebody else is primary, or will be.
+    Standby,
+    /// It has won, and `on_primary` has not succeeded yet.
+    Activating,
+    /// It is primary.
+    Primary,
+    /// It is primary, and its renewal is late.
+    Suspended,
+    /// It was primary; its callbacks or its keys are not done yet.
+    Resigning,
+    /// As before, and the drain timeout is over.
+    Stuck,
+    /// The host has ended it; it is not over yet.
+    Stopping,
+    /// It is over.
+    Stopped,
+}
+
+impl State {
+    /// The name that status, logs, C, Go and Python show.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Registering => "registering",
+            State::Registered => "registered",
+            State::Campaigning => "campaigning",
+            State::Standby => "standby",
+            State::Activating => "activating",
+            State::Primary => "primary",
+            State::Suspended => "suspended",
+            State::Resigning => "resigning",
+            State::Stuck => "stuck",
+            State::Stopping => "stopping",
+            State::Stopped => "stopped",
+        }
+    }
+}
+
+impl Election {
+    pub fn new(id: ElectionId, role: Role) -> Self {
+        Election {
+            id,
+            role,
+            want: Want::Registered,
+            claim: None,
+            view: View::default(),
+            watch: Watch::new(),
+            unchecked: true,
+            operation: None,
+            in_doubt: None,
+            retry: None,
+            backoff: Backoff::default(),
+            win: None,
+            drain: None,
+            standby: None,
+            yielding: None,
+            calls: Calls::default(),
+            deferred: Vec::new(),
+            last_token: Token(0),
+            told_facts: Facts::default(),
+            told_holder: None,
+            trouble: None,
+            withdrawn: false,
+        }
+    }
+
+    // What the host asks for.
+
+    pub fn campaign(&mut self) {
+        if self.want == Want::Registered {
+            self.want = Want::Primacy;
+        }
+    }
+
+    pub fn resign(&mut self, fx: &mut Effects, setup: &Setup, within: Option<CallId>) {
+        match within.filter(|call| self.calls.is_running(*call)) {
+            Some(call) => self.deferred.push((call, Deferred::Resign)),
+            None => self.lose(fx, setup, LostReason::Resigned),
+        }
+    }
+
+    pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
+        if let Some(call) = within.filter(|call| self.calls.is_running(*call)) {
+            return self.deferred.push((call, Deferred::Withdraw(timeout)));
+        }
+        let until = fx.now + timeout;
+        self.want = match self.want {
+            Want::Nothing { until: earlier } => Want::Nothing { until: earlier.min(until) },
+            _ => Want::Nothing { until },
+        };
+        self.lose(fx, setup, LostReason::Stopped);
+        if let Some(drain) = &mut self.drain {
+            drain.until = drain.until.min(until);
+        }
+        self.calls.cancel_all(fx, self.id);
+    }
+
+    pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
+        let Some(ended) = self.calls.end(call) else { return false };
+        if let Outcome::Failed(why) = &outcome {
+            let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
+            fx.log(Level::Warn, Some(self.id), text);
+        }
+        match (ended.kind, &outcome) {
+            (Kind::Warmup, _) => self.warmed(fx, setup, outcome == Outcome::Warm),
+            (Kind::Primary(token), _) => {
+                self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)))
+            }
+            _ => {}
+        }
+        let deferred = std::mem::take(&mut self.deferred);
+        for (within, what) in deferred {
+            match what {
+                Deferred::Resign => self.resign(fx, setup, Some(within)),
+                Deferred::Withdraw(timeout) => self.withdraw(fx, setup, timeout, Some(within)),
+            }
+        }
+        true
+    }
+
+    fn warmed(&mut self, fx: &mut Effects, setup: &Setup, warm: bool) {
+        if let Some(standby) = &mut self.standby {
+            standby.warm |= warm;
+            let pace = if standby.warm { WARM_PACE } else { 1 };
+            standby.next_warmup = fx.now + setup.warmup_interval * pace;
+        }
+    }
+
+    fn activated(&mut self, fx: &mut Effects, setup: &Setup, token: Token, well: bool) {
+        match &mut self.win {
+            Some(win) if win.token == token && well => {
+                win.stage = Stage::Ready;
+                fx.push(Action::Notice { election: self.id, what: Notice::Ready { token } });
+            }
+            Some(win) if win.token == token => self.lose(fx, setup, LostReason::ActivationFailed),
+            _ => {}
+        }
+    }
+
+    // What the store says.
+
+    pub fn watching(&mut self) -> Wish {
+        Wish { reread: self.watch.confirmed(), ..Wish::default() }
+    }
+
+    pub fn has_watch(&self, watch: WatchId) -> bool {
+        self.watch.is(watch)
+    }
+
+    pub fn watched(&mut self, events: Vec<KeyEvent>) {
+        for event in events {
+            self.view.watched(event);
+        }
+        // The store is there, and something has changed: no reason to wait for a second try.
+        self.retry = None;
+    }
+
+    pub fn watch_ended(&mut self, fx: &mut Effects, why: &str) {
+        fx.log(Level::Debug, Some(self.id), format!("{}: watch ended: {why}; opened again", self.role));
+        self.watch.ended(fx);
+    }
+
+    pub fn reread(&mut self, revision: Revision, reads: &[Vec<KeyValue>]) {
+        if let Some(claim) = &self.claim {
+            for (range, found) in claim.ranges().iter().zip(reads) {
+                self.view.read(range, revision, found);
+            }
+        }
+    }
+
+    pub fn answered(
+        &mut self,
+        fx: &mut Effects,
+        ground: Ground<'_>,
+        request: RequestId,
+        result: Result<Answer, Failure>,
+    ) -> Wish {
+        let Some(operation) = self.operation.take_if(|op| op.request == request) else {
+            return Wish::default();
+        };
+        if operation.void {
+            return Wish::default();
+        }
+        match result {
+            Ok(Answer::Txn(answer)) => {
+                self.backoff.reset();
+                self.trouble = None;
+                self.view.ran(&operation.txn, &answer);
+                self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
+            }
+            Ok(_) => Wish::default(),
+            Err(failure) => {
+                let text = format!("{}: {} got no good answer: {failure}", self.role, operation.purpose);
+                fx.log(Level::Debug, Some(self.id), text.clone());
+                self.trouble = Some(text);
+                if operation.purpose == Purpose::Campaign && matches!(failure, Failure::Indefinite(_)) {
+                    self.in_doubt = Some(operation.record);
+                }
+                self.retry = Some(self.backoff.after(&failure, fx));
+                Wish::default()
+            }
+        }
+    }
+
+    fn ran(
+        &mut self,
+        fx: &mut Effects,
+        ground: Ground<'_>,
+        operation: &Operation,
+        succeeded: bool,
+        at: Revision,
+    ) -> Wish {
+        match operation.purpose {
+            Purpose::Campaign if succeeded => {
+                self.take_win(fx, ground, Token(at.0), operation.lease);
+                return Wish { won: self.win.is_some(), ..Wish::default() };
+            }
+            Purpose::Campaign => {
+                self.unchecked = false;
+                self.refused(fx, ground);
+            }
+            // Whichever branch ran, the record is not what a campaign in doubt compared: that one is decided now.
+            Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
+                self.in_doubt = None;
+                if succeeded {
+                    self.told_facts = operation.facts;
+                } else if let Some(claim) = &self.claim
+                    && operation.purpose == Purpose::Register
+                    && let Some(kv) = claim.record(&self.view)
+                    && !ground.is_lease(kv.lease)
+                {
+                    let text = format!(
+                        "{}: {} is there already, on lease {}; waiting until it is gone",
+                        self.role, kv.key, kv.lease
+                    );
+                    self.trouble = Some(text.clone());
+                    fx.log(Level::Error, Some(self.id), text);
+                    return Wish { another_id: true, ..Wish::default() };
+                }
+            }
+            _ => {}
+        }
+        Wish::default()
+    }
+
+    /// A campaign that the store refused: somebody holds the set, or something changed under it.
+    fn refused(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let Some(claim) = &self.claim else { return };
+        if self.standby.is_none() && self.win.is_none() && self.drain.is_none() {
+            self.standby = Some(Standby::new(fx.now));
+        }
+        match claim.blocked(&self.view, ground.setup) {
+            None => self.retry = Some(self.backoff.pass(fx)),
+            Some(Blocked::Held(key, lease)) => {
+                let text = format!("{}: standby: {key} is held under lease {lease}", self.role);
+                fx.log(Level::Info, Some(self.id), text);
+            }
+            // See `look_at_version`.
+            Some(Blocked::Outdated(_)) => {}
+        }
+    }
+
+    fn take_win(&mut self, fx: &mut Effects, ground: Ground<'_>, token: Token, lease: LeaseId) {
+        let wanted = self.want == Want::Primacy && self.drain.is_none() && token > self.last_token;
+        if !wanted || !ground.is_lease(lease) {
+            return;
+        }
+        self.last_token = token;
+        self.unchecked = false;
+        self.yielding = None;
+        let give_back = fx.now + ground.setup.activation_timeout;
+        self.win = Some(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
+        self.calls.cancel_all(fx, self.id);
+        fx.log(Level::Info, Some(self.id), format!("{}: won, token {token}, lease {lease}", self.role));
+    }
+
+    /// The lease is gone: whatever was won under it is lost.
+    pub fn lease_lost(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) {
+        if self.win.as_ref().is_some_and(|win| win.lease == lease) {
+            self.lose(fx, setup, LostReason::LeaseExpired);
+        }
+    }
+
+    /// The lease's renewal is late, or has come.
+    pub fn suspend(&mut self, fx: &mut Effects, late: bool) {
+        if let Some(win) = &mut self.win
+            && !matches!(win.stage, Stage::Won { .. })
+            && win.suspended != late
+        {
+            win.suspended = late;
+            let token = win.token;
+            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
+            fx.push(Action::Notice { election: self.id, what });
+        }
+    }
+
+    /// The store went back to an older state: nothing known of it holds any more, the server id neither.
+    pub fn store_rolled_back(&mut self, fx: &mut Effects, setup: &Setup) {
+        self.lose(fx, setup, LostReason::StoreRolledBack);
+        self.forget(fx);
+        self.last_token = Token(0);
+    }
+
+    /// Forgets all that stands on the present server id.
+    pub fn forget(&mut self, fx: &mut Effects) {
+        self.watch.close(fx);
+        self.unchecked = true;
+        self.view = View::default();
+        self.claim = None;
+        self.in_doubt = None;
+        self.told_facts = Facts::default();
+        if let Some(operation) = &mut self.operation {
+            operation.void = true;
+        }
+    }
+
+    // What follows.
+
+    /// Does what is due, from what is known.
+    pub fn advance(&mut self, fx: &mut Effects, ground: Ground<'_>) -> Wish {
+        if self.withdrawn {
+            return Wish::default();
+        }
+        if let (None, Some(id)) = (&self.claim, ground.server_id) {
+            self.claim = Some(Claim::new(ground.setup, &self.role, id));
+        }
+        self.look_at_win(fx, ground);
+        self.look_at_drain(fx, ground);
+        self.look_at_holder(fx, ground);
+        self.look_at_version(fx, ground);
+        self.start_calls(fx);
+        self.open_watch(fx);
+        let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
+        self.start_operation(fx, ground);
+        self.finish(fx, ground);
+        wish
+    }
+
+    fn look_at_win(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let (Some(win), Some(claim)) = (&self.win, &self.claim) else { return };
+        if let Some((key, now)) = claim.broken(&self.view, win.token, win.lease) {
+            let (reason, text) = match now {
+                None => (LostReason::KeyDeleted, format!("{}: {key} was deleted", self.role)),
+                Some(kv) => (
+                    LostReason::KeyTaken,
+                    format!(
+                        "{}: {key} was overwritten at revision {}, lease {}",
+                        self.role, kv.mod_revision, kv.lease
+                    ),
+                ),
+            };
+            fx.log(Level::Warn, Some(self.id), text);
+            self.lose(fx, ground.setup, reason);
+        } else if matches!(win.stage, Stage::Won { give_back } if give_back <= fx.now) {
+            let text = format!(
+                "{}: given back: callbacks of the standby did not end within primacy.activation_timeout_ms",
+                self.role
+            );
+            fx.log(Level::Error, Some(self.id), text);
+            self.lose(fx, ground.setup, LostReason::ActivationFailed);
+        }
+    }
+
+    /// Ends the win, if there is one. `on_lost` is called at once, whatever else is running.
+    fn lose(&mut self, fx: &mut Effects, setup: &Setup, reason: LostReason) {
+        let Some(win) = self.win.take() else { return };
+        let (token, lease) = (win.token, win.lease);
+        if !matches!(win.stage, Stage::Won { .. }) {
+            fx.push(Action::Primacy { election: self.id, win: None });
+            self.calls.cancel_all(fx, self.id);
+            self.calls.start(fx, self.id, Kind::Lost(token), Call::Lost { token, lease, reason });
+            let text = format!("{}: lost, token {token}, lease {lease}: {reason}", self.role);
+            fx.log(Level::Info, Some(self.id), text);
+        }
+        let yields = matches!(reason, LostReason::Resigned | LostReason::ActivationFailed);
+        self.drain = Some(Drain { token, lease, until: fx.now + setup.drain_timeout, yields });
+        self.standby.get_or_insert_with(|| Standby::new(fx.now));
+    }
+
+    fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let (Some(drain), Some(claim)) = (&self.drain, &self.claim) else {
+            // Without a claim there are no keys of this store to wait for.
+            if self.drain.as_ref().is_some_and(|drain| !self.calls.of(drain.token)) {
+                self.drain = None;
+            }
+            return;
+        };
+        let on_lease = ground.is_lease(drain.lease);
+        let keys = on_lease
+            && !(claim.held(&self.view, drain.lease).is_empty()
+                && claim.published(&self.view, drain.lease).is_empty());
+        if !keys && !self.calls.of(drain.token) {
+            self.yielding = drain.yields.then(|| fx.now + ground.ttl());
+            self.drain = None;
+        }
+    }
+
+    fn look_at_holder(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let lock = self.claim.as_ref().and_then(|claim| claim.lock(&self.view));
+        let ours = lock.is_some_and(|kv| ground.is_lease(kv.lease));
+        if self.yielding.is_some_and(|until| until <= fx.now || (lock.is_some() && !ours)) {
+            self.yielding = None;
+        }
+        let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
+        let revision = lock.map(|kv| kv.mod_revision);
+        if announced && !ours && self.win.is_none() && self.told_holder != revision {
+            self.told_holder = revision;
+            let holder = self.holder();
+            fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
+        }
+    }
+
+    /// Who holds the lock, if it is known and the lock can be read.
+    pub fn holder(&self) -> Option<Holder> {
+        let lock = self.claim.as_ref()?.lock(&self.view)?;
+        let record = Record::parse(&lock.value).ok()?;
+        Some(Holder {
+            server_id: record.server_id,
+            address: record.address,
+            lease: lock.lease,
+            revision: lock.mod_revision,
+        })
+    }
+
+    /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
+    fn look_at_version(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let idle = self.want == Want::Primacy && self.win.is_none() && self.drain.is_none();
+        let outdated = match self.claim.as_ref().and_then(|claim| claim.blocked(&self.view, ground.setup)) {
+            Some(Blocked::Outdated(why)) if idle => Some(format!("{}: does not campaign: {why}", self.role)),
+            _ => None,
+        };
+        if let Some(text) = outdated
+            && self.trouble.as_ref() != Some(&text)
+        {
+            fx.log(Level::Error, Some(self.id), text.clone());
+            self.trouble = Some(text);
+            self.standby.get_or_insert_with(|| Standby::new(fx.now));
+        }
+    }
+
+    fn start_calls(&mut self, fx: &mut Effects) {
+        if !self.calls.is_empty() || self.drain.is_some() {
+            return;
+        }
+        if let Some(win) = &mut self.win {
+            if matches!(win.stage, Stage::Won { .. }) {
+                let (token, lease) = (win.token, win.lease);
+                win.stage = Stage::Activating;
+                self.standby = None;
+                fx.push(Action::Primacy { election: self.id, win: Some((token, lease)) });
+                self.calls.start(fx, self.id, Kind::Primary(token), Call::Primary { token, lease });
+            }
+            return;
+        }
+        let campaigning = self.operation.as_ref().is_some_and(|op| op.purpose == Purpose::Campaign);
+        if self.want != Want::Primacy || campaigning {
+            return;
+        }
+        let holder = self.holder();
+        let Some(standby) = &mut self.standby else { return };
+        if !standby.announced {
+            standby.announced = true;
+            self.told_holder = holder.as_ref().map(|holder| holder.revision);
+            self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
+        } else if standby.next_warmup <= fx.now {
+            self.calls.start(fx, self.id, Kind::Warmup, Call::Warmup);
+        }
+    }
+
+    fn open_watch(&mut self, fx: &mut Effects) {
+        if let Some(claim) = &self.claim
+            && !matches!(self.want, Want::Nothing { .. })
+        {
+            self.watch.open(fx, claim.ranges());
+        }
+    }
+
+    /// A campaign that got no answer had won after all.
+    fn adopt(&mut self, fx: &mut Effects, ground: Ground<'_>) -> bool {
+        if self.operation.is_some() || self.in_doubt.is_some() || self.win.is_some() {
+            return false;
+        }
+        let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
+        if let Some(token) = claim.won(&self.view, lease)
+            && self.may_campaign()
+        {
+            self.take_win(fx, ground, token, lease);
+        }
+        if self.win.is_some() {
+            self.start_calls(fx);
+        }
+        self.win.is_some()
+    }
+
+    /// Whether the host and its callbacks allow a win now.
+    fn may_campaign(&self) -> bool {
+        self.want == Want::Primacy
+            && self.drain.is_none()
+            && self.yielding.is_none()
+            && !self.calls.any_cancelled()
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            warm: self.standby.as_ref().is_some_and(|standby| standby.warm),
+            ready: self.win.as_ref().is_some_and(|win| win.stage == Stage::Ready),
+        }
+    }
+
+    fn start_operation(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        if self.retry.is_some_and(|at| at <= fx.now) {
+            self.retry = None;
+        }
+        let Some(lease) = ground.lease() else { return };
+        if self.operation.is_some() || self.retry.is_some() {
+            return;
+        }
+        let Some((purpose, txn, record)) = self.next_operation(fx, ground, lease) else { return };
+        let patience = self.backoff.patience(ATTEMPT, ground.setup.request_timeout);
+        let request = fx.send(purpose, Some(self.id), patience, Request::Txn(txn.clone()));
+        let facts = self.facts();
+        self.operation = Some(Operation { request, purpose, txn, lease, record, facts, void: false });
+    }
+
+    /// The next thing to do in the store; the order is one of urgency.
+    fn next_operation(
+        &self,
+        fx: &Effects,
+        ground: Ground<'_>,
+        lease: LeaseId,
+    ) -> Option<(Purpose, Txn, Revision)> {
+        let claim = self.claim.as_ref()?;
+        let view = &self.view;
+        let record = claim.record(view);
+        let revision = record.map_or(Revision(0), |kv| kv.mod_revision);
+        let op = |purpose, txn| Some((purpose, txn, revision));
+
+        if self.win.is_none() {
+            // The service's record goes before the drain, the lock after it.
+            let published = claim.published(view, lease);
+            if !published.is_empty() {
+                return op(Purpose::Unpublish, claim.release(&published));
+            }
+            let held = claim.held(view, lease);
+            let kept = self.drain.as_ref().is_some_and(|d| self.calls.of(d.token) && fx.now < d.until);
+            if !held.is_empty() && self.in_doubt.is_none() && !kept {
+                return op(Purpose::Release, claim.release(&held));
+            }
+        }
+        if matches!(self.want, Want::Nothing { .. }) {
+            let leave = record.is_some_and(|kv| kv.lease == lease) || self.in_doubt.is_some();
+            return if leave && self.drain.is_none() {
+                op(Purpose::Unregister, claim.delete_record(view))
+            } else {
+                None
+            };
+        }
+        let rewrite = |purpose| op(purpose, claim.write_record(view, ground.setup, self.facts(), lease));
+        match record {
+            None => return rewrite(Purpose::Register),
+            Some(kv) if kv.lease != lease => {
+                // On one of our former leases it is moved; anybody else's is waited for.
+                return if ground.keeper.is_retired(kv.lease) { rewrite(Purpose::Move) } else { None };
+            }
+            Some(_) if self.in_doubt.is_some() => return rewrite(Purpose::Settle),
+            Some(_) => {}
+        }
+        match &self.win {
+            None if self.may_campaign() => {
+                let free = match claim.blocked(view, ground.setup) {
+                    None => true,
+                    Some(Blocked::Held(..)) => self.unchecked,
+                    Some(Blocked::Outdated(_)) => false,
+                };
+                if free && self.watch.is_open() {
+                    return op(Purpose::Campaign, claim.campaign(view, ground.setup, revision, lease));
+                }
+            }
+            Some(win) if win.stage == Stage::Ready => {
+                if claim.unpublished(view, lease) && claim.publishable(view, lease) {
+                    return op(Purpose::Publish, claim.publish(view, ground.setup, win.token, lease));
+                }
+            }
+            _ => {}
+        }
+        let settled = self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
+        if settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
+    }
+
+    /// Ends the election once nothing of it is left.
+    fn finish(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        if self.is_settled(fx.now, ground) && self.calls.is_empty() {
+            self.watch.close(fx);
+            self.withdrawn = true;
+            fx.push(Action::Withdrawn { election: self.id });
+        }
+    }
+
+    /// Whether it has been ended and nothing of it is left in the store, or there is no more time to see to it.
+    pub fn is_settled(&self, now: Time, ground: Ground<'_>) -> bool {
+        let Want::Nothing { until } = self.want else { return false };
+        if now >= until || self.withdrawn {
+            return true;
+        }
+        let nothing_left = match (&self.claim, ground.lease()) {
+            (Some(claim), Some(lease)) => {
+                claim.record(&self.view).is_none_or(|kv| kv.lease != lease)
+                    && claim.held(&self.view, lease).is_empty()
+                    && claim.published(&self.view, lease).is_empty()
+            }
+            _ => true,
+        };
+        nothing_left && self.operation.is_none() && self.in_doubt.is_none() && self.drain.is_none()
+    }
+
+    /// Whether it is over, callbacks and all.
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn
+    }
+
+    /// Whether callbacks of a win on this lease still need its keys.
+    pub fn needs(&self, lease: LeaseId, now: Time) -> bool {
+        self.drain.as_ref().is_some_and(|d| d.lease == lease && now < d.until && self.calls.of(d.token))
+    }
+
+    pub fn has_win(&self) -> bool {
+        self.win.is_some()
+    }
+
+    /// All keys that it wants to know of, once it has any.
+    pub fn ranges(&self) -> &[Range] {
+        self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::ranges)
+    }
+
+    /// Whether its record stands in the store, under the present lease or a former one.
+    pub fn is_registered(&self, keeper: &Keeper) -> bool {
+        let ours = |lease| keeper.held().is_some_and(|held| held.id == lease) || keeper.is_retired(lease);
+        self.claim.as_ref().and_then(|claim| claim.record(&self.view)).is_some_and(|kv| ours(kv.lease))
+    }
+
+    /// When something is due, and what it is called.
+    pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
+        if self.withdrawn {
+            return;
+        }
+        if let Some(at) = self.retry {
+            due(at, "retry due");
+        }
+        self.watch.timers(&mut due);
+        if let Some(Win { stage: Stage::Won { give_back }, .. }) = self.win {
+            due(give_back, "activation over");
+        }
+        if let Some(drain) = self.drain.as_ref().filter(|drain| self.calls.of(drain.token)) {
+            due(drain.until, "drain over");
+        }
+        if let Some(at) = self.yielding {
+            due(at, "yield over");
+        }
+        if let Want::Nothing { until } = self.want {
+            due(until, "stop over");
+        }
+        if let Some(standby) = &self.standby
+            && standby.announced
+            && self.calls.is_empty()
+            && self.drain.is_none()
+            && self.win.is_none()
+            && self.want == Want::Primacy
+        {
+            due(standby.next_warmup, "warmup due");
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self, now: Time) -> State {
+        if self.withdrawn {
+            return State::Stopped;
+        }
+        if let Some(drain) = &self.drain {
+            return if now >= drain.until && self.calls.of(drain.token) {
+                State::Stuck
+            } else {
+                State::Resigning
+            };
+        }
+        match (&self.win, self.want) {
+            (_, Want::Nothing { .. }) => State::Stopping,
+            (Some(win), _) if win.suspended => State::Suspended,
+            (Some(win), _) if win.stage == Stage::Ready => State::Primary,
+            (Some(_), _) => State::Activating,
+            (None, _) if self.standby.is_some() => State::Standby,
+            (None, Want::Primacy) => State::Campaigning,
+            (None, _) if self.claim.as_ref().is_some_and(|c| c.record(&self.view).is_some()) => {
+                State::Registered
+            }
+            (None, _) => State::Registering,
+        }
+    }
+
+    /// The token of the win, or of the one that is draining.
+    pub fn token(&self) -> Option<Token> {
+        self.win.as_ref().map(|win| win.token).or(self.drain.as_ref().map(|drain| drain.token))
+    }
+
+    /// What a write under `token` compares, if that is the token of a win that has not been released yet.
+    pub fn guard(&self, token: Token) -> Option<Vec<Compare>> {
+        let win = self.win.as_ref().filter(|win| !matches!(win.stage, Stage::Won { .. }));
+        let win = win.map(|win| (win.token, win.lease));
+        let draining = self.drain.as_ref().map(|drain| (drain.token, drain.lease));
+        let (token, lease) = [win, draining].into_iter().flatten().find(|(t, _)| *t == token)?;
+        Some(self.claim.as_ref()?.guard(token, lease))
+    }
+
+    /// What troubles it, for people.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    pub fn is_warm(&self) -> bool {
+        self.facts().warm
+    }
+
+    /// The callbacks that are running, by name.
+    pub fn running(&self) -> Vec<&'static str> {
+        self.calls.names().collect()
+    }
+}
+
+impl Standby {
+    fn new(now: Time) -> Self {
+        Standby { announced: false, warm: false, next_warmup: now }
+    }
+}

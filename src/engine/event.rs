@@ -1,0 +1,96 @@
+//! What the engine is told.
+
+use std::time::Duration;
+
+use super::ids::{CallId, ElectionId, RequestId, WatchId};
+use crate::milvus::Role;
+use crate::store::{Answer, Failure, KeyEvent};
+
+/// Something that happened. Handed to [`Engine::step`](super::Engine::step) with the time at which the driver
+/// looked at it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Nothing but time has passed: a timer may be due.
+    Tick,
+    /// The host starts the session: a lease and a server id are asked for.
+    Open,
+    /// The host adds an election; its candidate key is put, nothing else.
+    Register {
+        /// A name for it, never used before in this session.
+        election: ElectionId,
+        /// The role that it elects the primary of.
+        role: Role,
+    },
+    /// The host wants this election to campaign from now on.
+    Campaign {
+        /// Which one.
+        election: ElectionId,
+    },
+    /// The host gives its primacy up, if it has it, and goes on as standby.
+    Resign {
+        /// Which one.
+        election: ElectionId,
+        /// Asked for inside this call: takes effect when the call is completed.
+        within: Option<CallId>,
+    },
+    /// The host ends one election; the session goes on.
+    Withdraw {
+        /// Which one.
+        election: ElectionId,
+        /// How long its callbacks may keep it.
+        timeout: Duration,
+        /// As in [`Event::Resign`].
+        within: Option<CallId>,
+    },
+    /// The host ends the session and all its elections.
+    Stop {
+        /// When it has to be over.
+        timeout: Duration,
+        /// As in [`Event::Resign`].
+        within: Option<CallId>,
+    },
+    /// A call of the host has ended.
+    Completed {
+        /// Which one.
+        call: CallId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The store answered a request, or it is clear that it will not.
+    Answered {
+        /// Which one.
+        request: RequestId,
+        /// What it said.
+        result: Result<Answer, Failure>,
+    },
+    /// A watch is confirmed by the store: from now on nothing is missed.
+    Watching {
+        /// Which one.
+        watch: WatchId,
+    },
+    /// A watch saw something.
+    Watched {
+        /// Which one.
+        watch: WatchId,
+        /// What, in the order of revisions.
+        events: Vec<KeyEvent>,
+    },
+    /// A watch has ended, for whatever reason, or could not be opened; it says nothing more.
+    WatchEnded {
+        /// Which one.
+        watch: WatchId,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well.
+    Done,
+    /// Well, and the standby is warm (of a warm-up; elsewhere the same as `Done`).
+    Warm,
+    /// Badly; the text is the host's.
+    Failed(String),
+}

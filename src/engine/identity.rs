@@ -1,0 +1,152 @@
+//! The session's server id: taken from `ROOT/session/id` by compare-and-put, as Milvus does.
+//!
+//! An id whose taking was not answered is left alone: the counter moves on, nobody uses it.
+
+use std::time::Duration;
+
+use super::Setup;
+use super::action::Purpose;
+use super::backoff::Backoff;
+use super::effects::Effects;
+use super::ids::RequestId;
+use crate::clock::Time;
+use crate::log::Level;
+use crate::store::{
+    Compare, Condition, Failure, KeyValue, LeaseId, Op, Range, Request, Txn, TxnAnswer, Value,
+};
+
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Takes one id.
+#[derive(Debug)]
+pub(super) struct Identity {
+    state: State,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    /// Tried again at this time.
+    Waiting(Time),
+    /// The counter is made if it is not there, and read.
+    Reading(RequestId),
+    /// The counter is moved on from this id, which is ours then.
+    Taking(RequestId, i64),
+    Known(i64),
+}
+
+impl Identity {
+    pub fn new() -> Self {
+        Identity { state: State::Closed, backoff: Backoff::default() }
+    }
+
+    /// The id, once it is taken.
+    pub fn known(&self) -> Option<i64> {
+        match self.state {
+            State::Known(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Takes an id, another one if there is one already.
+    pub fn take(&mut self, fx: &mut Effects, setup: &Setup) {
+        let key = setup.root.id_key();
+        let make = Txn {
+            when: vec![Compare { range: Range::Key(key.clone()), condition: Condition::Absent }],
+            then: vec![Op::Put(key.clone(), "1".into(), LeaseId::NONE)],
+            otherwise: vec![Op::Get(Range::Key(key))],
+        };
+        self.state = State::Reading(self.send(fx, setup, make));
+    }
+
+    pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) {
+        if matches!(self.state, State::Waiting(at) if at <= fx.now) {
+            self.take(fx, setup);
+        }
+    }
+
+    pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
+        if let State::Waiting(at) = self.state {
+            due(at, "id due");
+        }
+    }
+
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+    }
+
+    /// Takes in an answer; true if the id is known now and was not before.
+    pub fn answered(
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        request: RequestId,
+        result: Result<&TxnAnswer, &Failure>,
+    ) -> Result<bool, Failure> {
+        let taking = match self.state {
+            State::Reading(asked) if asked == request => None,
+            State::Taking(asked, id) if asked == request => Some(id),
+            _ => return Ok(false),
+        };
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(failure) => {
+                fx.log(Level::Warn, None, format!("no server id: {failure}; tried again"));
+                self.state = State::Waiting(self.backoff.after(failure, fx));
+                return Err(failure.clone());
+            }
+        };
+        match (taking, answer.succeeded) {
+            (Some(id), true) => {
+                self.backoff.reset();
+                self.state = State::Known(id);
+                Ok(true)
+            }
+            (None, true) => self.next(fx, setup, &Value::from("1")),
+            (_, false) => match answer.reads.first().and_then(|found| found.first()) {
+                Some(KeyValue { value, .. }) => self.next(fx, setup, value),
+                None => {
+                    self.take(fx, setup);
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    fn next(&mut self, fx: &mut Effects, setup: &Setup, value: &Value) -> Result<bool, Failure> {
+        let key = setup.root.id_key();
+        match setup.root.parse_id(value) {
+            Ok(id) if id < i64::MAX => {
+                let take = Txn {
+                    when: vec![Compare {
+                        range: Range::Key(key.clone()),
+                        condition: Condition::Value(value.clone()),
+                    }],
+                    then: vec![Op::Put(key.clone(), (id + 1).to_string().into(), LeaseId::NONE)],
+                    otherwise: vec![Op::Get(Range::Key(key))],
+                };
+                self.state = State::Taking(self.send(fx, setup, take), id);
+                Ok(false)
+            }
+            Ok(_) => Err(self.unusable(fx, format!("{key} holds {value}: no id is left"))),
+            Err(error) => Err(self.unusable(fx, error.to_string())),
+        }
+    }
+
+    fn unusable(&mut self, fx: &mut Effects, text: String) -> Failure {
+        fx.log(Level::Error, None, format!("no server id: {text}"));
+        let failure = Failure::Refused(text);
+        self.state = State::Waiting(self.backoff.after(&failure, fx));
+        failure
+    }
+
+    fn send(&self, fx: &mut Effects, setup: &Setup, txn: Txn) -> RequestId {
+        fx.send(
+            Purpose::TakeId,
+            None,
+            self.backoff.patience(ATTEMPT, setup.request_timeout),
+            Request::Txn(txn),
+        )
+    }
+}

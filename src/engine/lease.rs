@@ -1,0 +1,346 @@
+//! The session's lease: asked for, renewed, lost, replaced; and the ends of those that came before.
+//!
+//! A lease is ours until `when the acknowledged request was sent + the TTL granted - margin`, no matter what
+//! anybody says later. One that is lost is never renewed or used again: it is retired, and revoked as soon as no
+//! callback of a win on it runs any more.
+
+use std::time::Duration;
+
+use super::Setup;
+use super::action::{Action, Purpose};
+use super::backoff::Backoff;
+use super::effects::Effects;
+use super::ids::RequestId;
+use crate::clock::Time;
+use crate::log::Level;
+use crate::store::{Answer, Failure, LeaseId, Request};
+
+/// The longest that one renewal is waited for; a sixth of the TTL if that is less.
+const RENEWAL_ATTEMPT: Duration = Duration::from_secs(1);
+/// The shortest time between the starts of two renewals, when the first failed at once.
+const RENEWAL_PAUSE: Duration = Duration::from_millis(100);
+/// The longest that a grant or a revoke is waited for at first.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Keeps one lease alive.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    state: State,
+    backoff: Backoff,
+    next: LeaseId,
+    retired: Vec<Retired>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// None, and none wanted.
+    Closed,
+    /// Wanted, asked for again at `at`. `again`: an earlier request for the same id was not answered.
+    Waiting { at: Time, again: bool },
+    /// Asked for.
+    Asking { request: RequestId, sent: Time, again: bool },
+    /// Ours, until its deadline.
+    Held(Held),
+}
+
+/// A lease that is ours.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Its id.
+    pub id: LeaseId,
+    /// As granted.
+    pub ttl: Duration,
+    /// From here on it is lost.
+    pub deadline: Time,
+    /// The last renewal got no answer in time.
+    pub late: bool,
+    renewal: Renewal,
+}
+
+#[derive(Debug)]
+enum Renewal {
+    Due(Time),
+    Sent { request: RequestId, at: Time },
+}
+
+/// A lease that is not used any more, but perhaps still known to the store.
+#[derive(Debug)]
+struct Retired {
+    id: LeaseId,
+    request: Option<RequestId>,
+    retry: Time,
+    backoff: Backoff,
+}
+
+/// What a step did to the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// There is a new lease.
+    Granted,
+    /// It is gone.
+    Lost(LeaseId),
+    /// Its renewal is late.
+    Late,
+    /// The late renewal came.
+    Renewed,
+}
+
+impl Keeper {
+    pub fn new(first: LeaseId) -> Self {
+        Keeper { state: State::Closed, backoff: Backoff::default(), next: first, retired: Vec::new() }
+    }
+
+    /// The lease, if there is one.
+    pub fn held(&self) -> Option<&Held> {
+        match &self.state {
+            State::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Whether `lease` was ours and may still be known to the store.
+    pub fn is_retired(&self, lease: LeaseId) -> bool {
+        self.retired.iter().any(|r| r.id == lease)
+    }
+
+    /// Whether nothing of ours is left in the store that we know of.
+    pub fn is_clean(&self) -> bool {
+        matches!(self.state, State::Closed) && self.retired.is_empty()
+    }
+
+    /// Asks for a lease.
+    pub fn open(&mut self, fx: &mut Effects, setup: &Setup) {
+        if matches!(self.state, State::Closed) {
+            self.ask(fx, setup, false);
+        }
+    }
+
+    /// Gives up the lease, if there is one, for good.
+    pub fn close(&mut self, fx: &mut Effects) {
+        match self.state {
+            State::Held(_) => {
+                self.lose(fx);
+            }
+            // It may have been granted, or may be granted later; a revoke of an unknown lease does no harm.
+            State::Asking { .. } | State::Waiting { again: true, .. } => self.retire_next(),
+            State::Closed | State::Waiting { .. } => {}
+        }
+        self.state = State::Closed;
+    }
+
+    /// Gives up the lease and asks for another one.
+    pub fn replace(&mut self, fx: &mut Effects, setup: &Setup) -> Option<Change> {
+        let lost = self.lose(fx).map(Change::Lost);
+        if lost.is_some() {
+            self.ask(fx, setup, false);
+        }
+        lost
+    }
+
+    /// Looks at the timers.
+    pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) -> Option<Change> {
+        match &self.state {
+            State::Waiting { at, again } if *at <= fx.now => {
+                let again = *again;
+                self.ask(fx, setup, again);
+                None
+            }
+            State::Held(held) if held.deadline <= fx.now => self.replace(fx, setup),
+            State::Held(held) => {
+                if matches!(held.renewal, Renewal::Due(at) if at <= fx.now) {
+                    self.renew(fx);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Revokes what is retired, unless somebody still `needs` it.
+    pub fn revoke_retired(&mut self, fx: &mut Effects, setup: &Setup, needs: impl Fn(LeaseId) -> bool) {
+        for lease in &mut self.retired {
+            if lease.request.is_none() && lease.retry <= fx.now && !needs(lease.id) {
+                let patience = lease.backoff.patience(ATTEMPT, setup.request_timeout);
+                lease.request =
+                    Some(fx.send(Purpose::Revoke, None, patience, Request::Revoke { lease: lease.id }));
+            }
+        }
+    }
+
+    /// When something is due, and what it is called.
+    pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
+        match &self.state {
+            State::Waiting { at, .. } => due(*at, "grant due"),
+            State::Held(held) => {
+                due(held.deadline, "deadline");
+                if let Renewal::Due(at) = held.renewal {
+                    due(at, "renewal due");
+                }
+            }
+            _ => {}
+        }
+        for lease in self.retired.iter().filter(|r| r.request.is_none()) {
+            due(lease.retry, "revoke due");
+        }
+    }
+
+    /// Takes in the answer to a grant, a renewal or a revoke; not one of a request that is forgotten.
+    pub fn answered(
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        request: RequestId,
+        result: &Result<Answer, Failure>,
+    ) -> Option<Change> {
+        if let Some(at) = self.retired.iter().position(|r| r.request == Some(request)) {
+            self.revoked(fx, at, result);
+            return None;
+        }
+        match &mut self.state {
+            State::Asking { request: asked, sent, again } if *asked == request => {
+                let (sent, again) = (*sent, *again);
+                self.granted(fx, setup, sent, again, result)
+            }
+            State::Held(Held { renewal: Renewal::Sent { request: asked, at }, .. }) if *asked == request => {
+                let sent = *at;
+                self.renewed(fx, setup, sent, result)
+            }
+            _ => None,
+        }
+    }
+
+    fn ask(&mut self, fx: &mut Effects, setup: &Setup, again: bool) {
+        let patience = self.backoff.patience(ATTEMPT, setup.request_timeout);
+        let request =
+            fx.send(Purpose::Grant, None, patience, Request::Grant { lease: self.next, ttl: setup.ttl });
+        self.state = State::Asking { request, sent: fx.now, again };
+    }
+
+    fn granted(
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        sent: Time,
+        again: bool,
+        result: &Result<Answer, Failure>,
+    ) -> Option<Change> {
+        match result {
+            Ok(Answer::Granted { ttl }) if *ttl > setup.margin(*ttl) => {
+                self.backoff.reset();
+                let id = self.next;
+                self.next = LeaseId(id.0 + 1);
+                let deadline = sent + (*ttl - setup.margin(*ttl));
+                let renewal = Renewal::Due(sent + *ttl / 3);
+                self.state = State::Held(Held { id, ttl: *ttl, deadline, late: false, renewal });
+                fx.push(Action::Deadline { lease: id, until: deadline });
+                Some(Change::Granted)
+            }
+            Err(failure @ Failure::Indefinite(_)) => {
+                // The same id again: if the lost request did create it, the store says so.
+                self.state = State::Waiting { at: self.backoff.after(failure, fx), again: true };
+                None
+            }
+            Err(Failure::LeaseExists) => {
+                // Ours, from a request whose answer was lost: since when, and for how long, is not known, so it
+                // is undone. Without such a request it is somebody else's.
+                if again {
+                    self.retire_next();
+                } else {
+                    self.next = LeaseId(self.next.0 + 1);
+                }
+                self.ask(fx, setup, false);
+                None
+            }
+            Err(failure) => {
+                fx.log(Level::Warn, None, format!("no lease: {failure}; asked for again"));
+                self.state = State::Waiting { at: self.backoff.after(failure, fx), again };
+                None
+            }
+            Ok(_) => {
+                let failure = Failure::Refused("the lease granted is not longer than the margin".into());
+                fx.log(
+                    Level::Error,
+                    None,
+                    format!("{failure}: raise common.session.ttl or lower primacy.margin_ms"),
+                );
+                self.retire_next();
+                self.state = State::Waiting { at: self.backoff.after(&failure, fx), again: false };
+                None
+            }
+        }
+    }
+
+    fn renew(&mut self, fx: &mut Effects) {
+        if let State::Held(held) = &mut self.state {
+            let patience = RENEWAL_ATTEMPT.min(held.ttl / 6);
+            let what = Request::KeepAlive { lease: held.id, new_stream: held.late };
+            held.renewal =
+                Renewal::Sent { request: fx.send(Purpose::Renew, None, patience, what), at: fx.now };
+        }
+    }
+
+    fn renewed(
+        &mut self,
+        fx: &mut Effects,
+        setup: &Setup,
+        sent: Time,
+        result: &Result<Answer, Failure>,
+    ) -> Option<Change> {
+        let State::Held(held) = &mut self.state else { return None };
+        match result {
+            Ok(Answer::Renewed { ttl }) if *ttl > setup.margin(*ttl) => {
+                let was_late = std::mem::take(&mut held.late);
+                held.ttl = *ttl;
+                held.deadline = held.deadline.max(sent + (*ttl - setup.margin(*ttl)));
+                held.renewal = Renewal::Due(sent + *ttl / 3);
+                fx.push(Action::Deadline { lease: held.id, until: held.deadline });
+                was_late.then_some(Change::Renewed)
+            }
+            Ok(_) | Err(Failure::LeaseNotFound) => {
+                fx.log(
+                    Level::Warn,
+                    None,
+                    format!("lease {} is gone: the store does not know it any more", held.id),
+                );
+                self.replace(fx, setup)
+            }
+            Err(_) => {
+                let first = !std::mem::replace(&mut held.late, true);
+                held.renewal = Renewal::Due(fx.now.max(sent + RENEWAL_PAUSE));
+                if matches!(held.renewal, Renewal::Due(at) if at <= fx.now) {
+                    self.renew(fx);
+                }
+                first.then_some(Change::Late)
+            }
+        }
+    }
+
+    fn revoked(&mut self, fx: &mut Effects, at: usize, result: &Result<Answer, Failure>) {
+        match (result, self.retired.get_mut(at)) {
+            (Err(failure), Some(lease)) if *failure != Failure::LeaseNotFound => {
+                lease.request = None;
+                lease.retry = lease.backoff.after(failure, fx);
+            }
+            _ => {
+                self.retired.swap_remove(at);
+            }
+        }
+    }
+
+    fn lose(&mut self, fx: &mut Effects) -> Option<LeaseId> {
+        let id = self.held()?.id;
+        fx.push(Action::Deadline { lease: id, until: Time::ZERO });
+        self.retire(id);
+        self.state = State::Closed;
+        Some(id)
+    }
+
+    fn retire_next(&mut self) {
+        self.retire(self.next);
+        self.next = LeaseId(self.next.0 + 1);
+    }
+
+    fn retire(&mut self, id: LeaseId) {
+        self.retired.push(Retired { id, request: None, retry: Time::ZERO, backoff: Backoff::default() });
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a session and its elections stand, for people and their tools.
+
+use serde::Serialize;
+
+use super::{Engine, Life};
+use crate::store::LeaseId;
+
+/// A session, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// `new`, `opening`, `open`, `stopping`, `closed`.
+    pub state: &'static str,
+    /// 0: not taken yet.
+    pub server_id: i64,
+    /// The present lease, as text: ids exceed what a JSON reader in JavaScript can hold. Empty: none.
+    pub lease: String,
+    /// As granted, in milliseconds; 0 without a lease.
+    pub ttl_ms: u64,
+    /// How long the lease is surely ours, in milliseconds.
+    pub remaining_ms: u64,
+    /// The last renewal got no answer in time.
+    pub suspended: bool,
+    /// The store's highest revision seen.
+    pub revision: i64,
+    /// The elections, in the order in which they were registered.
+    pub elections: Vec<ElectionSnapshot>,
+}
+
+/// An election, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ElectionSnapshot {
+    /// Its role.
+    pub role: String,
+    /// See [`State`](super::State).
+    pub state: &'static str,
+    /// The token of the win, also while it drains; 0: none.
+    pub token: i64,
+    /// The last warm-up said "warm".
+    pub warm: bool,
+    /// The callbacks that are running.
+    pub running: Vec<&'static str>,
+    /// The lock's holder, if there is one whose record can be read.
+    pub holder: Option<HolderSnapshot>,
+    /// What troubles it, if anything does.
+    pub trouble: Option<String>,
+}
+
+/// A lock's holder, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HolderSnapshot {
+    /// Its server id.
+    pub server_id: i64,
+    /// Where it serves.
+    pub address: String,
+    /// Its lease, as text.
+    pub lease: String,
+    /// Its fencing token.
+    pub token: i64,
+}
+
+impl Engine {
+    /// Where it stands, as of `now`.
+    pub fn snapshot(&self, now: crate::clock::Time) -> Snapshot {
+        let held = self.keeper.held();
+        let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Snapshot {
+            state: match self.life {
+                Life::New => "new",
+                Life::Opening => "opening",
+                Life::Open => "open",
+                Life::StopAsked { .. } | Life::Stopping { .. } => "stopping",
+                Life::Closed => "closed",
+            },
+            server_id: self.identity.known().unwrap_or(0),
+            lease: held.map(|held| text(held.id)).unwrap_or_default(),
+            ttl_ms: held.map_or(0, |held| millis(held.ttl)),
+            remaining_ms: held.map_or(0, |held| millis(held.deadline.since(now))),
+            suspended: held.is_some_and(|held| held.late),
+            revision: self.floor.0,
+            elections: self
+                .elections
+                .values()
+                .map(|e| ElectionSnapshot {
+                    role: e.role.to_string(),
+                    state: e.state(now).name(),
+                    token: e.token().map_or(0, |token| token.0),
+                    warm: e.is_warm(),
+                    running: e.running(),
+                    holder: e.holder().map(|holder| HolderSnapshot {
+                        server_id: holder.server_id,
+                        address: holder.address,
+                        lease: text(holder.lease),
+                        token: holder.revision.0,
+                    }),
+                    trouble: e.trouble().map(str::to_owned),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn text(lease: LeaseId) -> String {
+    lease.to_string()
+}

@@ -1,0 +1,527 @@
+//! Events and actions as text, one line each: what the flight recorder keeps and what transcript tests are
+//! written in, so that a recording of a failure becomes a test by copying it.
+//!
+//! Events are read back; actions are only compared. What a transaction reads is shown as a count (the watch names
+//! the keys), what it puts without its value.
+
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::action::{Action, Call, Holder, Notice};
+use super::event::{Event, Outcome};
+use super::ids::{CallId, ElectionId, RequestId, WatchId};
+use crate::clock::Time;
+use crate::milvus::Role;
+use crate::store::{
+    Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Range, Request, Revision, Txn,
+    TxnAnswer,
+};
+
+/// A line that is no event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{expected} expected at: {at}")]
+pub struct ParseError {
+    expected: &'static str,
+    at: String,
+}
+
+/// What [`Event::Tick`] is called where it is known which timer is due.
+const TIMERS: [&str; 15] = [
+    "tick",
+    "deadline",
+    "renewal due",
+    "grant due",
+    "revoke due",
+    "id due",
+    "reread due",
+    "retry due",
+    "watch due",
+    "warmup due",
+    "activation over",
+    "drain over",
+    "yield over",
+    "stop due",
+    "stop over",
+];
+
+/// A duration, in seconds.
+struct Seconds(Duration);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        (Time::ZERO + self.0).fmt(f)
+    }
+}
+
+/// Text in single quotes, on one line.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"))
+    }
+}
+
+/// Items with something between them.
+struct List<'a, T>(&'a [T], &'static str);
+
+impl<T: Display> Display for List<'_, T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (i, item) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(self.1)?;
+            }
+            item.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+fn within(f: &mut Formatter<'_>, call: Option<CallId>) -> fmt::Result {
+    call.map_or(Ok(()), |call| write!(f, " within={call}"))
+}
+
+impl Display for Event {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Tick => f.write_str("tick"),
+            Event::Open => f.write_str("open"),
+            Event::Register { election, role } => write!(f, "register {election} {role}"),
+            Event::Campaign { election } => write!(f, "campaign {election}"),
+            Event::Resign { election, within: call } => {
+                write!(f, "resign {election}")?;
+                within(f, *call)
+            }
+            Event::Withdraw { election, timeout, within: call } => {
+                write!(f, "withdraw {election} timeout={}", Seconds(*timeout))?;
+                within(f, *call)
+            }
+            Event::Stop { timeout, within: call } => {
+                write!(f, "stop timeout={}", Seconds(*timeout))?;
+                within(f, *call)
+            }
+            Event::Completed { call, outcome } => match outcome {
+                Outcome::Done => write!(f, "completed {call} done"),
+                Outcome::Warm => write!(f, "completed {call} warm"),
+                Outcome::Failed(why) => write!(f, "completed {call} failed {}", Quoted(why)),
+            },
+            Event::Answered { request, result: Ok(answer) } => write!(f, "{request} {answer}"),
+            Event::Answered { request, result: Err(failure) } => match failure {
+                Failure::Indefinite(why) => write!(f, "{request} no answer {}", Quoted(why)),
+                Failure::Unreachable(why) => write!(f, "{request} unreachable {}", Quoted(why)),
+                Failure::LeaseNotFound => write!(f, "{request} lease not found"),
+                Failure::LeaseExists => write!(f, "{request} lease exists"),
+                Failure::Denied(why) => write!(f, "{request} denied {}", Quoted(why)),
+                Failure::Refused(why) => write!(f, "{request} rejected {}", Quoted(why)),
+            },
+            Event::Watching { watch } => write!(f, "{watch} watching"),
+            Event::Watched { watch, events } => write!(f, "{watch} saw {}", List(events, ", ")),
+            Event::WatchEnded { watch, why } => write!(f, "{watch} ended {}", Quoted(why)),
+        }
+    }
+}
+
+impl Display for Answer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Granted { ttl } => write!(f, "granted ttl={}", Seconds(*ttl)),
+            Answer::Renewed { ttl } => write!(f, "renewed ttl={}", Seconds(*ttl)),
+            Answer::Revoked => f.write_str("revoked"),
+            Answer::Txn(TxnAnswer { succeeded, revision, cluster, reads }) => {
+                write!(f, "{} rev={revision}", if *succeeded { "done" } else { "refused" })?;
+                if *cluster != 0 {
+                    write!(f, " cluster={cluster}")?;
+                }
+                reads.iter().try_for_each(|found| write!(f, " [{}]", List(found, ", ")))
+            }
+        }
+    }
+}
+
+impl Display for KeyValue {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.key, self.mod_revision)?;
+        if self.create_revision != self.mod_revision || self.version != 1 {
+            write!(f, " created={} version={}", self.create_revision, self.version)?;
+        }
+        if self.lease != LeaseId::NONE {
+            write!(f, " lease={}", self.lease)?;
+        }
+        if self.value.as_bytes().is_empty() {
+            Ok(())
+        } else {
+            write!(f, " {}", Quoted(&self.value.to_string()))
+        }
+    }
+}
+
+impl Display for KeyEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.now {
+            Some(kv) => write!(f, "put {kv}"),
+            None => write!(f, "delete {}@{}", self.key, self.revision),
+        }
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Send { request, purpose, election, timeout, what } => {
+                write!(f, "{request} {purpose}")?;
+                if let Some(election) = election {
+                    write!(f, " {election}")?;
+                }
+                match what {
+                    Request::Grant { lease, ttl } => write!(f, " lease={lease} ttl={}", Seconds(*ttl))?,
+                    Request::KeepAlive { lease, new_stream } => {
+                        write!(f, " lease={lease}{}", if *new_stream { " on a new stream" } else { "" })?;
+                    }
+                    Request::Revoke { lease } => write!(f, " lease={lease}")?,
+                    Request::Txn(txn) => write!(f, ": {txn}")?,
+                }
+                write!(f, " in {}", Seconds(*timeout))
+            }
+            Action::Watch { watch, ranges } => write!(f, "watch {watch} {}", List(ranges, ", ")),
+            Action::Unwatch { watch } => write!(f, "unwatch {watch}"),
+            Action::Call { election, call, what } => write!(f, "call {call} {election} {what}"),
+            Action::Cancel { call, .. } => write!(f, "cancel {call}"),
+            Action::Deadline { lease, until: Time::ZERO } => write!(f, "deadline lease={lease} never"),
+            Action::Deadline { lease, until } => write!(f, "deadline lease={lease} {until}"),
+            Action::Primacy { election, win: Some((token, lease)) } => {
+                write!(f, "primary {election} token={token} lease={lease}")
+            }
+            Action::Primacy { election, win: None } => write!(f, "not primary {election}"),
+            Action::Notice { election, what } => match what {
+                Notice::Suspended { token } => write!(f, "suspended {election} token={token}"),
+                Notice::Resumed { token } => write!(f, "resumed {election} token={token}"),
+                Notice::Ready { token } => write!(f, "ready {election} token={token}"),
+                Notice::Holder(Some(holder)) => write!(f, "holder {election} {holder}"),
+                Notice::Holder(None) => write!(f, "holder {election} nobody"),
+            },
+            Action::Opened { server_id } => write!(f, "opened id={server_id}"),
+            Action::OpenFailed { failure } => write!(f, "open failed: {failure}"),
+            Action::Withdrawn { election } => write!(f, "withdrawn {election}"),
+            Action::Closed { clean } => f.write_str(if *clean { "closed clean" } else { "closed unclean" }),
+            Action::Observed { primary: Some(primary) } => {
+                write!(
+                    f,
+                    "observed {} token={} {}",
+                    primary.server_id,
+                    primary.token,
+                    Quoted(&primary.address)
+                )
+            }
+            Action::Observed { primary: None } => f.write_str("observed nobody"),
+            Action::Log { level, text, .. } => write!(f, "log {} {}", level.name(), Quoted(text)),
+        }
+    }
+}
+
+impl Display for Call {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Call::Standby { holder: Some(holder) } => write!(f, "on_standby holder={holder}"),
+            Call::Standby { holder: None } => f.write_str("on_standby"),
+            Call::Warmup => f.write_str("on_warmup"),
+            Call::Primary { token, lease } => write!(f, "on_primary token={token} lease={lease}"),
+            Call::Lost { token, lease, reason } => {
+                write!(f, "on_lost token={token} lease={lease} reason={reason}")
+            }
+        }
+    }
+}
+
+impl Display for Holder {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} lease={} {}", self.server_id, self.revision, self.lease, Quoted(&self.address))
+    }
+}
+
+impl Display for Range {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Range::Key(key) => key.fmt(f),
+            Range::Span { from, to } => write!(f, "{from}..{to}"),
+        }
+    }
+}
+
+impl Display for Compare {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let range = &self.range;
+        match &self.condition {
+            Condition::Absent => write!(f, "absent({range})"),
+            Condition::Version(n) => write!(f, "version({range})={n}"),
+            Condition::ModRevision(revision) => write!(f, "rev({range})={revision}"),
+            Condition::Lease(lease) => write!(f, "lease({range})={lease}"),
+            Condition::Value(value) => write!(f, "value({range})={}", Quoted(&value.to_string())),
+        }
+    }
+}
+
+impl Display for Txn {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.when.is_empty() && self.otherwise.is_empty() {
+            return branch(f, &self.then);
+        }
+        write!(f, "if {} then ", List(&self.when, ", "))?;
+        branch(f, &self.then)?;
+        f.write_str(" else ")?;
+        branch(f, &self.otherwise)
+    }
+}
+
+fn branch(f: &mut Formatter<'_>, ops: &[Op]) -> fmt::Result {
+    let mut reads = 0;
+    for op in ops {
+        match op {
+            Op::Get(_) => reads += 1,
+            Op::Put(key, _, LeaseId::NONE) => write!(f, "put({key}) ")?,
+            Op::Put(key, _, lease) => write!(f, "put({key} lease={lease}) ")?,
+            Op::Delete(key) => write!(f, "delete({key}) ")?,
+        }
+    }
+    write!(f, "read {reads}")
+}
+
+impl FromStr for Event {
+    type Err = ParseError;
+
+    /// Reads an event back. A timer by any of its names is [`Event::Tick`].
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if TIMERS.contains(&text) {
+            return Ok(Event::Tick);
+        }
+        let mut r = Reader(text.trim());
+        let event = match r.rest().chars().next() {
+            Some('#') => Event::Answered { request: r.id('#').map(RequestId)?, result: r.result()? },
+            Some('w')
+                if r.rest().contains(|c: char| c.is_ascii_digit()) && !r.rest().starts_with("withdraw") =>
+            {
+                r.watch_event()?
+            }
+            _ => r.host_event()?,
+        };
+        r.end()?;
+        Ok(event)
+    }
+}
+
+/// What is left of a line.
+struct Reader<'a>(&'a str);
+
+impl<'a> Reader<'a> {
+    fn rest(&self) -> &'a str {
+        self.0
+    }
+
+    fn fail<T>(&self, expected: &'static str) -> Result<T, ParseError> {
+        Err(ParseError { expected, at: self.0.to_owned() })
+    }
+
+    fn end(&self) -> Result<(), ParseError> {
+        if self.0.is_empty() { Ok(()) } else { self.fail("the end of the line") }
+    }
+
+    /// Takes `literal` and the space after it, if it comes next.
+    fn take(&mut self, literal: &str) -> bool {
+        let Some(rest) = self.0.strip_prefix(literal) else { return false };
+        self.0 = rest.trim_start();
+        true
+    }
+
+    fn until(&mut self, stop: impl Fn(char) -> bool) -> &'a str {
+        let (word, rest) = self.0.split_at(self.0.find(stop).unwrap_or(self.0.len()));
+        self.0 = rest.trim_start();
+        word
+    }
+
+    fn word(&mut self) -> &'a str {
+        self.until(|c| c == ' ' || c == ',' || c == ']')
+    }
+
+    fn number<T: FromStr>(&mut self) -> Result<T, ParseError> {
+        let before = self.0;
+        self.word().parse().or(Err(ParseError { expected: "a number", at: before.to_owned() }))
+    }
+
+    fn id<T: FromStr>(&mut self, prefix: char) -> Result<T, ParseError> {
+        match self.0.strip_prefix(prefix) {
+            Some(rest) => {
+                self.0 = rest;
+                self.number()
+            }
+            None => self.fail("a name such as e1, c1, #1 or w1"),
+        }
+    }
+
+    fn field<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, ParseError> {
+        if self.take(name) { self.number().map(Some) } else { Ok(None) }
+    }
+
+    fn seconds(&mut self, name: &str) -> Result<Duration, ParseError> {
+        match self.field::<f64>(name)? {
+            Some(s) if (0.0..1e9).contains(&s) => Ok(Duration::from_nanos((s * 1e9).round() as u64)),
+            _ => self.fail("a number of seconds"),
+        }
+    }
+
+    fn quoted(&mut self) -> Result<String, ParseError> {
+        let mut text = String::new();
+        let mut chars = self.0.char_indices();
+        if chars.next().is_none_or(|(_, c)| c != '\'') {
+            return Ok(text);
+        }
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '\'' => {
+                    self.0 = self.0.get(at + 1..).unwrap_or_default().trim_start();
+                    return Ok(text);
+                }
+                '\\' => match chars.next() {
+                    Some((_, 'n')) => text.push('\n'),
+                    Some((_, c)) => text.push(c),
+                    None => break,
+                },
+                c => text.push(c),
+            }
+        }
+        self.fail("a closing quote")
+    }
+
+    fn call_in(&mut self) -> Result<Option<CallId>, ParseError> {
+        if self.take("within=") { self.id('c').map(|id| Some(CallId(id))) } else { Ok(None) }
+    }
+
+    fn election(&mut self) -> Result<ElectionId, ParseError> {
+        self.id('e').map(ElectionId)
+    }
+
+    fn host_event(&mut self) -> Result<Event, ParseError> {
+        let before = self.0;
+        Ok(match self.word() {
+            "open" => Event::Open,
+            "register" => {
+                let election = self.election()?;
+                let name = self.word();
+                let Ok(role) = Role::parse(name) else { return self.fail("a role") };
+                Event::Register { election, role }
+            }
+            "campaign" => Event::Campaign { election: self.election()? },
+            "resign" => Event::Resign { election: self.election()?, within: self.call_in()? },
+            "withdraw" => Event::Withdraw {
+                election: self.election()?,
+                timeout: self.seconds("timeout=")?,
+                within: self.call_in()?,
+            },
+            "stop" => Event::Stop { timeout: self.seconds("timeout=")?, within: self.call_in()? },
+            "completed" => {
+                let call = self.id('c').map(CallId)?;
+                let outcome = match self.word() {
+                    "done" => Outcome::Done,
+                    "warm" => Outcome::Warm,
+                    "failed" => Outcome::Failed(self.quoted()?),
+                    _ => return self.fail("done, warm or failed"),
+                };
+                Event::Completed { call, outcome }
+            }
+            _ => return Err(ParseError { expected: "an event", at: before.to_owned() }),
+        })
+    }
+
+    fn result(&mut self) -> Result<Result<Answer, Failure>, ParseError> {
+        for (name, failure) in [
+            ("no answer", Failure::Indefinite as fn(String) -> Failure),
+            ("unreachable", Failure::Unreachable),
+            ("denied", Failure::Denied),
+            ("rejected", Failure::Refused),
+        ] {
+            if self.take(name) {
+                return Ok(Err(failure(self.quoted()?)));
+            }
+        }
+        if self.take("lease not found") {
+            return Ok(Err(Failure::LeaseNotFound));
+        }
+        if self.take("lease exists") {
+            return Ok(Err(Failure::LeaseExists));
+        }
+        Ok(Ok(match self.word() {
+            "granted" => Answer::Granted { ttl: self.seconds("ttl=")? },
+            "renewed" => Answer::Renewed { ttl: self.seconds("ttl=")? },
+            "revoked" => Answer::Revoked,
+            "done" => self.txn(true)?,
+            "refused" => self.txn(false)?,
+            _ => return self.fail("an answer"),
+        }))
+    }
+
+    fn txn(&mut self, succeeded: bool) -> Result<Answer, ParseError> {
+        let Some(revision) = self.field("rev=")? else { return self.fail("rev=") };
+        let cluster = self.field("cluster=")?.unwrap_or(0);
+        let mut reads = Vec::new();
+        while self.take("[") {
+            let mut found = Vec::new();
+            while !self.take("]") {
+                found.push(self.key_value()?);
+                self.take(",");
+            }
+            reads.push(found);
+        }
+        Ok(Answer::Txn(TxnAnswer { succeeded, revision: Revision(revision), cluster, reads }))
+    }
+
+    fn at_revision(&mut self) -> Result<(&'a str, i64), ParseError> {
+        let key = self.until(|c| c == '@');
+        let Some(rest) = self.0.strip_prefix('@') else { return self.fail("KEY@REVISION") };
+        self.0 = rest;
+        Ok((key, self.number()?))
+    }
+
+    fn key_value(&mut self) -> Result<KeyValue, ParseError> {
+        let (key, revision) = self.at_revision()?;
+        let created = self.field("created=")?.unwrap_or(revision);
+        let version = self.field("version=")?.unwrap_or(1);
+        let lease = LeaseId(self.field("lease=")?.unwrap_or(0));
+        let value = self.quoted()?.into();
+        Ok(KeyValue {
+            key: key.into(),
+            value,
+            create_revision: Revision(created),
+            mod_revision: Revision(revision),
+            version,
+            lease,
+        })
+    }
+
+    fn watch_event(&mut self) -> Result<Event, ParseError> {
+        let watch = self.id('w').map(WatchId)?;
+        Ok(match self.word() {
+            "watching" => Event::Watching { watch },
+            "ended" => Event::WatchEnded { watch, why: self.quoted()? },
+            "saw" => {
+                let mut events = Vec::new();
+                while !self.0.is_empty() {
+                    events.push(self.key_event()?);
+                    self.take(",");
+                }
+                Event::Watched { watch, events }
+            }
+            _ => return self.fail("watching, ended or saw"),
+        })
+    }
+
+    fn key_event(&mut self) -> Result<KeyEvent, ParseError> {
+        if self.take("delete") {
+            let (key, revision) = self.at_revision()?;
+            return Ok(KeyEvent { key: key.into(), revision: Revision(revision), now: None });
+        }
+        if !self.take("put") {
+            return self.fail("put or delete");
+        }
+        let kv = self.key_value()?;
+        Ok(KeyEvent { key: kv.key.clone(), revision: kv.mod_revision, now: Some(kv) })
+    }
+}

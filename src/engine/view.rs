@@ -1,0 +1,154 @@
+//! What an election knows of its keys, and as of which revision.
+//!
+//! Answers and watch events reach the engine in any order: an event of revision 12 may overtake the answer of
+//! revision 11, and be followed by a late event of revision 10. Each key therefore carries the revision up to
+//! which it is known, and older news about it is dropped. All that the engine decides (lost, blocked, registered,
+//! left over) is read off this view, so that it does not matter which way a fact came in.
+
+use std::collections::BTreeMap;
+
+use crate::store::{Key, KeyEvent, KeyValue, LeaseId, Op, Range, Revision, Txn, TxnAnswer};
+
+#[derive(Debug, Default)]
+pub(super) struct View {
+    keys: BTreeMap<Key, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    known: Revision,
+    /// `None`: absent as of `known`. Kept, so that an older event does not bring the key back.
+    now: Option<KeyValue>,
+}
+
+impl View {
+    /// The key as far as is known; `None`: absent, or never heard of.
+    pub fn get(&self, key: &Key) -> Option<&KeyValue> {
+        self.keys.get(key).and_then(|seen| seen.now.as_ref())
+    }
+
+    /// The first key present in `range`.
+    pub fn first(&self, range: &Range) -> Option<&KeyValue> {
+        match range {
+            Range::Key(key) => self.get(key),
+            Range::Span { from, to } => {
+                self.keys.range(from..).take_while(|(key, _)| *key < to).find_map(|(_, s)| s.now.as_ref())
+            }
+        }
+    }
+
+    /// Takes in one event of a watch.
+    pub fn watched(&mut self, event: KeyEvent) {
+        self.set(event.key, event.revision, event.now);
+    }
+
+    /// Takes in what a read of `range` found at `revision`.
+    pub fn read(&mut self, range: &Range, revision: Revision, found: &[KeyValue]) {
+        match range {
+            // Not even a tombstone is kept for a single key that was never there.
+            Range::Key(key) => match found.first() {
+                Some(kv) => self.set(key.clone(), revision, Some(kv.clone())),
+                None => self.set(key.clone(), revision, None),
+            },
+            Range::Span { from, to } => {
+                let gone = |key: &Key, seen: &Seen| {
+                    from <= key
+                        && key < to
+                        && seen.known <= revision
+                        && !found.iter().any(|kv| kv.key == *key)
+                };
+                self.keys.retain(|key, seen| !gone(key, seen));
+                for kv in found {
+                    self.set(kv.key.clone(), revision, Some(kv.clone()));
+                }
+            }
+        }
+    }
+
+    /// Takes in what a transaction did and read, in the branch that ran.
+    pub fn ran(&mut self, txn: &Txn, answer: &TxnAnswer) {
+        let mut reads = answer.reads.iter();
+        for op in if answer.succeeded { &txn.then } else { &txn.otherwise } {
+            match op {
+                Op::Get(range) => {
+                    if let Some(found) = reads.next() {
+                        self.read(range, answer.revision, found);
+                    }
+                }
+                Op::Put(key, value, lease) => {
+                    let kv = self.written(key, value, *lease, answer.revision);
+                    self.set(key.clone(), answer.revision, Some(kv));
+                }
+                Op::Delete(key) => self.set(key.clone(), answer.revision, None),
+            }
+        }
+    }
+
+    fn written(&self, key: &Key, value: &crate::store::Value, lease: LeaseId, at: Revision) -> KeyValue {
+        let before = self.get(key);
+        KeyValue {
+            key: key.clone(),
+            value: value.clone(),
+            create_revision: before.map_or(at, |kv| kv.create_revision),
+            mod_revision: at,
+            version: before.map_or(1, |kv| kv.version + 1),
+            lease,
+        }
+    }
+
+    fn set(&mut self, key: Key, known: Revision, now: Option<KeyValue>) {
+        match self.keys.get_mut(&key) {
+            Some(seen) if seen.known > known => {}
+            Some(seen) => *seen = Seen { known, now },
+            None => {
+                self.keys.insert(key, Seen { known, now });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kv(key: &str, at: i64) -> KeyValue {
+        KeyValue {
+            key: key.into(),
+            value: "v".into(),
+            create_revision: Revision(at),
+            mod_revision: Revision(at),
+            version: 1,
+            lease: LeaseId(7),
+        }
+    }
+
+    fn event(key: &str, at: i64, there: bool) -> KeyEvent {
+        KeyEvent { key: key.into(), revision: Revision(at), now: there.then(|| kv(key, at)) }
+    }
+
+    #[test]
+    fn an_event_that_overtook_the_answer_is_kept() {
+        let mut view = View::default();
+        view.watched(event("lock", 12, false));
+        view.read(&Range::Key("lock".into()), Revision(11), &[kv("lock", 5)]);
+        assert_eq!(view.get(&"lock".into()), None);
+    }
+
+    #[test]
+    fn a_late_event_does_not_bring_a_key_back() {
+        let mut view = View::default();
+        view.read(&Range::Key("lock".into()), Revision(11), &[]);
+        view.watched(event("lock", 10, true));
+        assert_eq!(view.get(&"lock".into()), None);
+    }
+
+    #[test]
+    fn a_read_of_a_span_drops_what_it_did_not_find_and_keeps_what_is_newer() {
+        let mut view = View::default();
+        let span = Range::Span { from: "a-".into(), to: "a.".into() };
+        view.watched(event("a-1", 5, true));
+        view.watched(event("a-2", 9, true));
+        view.read(&span, Revision(8), &[]);
+        assert_eq!(view.first(&span).map(|kv| kv.key.clone()), Some("a-2".into()));
+    }
+}

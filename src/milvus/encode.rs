@@ -1,0 +1,217 @@
+//! Writing records: the JSON of a session, byte for byte as Milvus's Go code writes it.
+
+use std::fmt::{self, Display, Write};
+
+use super::{Candidate, IndexVersions, Role};
+use crate::store::{LeaseId, Value};
+
+/// What a candidate says of itself beyond Milvus's fields, in its `ROLE-ID` record only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// Its last warm-up answered "warm".
+    pub warm: bool,
+    /// It is primary and `on_primary` has succeeded.
+    pub ready: bool,
+}
+
+/// What the facts mean is of this version; those of another are not read.
+pub(super) const PROTOCOL: i64 = 1;
+
+/// The record of a candidate, byte for byte as Milvus's Go code writes it, under a key of role `server_name`.
+///
+/// `facts` go into the candidate's own `ROLE-ID` record and nowhere else: the lock's record must not change
+/// while it is held.
+pub fn encode(
+    candidate: &Candidate,
+    server_name: &Role,
+    server_id: i64,
+    lease: LeaseId,
+    facts: Option<Facts>,
+) -> Value {
+    let mut fields = Fields(String::from("{"));
+    fields.number("ServerID", server_id);
+    fields.text("ServerName", server_name.as_str());
+    fields.text("Address", candidate.address());
+    fields.flag("Exclusive", candidate.exclusive);
+    fields.flag("Stopping", candidate.stopping);
+    if let Some(trigger_kill) = candidate.trigger_kill {
+        fields.raw("TriggerKill", trigger_kill);
+    }
+    fields.raw("Version", Quoted(&candidate.version().to_string()));
+    fields.index_versions("IndexEngineVersion", &candidate.index_engine_version);
+    fields.index_versions("ScalarIndexEngineVersion", &candidate.scalar_index_engine_version);
+    fields.flag("IndexNonEncoding", candidate.index_non_encoding);
+    fields.number("LeaseID", lease.0);
+    fields.text("HostName", &candidate.host_name);
+    if !candidate.server_labels.is_empty() {
+        let mut labels = Fields(String::from("{"));
+        for (name, value) in &candidate.server_labels {
+            labels.raw(name, Quoted(value));
+        }
+        fields.raw("ServerLabels", labels.end());
+    }
+    if let Some(Facts { warm, ready }) = facts {
+        let mut ours = Fields(String::from("{"));
+        ours.raw("Protocol", PROTOCOL);
+        ours.raw("Warm", warm);
+        ours.raw("Ready", ready);
+        fields.raw("Primacy", ours.end());
+    }
+    fields.end().into()
+}
+
+/// An object under construction. `number`, `text` and `flag` leave a zero value out, like Go's `omitempty`.
+struct Fields(String);
+
+impl Fields {
+    fn raw(&mut self, name: &str, value: impl Display) {
+        let comma = if self.0.len() > 1 { "," } else { "" };
+        // Writing to a String does not fail.
+        let _ = write!(self.0, "{comma}{}:{value}", Quoted(name));
+    }
+
+    fn number(&mut self, name: &str, value: i64) {
+        if value != 0 {
+            self.raw(name, value);
+        }
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.raw(name, Quoted(value));
+        }
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        if value {
+            self.raw(name, value);
+        }
+    }
+
+    fn index_versions(&mut self, name: &str, versions: &IndexVersions) {
+        let mut inner = Fields(String::from("{"));
+        for (name, number) in versions.iter() {
+            inner.raw(name, number);
+        }
+        self.raw(name, inner.end());
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// A JSON string as Milvus's encoder escapes it: besides what JSON demands, what HTML and JavaScript would
+/// stumble over; and no short form for backspace and form feed.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                    write!(f, "\\u{:04x}", u32::from(c))?
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use semver::Version;
+
+    fn record(candidate: &Candidate, lease: i64, facts: Option<Facts>) -> String {
+        encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts).to_string()
+    }
+
+    #[test]
+    fn a_record_of_milvus_3_0() {
+        let candidate =
+            Candidate::new("127.0.0.1:53100", "vm", Version::parse("3.0.0-beta").unwrap()).unwrap();
+        assert_eq!(
+            record(&candidate, 5007617984793799174, None),
+            r#"{"ServerID":1,"ServerName":"mixcoord","Address":"127.0.0.1:53100","Exclusive":true,"Version":"3.0.0-beta","IndexEngineVersion":{},"ScalarIndexEngineVersion":{},"LeaseID":5007617984793799174,"HostName":"vm"}"#
+        );
+    }
+
+    #[test]
+    fn a_record_of_milvus_2_6() {
+        let mut candidate = Candidate::new("127.0.0.1:53113", "vm", Version::new(2, 6, 7)).unwrap();
+        candidate.trigger_kill = Some(true);
+        assert_eq!(
+            record(&candidate, 5007617984793799419, None),
+            r#"{"ServerID":1,"ServerName":"mixcoord","Address":"127.0.0.1:53113","Exclusive":true,"TriggerKill":true,"Version":"2.6.7","IndexEngineVersion":{},"ScalarIndexEngineVersion":{},"LeaseID":5007617984793799419,"HostName":"vm"}"#
+        );
+        candidate.trigger_kill = Some(false);
+        assert!(record(&candidate, 1, None).contains(r#""Exclusive":true,"TriggerKill":false,"Version""#));
+    }
+
+    #[test]
+    fn the_smallest_record() {
+        let mut candidate = Candidate::new("h:1", "", Version::new(0, 0, 0)).unwrap();
+        candidate.exclusive = false;
+        let role = Role::parse("r").unwrap();
+        assert_eq!(
+            encode(&candidate, &role, 0, LeaseId::NONE, None).to_string(),
+            r#"{"ServerName":"r","Address":"h:1","Version":"0.0.0","IndexEngineVersion":{},"ScalarIndexEngineVersion":{}}"#
+        );
+    }
+
+    /// What a Go program with Milvus's struct and its encoder (sonic's `ConfigStd`) printed, and our facts.
+    #[test]
+    fn a_record_with_every_field() {
+        let mut candidate =
+            Candidate::new("h:1", "\u{8}\u{c}\u{7f}", Version::parse("1.2.3-rc.1+b").unwrap()).unwrap();
+        candidate.stopping = true;
+        candidate.trigger_kill = Some(false);
+        candidate.index_engine_version = IndexVersions::parse(
+            r#"{"MinimalIndexVersion":1,"CurrentIndexVersion":2,"MaximumIndexVersion":3}"#,
+        )
+        .unwrap();
+        candidate.scalar_index_engine_version =
+            IndexVersions::parse(r#"{"CurrentIndexVersion":-2}"#).unwrap();
+        candidate.index_non_encoding = true;
+        candidate.server_labels =
+            [("b", "2"), ("a", "<"), ("é", ""), ("B", "x"), ("", "e"), ("\u{ffff}", "1"), ("😀", "2")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        assert_eq!(
+            record(&candidate, 7, Some(Facts { warm: true, ready: false })),
+            concat!(
+                r#"{"ServerID":1,"ServerName":"mixcoord","Address":"h:1","Exclusive":true,"Stopping":true,"#,
+                r#""TriggerKill":false,"Version":"1.2.3-rc.1+b","#,
+                r#""IndexEngineVersion":{"MinimalIndexVersion":1,"CurrentIndexVersion":2,"MaximumIndexVersion":3},"#,
+                r#""ScalarIndexEngineVersion":{"CurrentIndexVersion":-2},"IndexNonEncoding":true,"LeaseID":7,"#,
+                r#""HostName":"\u0008\u000c"#,
+                "\u{7f}",
+                r#"","ServerLabels":{"":"e","B":"x","a":"\u003c","b":"2","é":"","#,
+                "\"\u{ffff}\"",
+                r#":"1","😀":"2"},"Primacy":{"Protocol":1,"Warm":true,"Ready":false}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn texts_are_escaped_as_milvus_escapes_them() {
+        for (text, quoted) in [
+            ("\u{0}\u{1}\u{8}\t\n\u{b}\u{c}\r\u{1f}", r#""\u0000\u0001\u0008\t\n\u000b\u000c\r\u001f""#),
+            (r#"a"b\c/'"#, r#""a\"b\\c/'""#),
+            ("a<b>c&d", r#""a\u003cb\u003ec\u0026d""#),
+            ("\u{2027}\u{2028}\u{2029}\u{202a}", "\"\u{2027}\\u2028\\u2029\u{202a}\""),
+            ("é\u{7f}\u{80}\u{feff}\u{fffd}😀", "\"é\u{7f}\u{80}\u{feff}\u{fffd}😀\""),
+        ] {
+            assert_eq!(Quoted(text).to_string(), quoted);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What Milvus's coordinators agree on in etcd: role names, keys, records, the version rule.
+//!
+//! Pure: it says what the bytes are and what they mean, never when to read or write them. An old coordinator
+//! that runs Milvus's own Go code reads what is written here, and one unreadable record under a role makes
+//! its whole look-up fail; so whatever could produce one is refused before it is encoded.
+
+mod candidate;
+mod encode;
+mod keys;
+mod record;
+mod role;
+mod version;
+
+pub use candidate::{Candidate, CandidateError, IndexVersions, IndexVersionsError};
+pub use encode::{Facts, encode};
+pub use keys::{Claimed, IdError, Keys, Layout, LayoutError, Root, RootError};
+pub use record::{Record, RecordError};
+pub use role::{Role, RoleError};
+pub use version::{VersionError, may_lead, version_value};
