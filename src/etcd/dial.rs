@@ -22,7 +22,7 @@ pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, F
 
 /// Makes streams to one endpoint.
 pub(super) struct Dialler {
-    /// `host:port`, for people and for the `:authority` of requests.
+    /// `host:port`, or the name of a store in the process: for people and for the `:authority` of requests.
     pub(super) name: String,
     /// `http` or `https`.
     pub(super) scheme: &'static str,
@@ -75,7 +75,7 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
                 let store = store.clone();
                 Box::pin(async move { Ok(boxed(store.connect())) })
             };
-            Ok(Dialler { name: endpoint.to_string(), scheme: "http", dial: Box::new(dial) })
+            Ok(Dialler { name: name.clone(), scheme: "http", dial: Box::new(dial) })
         }
         #[cfg(not(feature = "embedded"))]
         Endpoint::Memory { .. } => {
