@@ -129,10 +129,9 @@ fn main() -> ExitCode {
         }
         let (run, failed) = random::run(&runtime, &mut pair, cases, seed);
         scripts += run;
-        if let Some(script) = failed {
-            let found = runtime.block_on(pair.run(&script));
+        if let Some((script, found)) = failed {
             report(&format!("{} random script", pair.version), &script, &found);
-            differences += found.len().max(1);
+            differences += found.len();
         }
         table.push((pair.version.clone(), scripts, pair.operations, differences));
         accepted.extend(pair.accepted.iter().map(|(reason, n)| (pair.version.clone(), reason.clone(), *n)));
