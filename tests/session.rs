@@ -79,6 +79,7 @@ fn a_standby_takes_over_when_the_primary_resigns_and_the_old_token_writes_nothin
     takes_over(&config(&etcd.endpoint()));
 }
 
+#[cfg(feature = "embedded")]
 #[test]
 fn a_standby_takes_over_in_a_store_inside_the_process() {
     takes_over(&config("mem://takes-over"));
