@@ -85,7 +85,9 @@ enum Doubt {
 enum Deferred {
     Resign,
     /// With its end: a call that hangs does not put that off.
-    Withdraw { until: Time },
+    Withdraw {
+        until: Time,
+    },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
@@ -305,7 +307,9 @@ impl Election {
             let waits = self.calls.is_running(within);
             match what {
                 Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
-                Deferred::Withdraw { until } if !waits || until <= fx.now => self.withdraw_by(fx, setup, until),
+                Deferred::Withdraw { until } if !waits || until <= fx.now => {
+                    self.withdraw_by(fx, setup, until)
+                }
                 what => self.deferred.push((within, what)),
             }
         }
