@@ -211,7 +211,8 @@ fn binary() -> PathBuf {
         return path.into();
     }
     // The crates of this workspace lie at its root or below it.
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
+    let built =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
     if let Some(built) = built.into_iter().find(|built| built.is_file()) {
         return built;
     }

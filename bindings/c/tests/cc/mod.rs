@@ -43,7 +43,8 @@ pub fn run(command: &mut Command) -> String {
 /// Compiles a C program of ours, linked to the static or to the shared library.
 pub fn program(source: &str, shared: bool) -> PathBuf {
     let name = Path::new(source).file_stem().unwrap().to_string_lossy();
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", if shared { "so" } else { "a" }));
+    let to =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", if shared { "so" } else { "a" }));
     let (archive, library) = libraries();
     let mut command = cc();
     command.args(STRICT).args(["-std=c11", "-g", "-o"]).arg(&to).arg(root().join(source));
