@@ -27,7 +27,7 @@ build: ## the C library, for release: target/release/libprimacy.so and .a
 
 .PHONY: header
 header: ## write include/primacy.h anew from the Rust sources
-	PRIMACY_WRITE_HEADER=1 cargo test --quiet --package primacy-c --test header
+	PRIMACY_BLESS=1 cargo test --quiet --package primacy-c --test header
 
 # Optimised, but without the release's link-time optimisation, which takes minutes: see Cargo.toml.
 .PHONY: library
@@ -51,7 +51,7 @@ dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
 	cargo build --profile demo --package primacy --bin primacy-dev-etcd
 
 .PHONY: etcd
-etcd: ## the newest etcd, into target/tools/etcd
+etcd: venv ## the newest etcd, into target/tools/etcd
 	@$(TOOLS)/etcd
 
 .PHONY: venv
@@ -77,8 +77,8 @@ test: ## everything that must hold
 	echo "make test: passed: $(TESTS)"
 
 .PHONY: test-rust
-test-rust: ## engine, driver, C library
-	cargo test --workspace
+test-rust: etcd ## engine, driver, C library, on a real etcd
+	cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract

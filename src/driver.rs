@@ -229,8 +229,6 @@ impl Driver {
                 shared.progress(|progress| progress.closed = Some(clean));
             }
             Action::Log { level, text, .. } => shared.log.line(level, &text),
-            // An observer's; a session has none.
-            Action::Observed { .. } => {}
         }
     }
 

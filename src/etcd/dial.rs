@@ -68,8 +68,18 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
             };
             Ok(Dialler { name: address.clone(), scheme: "https", dial: Box::new(dial) })
         }
+        #[cfg(feature = "embedded")]
+        Endpoint::Memory { name } => {
+            let store = crate::embedded::Server::in_process(name);
+            let dial = move || -> Dialling {
+                let store = store.clone();
+                Box::pin(async move { Ok(boxed(store.connect())) })
+            };
+            Ok(Dialler { name: name.clone(), scheme: "http", dial: Box::new(dial) })
+        }
+        #[cfg(not(feature = "embedded"))]
         Endpoint::Memory { .. } => {
-            Err(Failure::Refused(format!("{endpoint}: there is no store of this name in this process")))
+            Err(Failure::Refused(format!("{endpoint}: this library was built without the store in memory")))
         }
     }
 }
