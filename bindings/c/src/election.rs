@@ -118,6 +118,7 @@ pub(crate) fn register(
     callbacks: &primacy_callbacks,
     user_data: *mut c_void,
     drain: Duration,
+    session_ending: &Arc<Ending>,
 ) -> Result<primacy_election, Fault> {
     for (required, name) in [(callbacks.on_primary, "on_primary"), (callbacks.on_lost, "on_lost")] {
         required.ok_or_else(|| ffi::null(&format!("primacy_callbacks.{name}")))?;
@@ -134,7 +135,7 @@ pub(crate) fn register(
     };
     match session.register(role, Arc::new(host)) {
         Ok(engine) => {
-            handle::fill(handle, Election { engine, drain, ending: Ending::default(), life })?;
+            handle::fill(handle, Election { engine, drain, ending: Ending::of(session_ending), life })?;
             Ok(handle)
         }
         Err(error) => {
@@ -320,7 +321,7 @@ pub unsafe extern "C" fn primacy_election_is_primary(
 ) -> i32 {
     let asked = ffi::caught(|| handle::with(election, |found: &Arc<Election>| found.engine.token()));
     // SAFETY: the header's contract for out parameters.
-    let (token_out, status_out) = unsafe { (Out::optional(token_out), Out::optional(status_out)) };
+    let (token_out, status_out) = unsafe { (Out::zeroed(token_out), Out::zeroed(status_out)) };
     match asked {
         Ok(Some(token)) => {
             token_out.set(token.0);
@@ -345,7 +346,7 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
 ) -> u64 {
     let asked = ffi::caught(|| handle::with(election, |found: &Arc<Election>| found.engine.remaining()));
     // SAFETY: the header's contract for out parameters.
-    let status_out = unsafe { Out::optional(status_out) };
+    let status_out = unsafe { Out::zeroed(status_out) };
     match asked {
         Ok(remaining) => u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
         Err(fault) => {
@@ -379,9 +380,9 @@ pub unsafe extern "C" fn primacy_election_commit(
     result_out: *mut primacy_result,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(result_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::optional(result_out) };
         scope::may_block()?;
         let election = handle::find::<Election>(election)?;
         let txn = handle::find::<Batch>(txn)?.guarded();

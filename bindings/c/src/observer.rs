@@ -127,9 +127,12 @@ pub unsafe extern "C" fn primacy_observer_open(
     observer_out: *mut primacy_observer,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(observer_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters and texts.
-        let (out, role) = unsafe { (Out::new(observer_out, "observer_out")?, ffi::text(role, "role")?) };
+        out.required("observer_out")?;
+        // SAFETY: the header's contract for texts.
+        let role = unsafe { ffi::text(role, "role") }?;
         scope::may_block()?;
         let (settings, log) = handle::find::<Config>(config)?.settled()?;
         let on_change = if callbacks.is_null() {
@@ -167,9 +170,10 @@ pub unsafe extern "C" fn primacy_observer_current(
     observer: primacy_observer,
     primary_out: *mut primacy_primary,
 ) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for structs.
-        unsafe { versioned::clear(primary_out) }?;
+        cleared?;
         let primary = handle::find::<Observer>(observer)?.0.current();
         // SAFETY: as above.
         unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
@@ -189,9 +193,10 @@ pub unsafe extern "C" fn primacy_observer_wait(
     timeout_ms: u64,
     primary_out: *mut primacy_primary,
 ) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for structs.
-        unsafe { versioned::clear(primary_out) }?;
+        cleared?;
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
         let now = observer.0.current();

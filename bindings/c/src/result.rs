@@ -58,9 +58,10 @@ pub unsafe extern "C" fn primacy_result_revision(
     result: primacy_result,
     revision_out: *mut i64,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(revision_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(revision_out, "revision_out") }?;
+        out.required("revision_out")?;
         out.set(handle::find::<Answer>(result)?.0.revision.0);
         Ok(())
     })
@@ -75,9 +76,10 @@ pub unsafe extern "C" fn primacy_result_count(
     get: usize,
     count_out: *mut usize,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(count_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(count_out, "count_out") }?;
+        out.required("count_out")?;
         let result = handle::find::<Answer>(result)?;
         let reads = &result.0.reads;
         out.set(reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?.len());
@@ -96,9 +98,10 @@ pub unsafe extern "C" fn primacy_result_key_value(
     index: usize,
     key_value_out: *mut primacy_key_value,
 ) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(key_value_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for structs.
-        unsafe { versioned::clear(key_value_out) }?;
+        cleared?;
         let result = handle::find::<Answer>(result)?;
         let reads = &result.0.reads;
         let found = reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?;

@@ -95,9 +95,10 @@ unsafe fn compare(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_txn_new(txn_out: *mut primacy_txn) -> primacy_status {
     ffi::keep_panics_quiet();
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(txn_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(txn_out, "txn_out") }?;
+        out.required("txn_out")?;
         out.set(handle::new(Batch::default())?);
         Ok(())
     })

@@ -1,4 +1,5 @@
 //! `include/primacy.h` is what cbindgen makes of this crate, and C and C++ compilers have nothing against it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod cc;
 
