@@ -27,7 +27,7 @@ build: ## the C library, for release: target/release/libprimacy.so and .a
 
 .PHONY: header
 header: ## write include/primacy.h anew from the Rust sources
-	PRIMACY_WRITE_HEADER=1 cargo test --quiet --package primacy-c --test header
+	PRIMACY_BLESS=1 cargo test --quiet --package primacy-c --test header
 
 # Optimised, but without the release's link-time optimisation, which takes minutes: see Cargo.toml.
 .PHONY: library
@@ -77,7 +77,7 @@ test: ## everything that must hold
 	echo "make test: passed: $(TESTS)"
 
 .PHONY: test-rust
-test-rust: ## engine, driver, C library
+test-rust: etcd ## engine, driver, C library, on a real etcd
 	cargo test --workspace
 
 .PHONY: test-contract

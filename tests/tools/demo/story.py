@@ -178,7 +178,8 @@ class Story:
                 raise WentWrong(f"{self.role}: the client was not served before the failover")
             took.append(gap)
             self._tell(
-                f"{new.number} is primary (token {line['token']}) after {ms(took[0])}; client gap {ms(gap)}"
+                f"candidate {new.number} is primary after {ms(took[0])} (token {line['token']}); "
+                f"client gap {ms(gap)}"
             )
 
         back = await act(old, over)
