@@ -13,7 +13,7 @@ ETCD ?=
 COORDINATORS ?= c
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust contract tools demo
+TESTS := rust kit contract failover demo
 
 .PHONY: help
 help: ## list the commands
@@ -54,6 +54,10 @@ dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
 etcd: venv ## the newest etcd, into target/tools/etcd
 	@$(TOOLS)/etcd
 
+.PHONY: etcd-versions
+etcd-versions: ## the older ones that the guarantees are shown on as well
+	@$(TOOLS)/etcd 3.4 && $(TOOLS)/etcd 3.5.35
+
 .PHONY: venv
 venv:
 	@$(TOOLS)/venv
@@ -62,7 +66,7 @@ venv:
 
 .PHONY: demo
 demo: coordinators venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT|embedded
-	@PYTHONPATH=$(TOOLS) $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
+	@PYTHONPATH=$(TOOLS):python $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
 
 # Testing
 
@@ -82,11 +86,22 @@ test-rust: etcd ## engine, driver, C library, on a real etcd
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
-	$(PYTHON) -m pytest tests/contract
+	$(PYTHON) -m pytest tests/contract --primacy-coordinator "$(COORDINATORS)"
 
-.PHONY: test-tools
-test-tools: venv ## the demo judges as it should
-	$(PYTHON) -m pytest $(TOOLS)
+.PHONY: test-kit
+test-kit: venv ## the fault kit judges as it should
+	$(PYTHON) -m pytest tests/kit
+
+# Several tests at a time: nearly all of their time is waiting for a lease to run out.
+FAILOVER = $(PYTHON) -m pytest tests/failover --primacy-coordinator "$(COORDINATORS)" -n 4 --dist worksteal
+
+.PHONY: test-failover
+test-failover: coordinators etcd venv ## the short cut of `make failover`
+	$(FAILOVER) -m short
+
+.PHONY: failover
+failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, with everything done to them
+	$(FAILOVER)
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict
@@ -95,9 +110,9 @@ test-demo: demo ## the demo's own verdict
 check: venv ## format, lints, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check tests tests/tools/etcd
-	$(PYTHON) -m ruff check tests tests/tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
+	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m ruff check --config tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests python tests/tools/etcd
 
 .PHONY: clean
 clean: ## remove all that was built and fetched
