@@ -6,14 +6,18 @@ MAKEFLAGS += --no-print-directory
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 PYTHON := target/venv/bin/python
+# Empty on a machine without Go.
+GO := $(shell command -v go)
 TOOLS := tests/tools
 
 # make demo ETCD=HOST:PORT uses that etcd; COORDINATORS=c,go,py mixes languages.
 ETCD ?=
 COORDINATORS ?= c
 
+GO_MODULES := go
+
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo
+TESTS := rust kit contract failover demo go
 
 .PHONY: help
 help: ## list the commands
@@ -35,7 +39,7 @@ library:
 	cargo build --profile demo --package primacy-c
 
 .PHONY: coordinators
-coordinators: target/coordinators/c target/coordinators/client ## the sample coordinators, into target/coordinators/
+coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) ## the sample coordinators, into target/coordinators/
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
@@ -45,6 +49,24 @@ target/coordinators/%: library
 	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(SOURCE) target/demo/libprimacy.a $(SYSTEM_LIBRARIES)
 target/coordinators/c: SOURCE = bindings/c/examples/coordinator.c
 target/coordinators/client: SOURCE = bindings/c/examples/client.c
+
+# What the Go package links to: in it only primacy_* is global, so that it links beside other Rust libraries.
+.PHONY: go-library
+go-library: library
+	@mkdir -p go/lib/linux_amd64
+	@cmp -s include/primacy.h go/lib/linux_amd64/primacy.h || cp include/primacy.h go/lib/linux_amd64/primacy.h
+	@[ go/lib/linux_amd64/libprimacy.a -nt target/demo/libprimacy.a ] || \
+		$(TOOLS)/prelink target/demo/libprimacy.a go/lib/linux_amd64/libprimacy.a
+
+.PHONY: go
+go: go-library ## the Go packages and their examples
+	@[ -n "$(GO)" ] || { echo "make go: Go is not installed: https://go.dev/dl"; exit 1; }
+	$(foreach module,$(GO_MODULES),cd $(module) && go build ./... && go vet ./... && cd $(CURDIR) &&) true
+
+.PHONY: target/coordinators/go
+target/coordinators/go: go-library
+	@mkdir -p $(@D)
+	cd go && go build -o ../$@ ./examples/coordinator
 
 .PHONY: dev-etcd
 dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
@@ -105,6 +127,15 @@ failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, w
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict
+
+.PHONY: test-go
+test-go: ## the Go packages, if Go is installed
+ifeq ($(GO),)
+	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
+else
+	@$(MAKE) go coordinators etcd
+	$(TOOLS)/test-go $(GO_MODULES)
+endif
 
 .PHONY: check
 check: venv ## format, lints, types
