@@ -144,6 +144,11 @@ impl Claim {
         self.over_record(view, vec![Op::Delete(self.keys.record.clone())])
     }
 
+    /// Looks at all keys, and writes nothing.
+    pub fn look(&self) -> Txn {
+        Txn { then: self.reads(), ..Txn::default() }
+    }
+
     fn over_record(&self, view: &View, then: Vec<Op>) -> Txn {
         let when = match self.record(view) {
             Some(kv) => unchanged(&kv.key, kv.mod_revision, kv.lease).into(),

@@ -735,19 +735,24 @@ impl Election {
             }
         }
         if matches!(self.want, Want::Nothing { .. }) {
-            let leave = record.is_some_and(|kv| kv.lease == lease) || self.in_doubt.is_some();
-            return if leave && self.drain.is_none() {
-                op(Purpose::Unregister, claim.delete_record(view))
-            } else {
-                None
+            let ours = record.is_some_and(|kv| kv.lease == lease);
+            return match record {
+                _ if self.drain.is_some() || !(ours || self.in_doubt.is_some()) => None,
+                Some(kv) if !ours && !ground.keeper.is_retired(kv.lease) => op(Purpose::Unregister, claim.look()),
+                _ => op(Purpose::Unregister, claim.delete_record(view)),
             };
         }
         let rewrite = |purpose| op(purpose, claim.write_record(view, ground.setup, self.facts(), lease));
         match record {
             None => return rewrite(Purpose::Register),
             Some(kv) if kv.lease != lease => {
-                // On one of our former leases it is moved; anybody else's is waited for.
-                return if ground.keeper.is_retired(kv.lease) { rewrite(Purpose::Move) } else { None };
+                // On one of our former leases it is moved; anybody else's is waited for. What a campaign in doubt
+                // compared is gone with it, so a look decides that one.
+                return match (ground.keeper.is_retired(kv.lease), self.in_doubt) {
+                    (true, _) => rewrite(Purpose::Move),
+                    (false, Some(_)) => op(Purpose::Settle, claim.look()),
+                    (false, None) => None,
+                };
             }
             Some(_) if self.in_doubt.is_some() => return rewrite(Purpose::Settle),
             Some(_) => {}

@@ -109,6 +109,8 @@ pub struct Watch {
     pub id: WatchId,
     /// Its stream at the store, once it is open there.
     pub stream: Option<StreamId>,
+    /// The driver knows that it is open.
+    pub confirmed: bool,
     /// It says nothing more.
     pub silent: bool,
 }
