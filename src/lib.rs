@@ -1,16 +1,28 @@
 //! One primary, warm standbys: a leader election on etcd, for coordinators in any language.
 //!
-//! Read from the inside out: [`store`] is the vocabulary in which the engine speaks to etcd, [`engine`]
-//! decides everything and does nothing, the driver performs what it decided, and [`milvus`] knows the keys
-//! and the records that Milvus's own coordinators read and write.
+//! Read from the inside out: [`store`] is the vocabulary in which the engine speaks to etcd, [`milvus`] knows the
+//! keys and records that Milvus's own coordinators read and write, [`engine`] decides everything and does nothing,
+//! the driver performs what it decided, and [`session`], [`election`] and [`observer`] are what a host holds.
 //!
 //! Timers make two primaries at once rare; only the store makes them harmless. Whatever must never be
 //! written by a former primary is written through a guarded transaction, under the fencing token of the win.
 
 mod address;
+mod callback;
 pub mod clock;
 pub mod config;
+mod driver;
+pub mod election;
+#[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod engine;
+pub mod etcd;
+pub mod log;
 pub mod milvus;
+pub mod observer;
+pub mod platform;
+mod recorder;
+mod runtime;
+pub mod session;
 pub mod store;
+mod win;

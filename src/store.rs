@@ -73,6 +73,39 @@ pub struct Compare {
     pub condition: Condition,
 }
 
+impl Compare {
+    /// Whether it holds of what a read of its range found.
+    pub fn holds(&self, found: &[KeyValue]) -> bool {
+        let absent = found.is_empty();
+        let all = |check: &dyn Fn(&KeyValue) -> bool| found.iter().all(check);
+        match &self.condition {
+            Condition::Absent => absent,
+            Condition::Version(n) => {
+                if absent {
+                    *n == 0
+                } else {
+                    all(&|kv| kv.version == *n)
+                }
+            }
+            Condition::ModRevision(revision) => {
+                if absent {
+                    *revision == Revision(0)
+                } else {
+                    all(&|kv| kv.mod_revision == *revision)
+                }
+            }
+            Condition::Lease(lease) => {
+                if absent {
+                    *lease == LeaseId::NONE
+                } else {
+                    all(&|kv| kv.lease == *lease)
+                }
+            }
+            Condition::Value(value) => !absent && all(&|kv| kv.value == *value),
+        }
+    }
+}
+
 /// What a [`Compare`] asks of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {

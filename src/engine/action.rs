@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
+use super::observing::Primary;
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::{Failure, LeaseId, Range, Request, Revision};
 
 /// Something for the driver to do, in the order given.
@@ -92,6 +94,11 @@ pub enum Action {
     Closed {
         /// Whether everything that was ours is known to be gone from the store.
         clean: bool,
+    },
+    /// Of an [`Observing`](super::Observing): the primary is another one now, or none.
+    Observed {
+        /// Who.
+        primary: Option<Primary>,
     },
     /// Say something to the operator.
     Log {
@@ -241,7 +248,8 @@ pub enum Purpose {
     Register,
     /// Move the own record from a lost lease to the present one.
     Move,
-    /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more.
+    /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more; or only
+    /// look at all keys, where nothing is left to rewrite.
     Settle,
     /// Tell others in the own record whether this candidate is warm, or ready.
     Update,
@@ -280,15 +288,17 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// How urgent a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// An operator has to do something.
-    Error,
-    /// Something is wrong; the engine repairs it.
-    Warn,
-    /// A change that an operator wants to know of.
-    Info,
-    /// The rest.
-    Debug,
+impl Action {
+    /// The election that it is about; `None`: the session.
+    pub fn election(&self) -> Option<ElectionId> {
+        match self {
+            Action::Send { election, .. } | Action::Log { election, .. } => *election,
+            Action::Call { election, .. }
+            | Action::Cancel { election, .. }
+            | Action::Primacy { election, .. }
+            | Action::Notice { election, .. }
+            | Action::Withdrawn { election } => Some(*election),
+            _ => None,
+        }
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Level, Purpose};
+use super::action::{Action, Purpose};
 use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::Request;
 
 /// Collects the actions of a step. Lives as long as the engine, so that names are never given twice.

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use super::Setup;
-use super::action::{Level, Purpose};
+use super::action::Purpose;
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::{ElectionId, RequestId};
 use crate::clock::Time;
+use crate::log::Level;
 use crate::store::{Answer, Failure, KeyValue, Op, Range, Request, Revision, Txn};
 
 /// etcd refuses transactions of more than 128 operations (`--max-txn-ops`).
@@ -22,7 +23,6 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 pub(super) struct Reread {
     /// `None`: as soon as there is something to read.
     due: Option<Time>,
-    started: Time,
     under_way: Vec<Batch>,
     /// Asked for while one was under way.
     again: bool,
@@ -75,7 +75,7 @@ impl Reread {
         if due > fx.now || !self.under_way.is_empty() {
             return;
         }
-        (self.started, self.due) = (fx.now, Some(fx.now + period));
+        self.due = Some(fx.now + period);
         let patience = self.backoff.patience(ATTEMPT, setup.request_timeout);
         let (mut gets, mut parts) = (Vec::new(), Vec::new());
         let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(ElectionId, usize)>| {

@@ -1,0 +1,63 @@
+/* One candidate for the role `greeter`: becomes primary or waits as a standby, and writes under its token. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "primacy.h"
+
+static int32_t on_standby(void *user_data, const primacy_call *call) {
+    (void)user_data;
+    printf("standby; the primary is %s\n", call->holder_address ? call->holder_address : "not known yet");
+    return PRIMACY_DONE;
+}
+
+static int32_t on_warmup(void *user_data, const primacy_call *call) {
+    (void)user_data, (void)call; /* load what a primary needs, so that taking over is quick */
+    return PRIMACY_WARM;
+}
+
+static int32_t on_primary(void *user_data, const primacy_call *call) {
+    (void)user_data;
+    const char *key = "greeter/primary-since", *value = "now";
+    primacy_txn txn;
+    primacy_txn_new(&txn);
+    primacy_txn_put(txn, key, strlen(key), value, strlen(value));
+    /* Commits only while this win holds the lock: never after another process has taken over. */
+    primacy_status status = primacy_election_commit(call->election, call->token, txn, 5000, NULL, NULL);
+    primacy_txn_free(txn);
+    printf("primary, token %" PRId64 ": %s\n", call->token, primacy_status_string(status));
+    return status == PRIMACY_OK ? PRIMACY_DONE : PRIMACY_FAILED;
+}
+
+static int32_t on_lost(void *user_data, const primacy_call *call) {
+    (void)user_data;
+    printf("lost token %" PRId64 ": %s\n", call->token, primacy_lost_string(call->reason));
+    return PRIMACY_DONE;
+}
+
+int main(void) {
+    primacy_config config;
+    primacy_session session;
+    primacy_election election;
+    primacy_error *error;
+    primacy_candidate candidate = {
+        .struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
+    primacy_callbacks callbacks = {.struct_size = sizeof callbacks, .on_standby = on_standby,
+        .on_warmup = on_warmup, .on_primary = on_primary, .on_lost = on_lost};
+
+    primacy_config_new(&config);
+    primacy_config_set(config, "etcd.endpoints", "localhost:2379", NULL);
+    if (primacy_session_open(config, &candidate, &session, &error) != PRIMACY_OK
+        || primacy_session_register(session, "greeter", &callbacks, NULL, &election, &error) != PRIMACY_OK) {
+        fprintf(stderr, "%s\n", primacy_error_message(error));
+        return 1;
+    }
+    primacy_election_campaign(election);
+    for (int i = 0; i < 60; i++) { /* a real program serves here */
+        printf("primary: %d\n", primacy_election_is_primary(election, NULL, NULL));
+        sleep(1);
+    }
+    primacy_session_stop(session, 5000); /* a standby takes over at once */
+    return primacy_session_join(session, 6000) == PRIMACY_OK ? 0 : 1;
+}

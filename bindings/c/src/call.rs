@@ -1,0 +1,240 @@
+//! What a callback of an election is told, and what it may answer.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+
+use engine::engine::{Call, CallId, Holder, LostReason, Notice, Outcome};
+
+use crate::election::primacy_election;
+use crate::error::{Fault, owned};
+use crate::status::PRIMACY_E_ARGUMENT;
+use crate::versioned::Versioned;
+
+/// A callback's answer: well.
+pub const PRIMACY_DONE: i32 = 0;
+/// A warm-up's answer: well, and this standby is ready to take over. It is asked again, at a tenth of the pace.
+pub const PRIMACY_WARM: i32 = 1;
+/// Not over yet: `primacy_election_complete` will end the call, from any thread.
+pub const PRIMACY_PENDING: i32 = 2;
+/// It failed. To say why, complete the call with a message and answer `PRIMACY_PENDING`.
+pub const PRIMACY_FAILED: i32 = 3;
+
+/// `on_standby`.
+pub const PRIMACY_CALL_STANDBY: i32 = 1;
+/// `on_warmup`.
+pub const PRIMACY_CALL_WARMUP: i32 = 2;
+/// `on_primary`.
+pub const PRIMACY_CALL_PRIMARY: i32 = 3;
+/// `on_lost`.
+pub const PRIMACY_CALL_LOST: i32 = 4;
+
+/// The lease ran out, or etcd no longer knows it.
+pub const PRIMACY_LOST_LEASE_EXPIRED: i32 = 1;
+/// Somebody deleted a key of the lock.
+pub const PRIMACY_LOST_KEY_DELETED: i32 = 2;
+/// Somebody overwrote a key of the lock.
+pub const PRIMACY_LOST_KEY_TAKEN: i32 = 3;
+/// `primacy_election_resign`.
+pub const PRIMACY_LOST_RESIGNED: i32 = 4;
+/// Handed over to another candidate.
+pub const PRIMACY_LOST_TRANSFERRED: i32 = 5;
+/// `on_primary` failed.
+pub const PRIMACY_LOST_ACTIVATION_FAILED: i32 = 6;
+/// etcd was put back to an older state, or replaced by another cluster.
+pub const PRIMACY_LOST_STORE_ROLLED_BACK: i32 = 7;
+/// The election or the session is being stopped.
+pub const PRIMACY_LOST_STOPPED: i32 = 8;
+/// A defect of the library.
+pub const PRIMACY_LOST_INTERNAL_ERROR: i32 = 9;
+
+/// Primary, but a renewal of the lease is late: lost at the deadline unless it comes. Start nothing long.
+pub const PRIMACY_NOTICE_SUSPENDED: i32 = 1;
+/// The late renewal came.
+pub const PRIMACY_NOTICE_RESUMED: i32 = 2;
+/// `on_primary` has succeeded.
+pub const PRIMACY_NOTICE_READY: i32 = 3;
+/// Another holder of the lock, or (`holder_id` 0) none.
+pub const PRIMACY_NOTICE_HOLDER: i32 = 4;
+
+/// What one call of `on_standby`, `on_warmup`, `on_primary` or `on_lost` is about. Lives until the callback returns.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_call {
+    /// The library's `sizeof(primacy_call)`: fields beyond it are not there.
+    pub struct_size: usize,
+    /// Names this call, for `primacy_election_complete`. Never 0, never used again in this election.
+    pub call: u64,
+    /// The election that it belongs to.
+    pub election: primacy_election,
+    /// Its role.
+    pub role: *const c_char,
+    /// One of `PRIMACY_CALL_...`.
+    pub kind: i32,
+    /// `on_lost`: one of `PRIMACY_LOST_...`; else 0.
+    pub reason: i32,
+    /// `on_primary`, `on_lost`: the fencing token of the win; else 0.
+    pub token: i64,
+    /// `on_primary`, `on_lost`: the etcd lease that the win stands on; else 0.
+    pub lease: i64,
+    /// `on_standby`: the server id of the primary; 0: not known.
+    pub holder_id: i64,
+    /// `on_standby`: the primary's address; NULL: not known.
+    pub holder_address: *const c_char,
+}
+
+/// Something that a host may want to know and that needs no answer. Lives until the callback returns.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_notice {
+    /// The library's `sizeof(primacy_notice)`: fields beyond it are not there.
+    pub struct_size: usize,
+    /// The election that it belongs to.
+    pub election: primacy_election,
+    /// Its role.
+    pub role: *const c_char,
+    /// One of `PRIMACY_NOTICE_...`; newer libraries may have more, so ignore what you do not know.
+    pub kind: i32,
+    /// Always 0.
+    pub reserved: i32,
+    /// Suspended, resumed, ready: the fencing token of the win. Holder: the holder's.
+    pub token: i64,
+    /// Holder: its server id; 0: there is none.
+    pub holder_id: i64,
+    /// Holder: its address; NULL: there is none.
+    pub holder_address: *const c_char,
+}
+
+// SAFETY: repr(C), the last field is a pointer, zero is NULL.
+unsafe impl Versioned for primacy_call {
+    const NAME: &'static str = "primacy_call";
+    const FIRST_SIZE: usize = size_of::<primacy_call>();
+}
+
+// SAFETY: as above.
+unsafe impl Versioned for primacy_notice {
+    const NAME: &'static str = "primacy_notice";
+    const FIRST_SIZE: usize = size_of::<primacy_notice>();
+}
+
+/// The texts that such a struct points to.
+fn address_of(holder: Option<&Holder>) -> Option<CString> {
+    holder.map(|holder| owned(&holder.address))
+}
+
+fn pointer(text: Option<&CString>) -> *const c_char {
+    text.map_or(ptr::null(), |text| text.as_ptr())
+}
+
+/// Shows a call of the engine as C sees it.
+pub(crate) fn show_call<R>(
+    election: u64,
+    role: &CStr,
+    call: CallId,
+    what: &Call,
+    show: impl FnOnce(&primacy_call) -> R,
+) -> R {
+    let mut shown = primacy_call::zeroed();
+    shown.call = call.0;
+    shown.election = election;
+    shown.role = role.as_ptr();
+    let mut address = None;
+    match what {
+        Call::Standby { holder } => {
+            shown.kind = PRIMACY_CALL_STANDBY;
+            shown.holder_id = holder.as_ref().map_or(0, |holder| holder.server_id);
+            address = address_of(holder.as_ref());
+        }
+        Call::Warmup => shown.kind = PRIMACY_CALL_WARMUP,
+        Call::Primary { token, lease } => {
+            shown.kind = PRIMACY_CALL_PRIMARY;
+            (shown.token, shown.lease) = (token.0, lease.0);
+        }
+        Call::Lost { token, lease, reason } => {
+            shown.kind = PRIMACY_CALL_LOST;
+            (shown.token, shown.lease, shown.reason) = (token.0, lease.0, number(*reason));
+        }
+    }
+    shown.holder_address = pointer(address.as_ref());
+    show(&shown)
+}
+
+/// Shows a notice of the engine as C sees it.
+pub(crate) fn show_notice(election: u64, role: &CStr, what: &Notice, show: impl FnOnce(&primacy_notice)) {
+    let mut shown = primacy_notice::zeroed();
+    shown.election = election;
+    shown.role = role.as_ptr();
+    let mut address = None;
+    (shown.kind, shown.token) = match what {
+        Notice::Suspended { token } => (PRIMACY_NOTICE_SUSPENDED, token.0),
+        Notice::Resumed { token } => (PRIMACY_NOTICE_RESUMED, token.0),
+        Notice::Ready { token } => (PRIMACY_NOTICE_READY, token.0),
+        Notice::Holder(holder) => {
+            shown.holder_id = holder.as_ref().map_or(0, |holder| holder.server_id);
+            address = address_of(holder.as_ref());
+            (PRIMACY_NOTICE_HOLDER, holder.as_ref().map_or(0, |holder| holder.revision.0))
+        }
+    };
+    shown.holder_address = pointer(address.as_ref());
+    show(&shown);
+}
+
+/// How a call ended, as C says it; `None`: not yet.
+pub(crate) fn outcome(answer: i32, message: Option<&str>) -> Result<Option<Outcome>, Fault> {
+    match answer {
+        PRIMACY_DONE => Ok(Some(Outcome::Done)),
+        PRIMACY_WARM => Ok(Some(Outcome::Warm)),
+        PRIMACY_PENDING => Ok(None),
+        PRIMACY_FAILED => Ok(Some(Outcome::Failed(message.unwrap_or("the host gave no reason").into()))),
+        other => {
+            Err(Fault::new(PRIMACY_E_ARGUMENT, format!("{other} is none of PRIMACY_DONE, _WARM, _PENDING, _FAILED")))
+        }
+    }
+}
+
+fn number(reason: LostReason) -> i32 {
+    match reason {
+        LostReason::LeaseExpired => PRIMACY_LOST_LEASE_EXPIRED,
+        LostReason::KeyDeleted => PRIMACY_LOST_KEY_DELETED,
+        LostReason::KeyTaken => PRIMACY_LOST_KEY_TAKEN,
+        LostReason::Resigned => PRIMACY_LOST_RESIGNED,
+        LostReason::Transferred => PRIMACY_LOST_TRANSFERRED,
+        LostReason::ActivationFailed => PRIMACY_LOST_ACTIVATION_FAILED,
+        LostReason::StoreRolledBack => PRIMACY_LOST_STORE_ROLLED_BACK,
+        LostReason::Stopped => PRIMACY_LOST_STOPPED,
+        LostReason::InternalError => PRIMACY_LOST_INTERNAL_ERROR,
+    }
+}
+
+/// The name of a reason of `on_lost`, such as "lease_expired": the one that logs, Go and Python show.
+///
+/// Never NULL; lives as long as the library. Any thread, does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_lost_string(reason: i32) -> *const c_char {
+    let name = match reason {
+        PRIMACY_LOST_LEASE_EXPIRED => c"lease_expired",
+        PRIMACY_LOST_KEY_DELETED => c"key_deleted",
+        PRIMACY_LOST_KEY_TAKEN => c"key_taken",
+        PRIMACY_LOST_RESIGNED => c"resigned",
+        PRIMACY_LOST_TRANSFERRED => c"transferred",
+        PRIMACY_LOST_ACTIVATION_FAILED => c"activation_failed",
+        PRIMACY_LOST_STORE_ROLLED_BACK => c"store_rolled_back",
+        PRIMACY_LOST_STOPPED => c"stopped",
+        PRIMACY_LOST_INTERNAL_ERROR => c"internal_error",
+        _ => c"unknown",
+    };
+    name.as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_the_engines_name() {
+        for reason in LostReason::ALL {
+            // SAFETY: the function's texts are constants.
+            let name = unsafe { CStr::from_ptr(primacy_lost_string(number(reason))) };
+            assert_eq!(name.to_str(), Ok(reason.name()));
+        }
+    }
+}

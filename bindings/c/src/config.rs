@@ -1,0 +1,116 @@
+//! The configuration: a builder by name and text, so that a host can pass on what it reads from its own files.
+
+use std::ffi::{c_char, c_void};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use engine::config::Settings;
+use engine::log::Log;
+
+use crate::error::{Fault, primacy_error};
+use crate::ffi::{self, Out};
+use crate::log::primacy_log;
+use crate::status::primacy_status;
+use crate::{handle, log, versioned};
+
+/// A configuration under construction.
+pub type primacy_config = u64;
+
+/// What such a handle stands for.
+pub(crate) struct Config(Mutex<Draft>);
+
+struct Draft {
+    config: engine::config::Config,
+    log: Log,
+}
+
+impl Config {
+    fn draft(&self) -> MutexGuard<'_, Draft> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The settings as they are now, checked together, and where to log.
+    pub fn settled(&self) -> Result<(Settings, Log), Fault> {
+        let draft = self.draft();
+        Ok((draft.config.settings()?, draft.log.clone()))
+    }
+}
+
+/// Makes a configuration with the defaults of the table of settings, and no log.
+///
+/// Any thread, does not block. `PRIMACY_E_NULL`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_config_new(config_out: *mut primacy_config) -> primacy_status {
+    ffi::keep_panics_quiet();
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::new(config_out, "config_out") }?;
+        let draft = Draft { config: engine::config::Config::new(), log: Log::none() };
+        out.set(handle::new(Config(Mutex::new(draft)))?);
+        Ok(())
+    })
+}
+
+/// Sets one setting, by the name and in the text form of the table of settings (durations there say their unit).
+///
+/// What was opened with the configuration before does not change. Any thread, does not block.
+///
+/// `PRIMACY_E_CONFIG_NAME`: no such name. `PRIMACY_E_CONFIG_VALUE`: malformed or out of range. Whether settings fit
+/// together is checked when the configuration is used. `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_config_set(
+    config: primacy_config,
+    name: *const c_char,
+    value: *const c_char,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        // SAFETY: the header's contract for texts.
+        let (name, value) = unsafe { (ffi::text(name, "name")?, ffi::text(value, "value")?) };
+        let config = handle::find::<Config>(config)?;
+        config.draft().config.set(name, value)?;
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Sets where sessions and observers that are opened with this configuration from now on log to.
+///
+/// Without it they log nowhere; the library itself writes to no file and no stream. The log belongs to the
+/// configuration and not to the process, so that two users of the library in one process do not take each other's.
+/// `user_data` is handed to the callbacks; `on_stopped` tells when it is not needed any more, which is after this
+/// configuration and all that was opened with it have been freed, or the log was set anew.
+///
+/// `log` is copied; NULL: no log. Any thread, does not block. `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL` (no
+/// `on_line`), `PRIMACY_E_ARGUMENT` (no such level), `PRIMACY_E_HANDLE`. After an error `on_stopped` is not called.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_config_set_log(
+    config: primacy_config,
+    log: *const primacy_log,
+    user_data: *mut c_void,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        let config = handle::find::<Config>(config)?;
+        let new = if log.is_null() {
+            Log::none()
+        } else {
+            // SAFETY: not NULL, and by the header a struct of the size it says.
+            log::to_host(unsafe { versioned::read(log) }?, user_data)?
+        };
+        let old = std::mem::replace(&mut config.draft().log, new);
+        // With the lock released: this may be the last use of the old log, which calls the host.
+        drop(old);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Ends a configuration. What was opened with it goes on.
+///
+/// Any thread, does not block. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_config_free(config: primacy_config) -> primacy_status {
+    ffi::leave(|| handle::free::<Config>(config))
+}

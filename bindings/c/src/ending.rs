@@ -1,0 +1,39 @@
+//! How long a `free` waits: until the deadline of the stop that went before it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use engine::session::JoinError;
+
+use crate::error::Fault;
+use crate::status::{PRIMACY_E_DEADLOCK, PRIMACY_E_TIMEOUT};
+
+/// What lies between the engine's own deadline and a waiter that is told of it.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// When the stop of a session or an election is over, if one was asked for.
+#[derive(Default)]
+pub(crate) struct Ending(Mutex<Option<Instant>>);
+
+impl Ending {
+    /// A stop was asked for; of several the earliest deadline counts.
+    pub fn within(&self, timeout: Duration) {
+        let by = Instant::now() + timeout;
+        let mut ending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *ending = Some(ending.map_or(by, |before| before.min(by)));
+    }
+
+    /// How long that still is; if no stop was asked for, `stop` does so and says how long it may take.
+    pub fn left_or(&self, stop: impl FnOnce() -> Duration) -> Duration {
+        let ending = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ending.map_or_else(stop, |by| by.saturating_duration_since(Instant::now())) + GRACE
+    }
+}
+
+/// What a join says, for C.
+pub(crate) fn joined(result: Result<(), JoinError>) -> Result<(), Fault> {
+    result.map_err(|error| match error {
+        JoinError::TimedOut => PRIMACY_E_TIMEOUT.into(),
+        JoinError::InCallback => PRIMACY_E_DEADLOCK.into(),
+    })
+}

@@ -1,0 +1,177 @@
+//! The boundary: each exported function runs inside [`enter`], reads its pointers by the functions here, and calls
+//! one safe function.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::slice;
+use std::sync::Once;
+use std::time::Duration;
+
+use crate::error::{Fault, primacy_error};
+use crate::fork;
+use crate::status::*;
+
+/// Runs the inside of an exported function: nothing in a forked child, no unwinding into C, and the error object
+/// where the caller asked for one.
+pub(crate) unsafe fn enter(
+    error_out: *mut *mut primacy_error,
+    inside: impl FnOnce() -> Result<(), Fault>,
+) -> primacy_status {
+    if !error_out.is_null() {
+        // SAFETY: not NULL, and by the header room for a pointer.
+        unsafe { error_out.write(ptr::null_mut()) };
+    }
+    let Err(fault) = caught(inside) else { return PRIMACY_OK };
+    let status = fault.status;
+    if !error_out.is_null() {
+        // SAFETY: as above.
+        unsafe { error_out.write(Box::into_raw(fault.into_object())) };
+    }
+    status
+}
+
+/// The same without an error object.
+pub(crate) fn enter_plain(inside: impl FnOnce() -> Result<(), Fault>) -> primacy_status {
+    caught(inside).map_or_else(|fault| fault.status, |()| PRIMACY_OK)
+}
+
+/// The inside of a `free`. In a forked child there is nothing to end: what was open belongs to the parent.
+pub(crate) fn leave(inside: impl FnOnce() -> Result<(), Fault>) -> primacy_status {
+    if fork::is_child() { PRIMACY_OK } else { enter_plain(inside) }
+}
+
+/// Runs `inside` and turns a panic into a status.
+pub(crate) fn caught<R>(inside: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fault> {
+    if fork::is_child() {
+        return Err(PRIMACY_E_FORKED.into());
+    }
+    catch_unwind(AssertUnwindSafe(inside)).unwrap_or_else(|panic| {
+        let text = LAST_PANIC.take().unwrap_or_else(|| payload(panic.as_ref()));
+        Err(Fault::new(PRIMACY_E_INTERNAL, format!("a defect of the library: {text}")))
+    })
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Takes the place of the default hook, which would write to the host's stderr. The library has a standard library
+/// of its own, so this is no hook of a host written in Rust.
+pub(crate) fn keep_panics_quiet() {
+    static ONCE: Once = Once::new();
+    // Under `cargo test` the hook is the test runner's.
+    if !cfg!(test) {
+        ONCE.call_once(|| {
+            std::panic::set_hook(Box::new(|info| {
+                // A thread that is ending has no thread-locals any more, and nobody to tell.
+                let _ = LAST_PANIC.try_with(|last| *last.borrow_mut() = Some(info.to_string()));
+            }));
+        });
+    }
+}
+
+fn payload(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_string()
+}
+
+/// Text that must be there.
+pub(crate) unsafe fn text<'a>(from: *const c_char, what: &str) -> Result<&'a str, Fault> {
+    // SAFETY: passed on.
+    unsafe { optional_text(from, what) }?.ok_or_else(|| null(what))
+}
+
+/// Text, or NULL.
+pub(crate) unsafe fn optional_text<'a>(from: *const c_char, what: &str) -> Result<Option<&'a str>, Fault> {
+    if from.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, and by the header ended by a NUL and left alone during the call.
+    let text = unsafe { CStr::from_ptr(from) };
+    text.to_str().map(Some).map_err(|e| Fault::new(PRIMACY_E_UTF8, format!("{what} is not UTF-8: {e}")))
+}
+
+/// `size` bytes; NULL where there are none.
+pub(crate) unsafe fn bytes<'a>(from: *const c_void, size: usize, what: &str) -> Result<&'a [u8], Fault> {
+    if size == 0 {
+        return Ok(&[]);
+    }
+    if from.is_null() {
+        return Err(null(what));
+    }
+    if isize::try_from(size).is_err() {
+        return Err(Fault::new(PRIMACY_E_ARGUMENT, format!("{what} has size {size}, more than there is memory")));
+    }
+    // SAFETY: not NULL, and by the header this many bytes, left alone during the call.
+    Ok(unsafe { slice::from_raw_parts(from.cast(), size) })
+}
+
+/// A place for an answer; set to zero at once, so that it is defined however the function ends.
+pub(crate) struct Out<T>(*mut T);
+
+impl<T: Default> Out<T> {
+    /// One that must be there.
+    pub unsafe fn new(to: *mut T, what: &str) -> Result<Out<T>, Fault> {
+        if to.is_null() {
+            return Err(null(what));
+        }
+        // SAFETY: passed on.
+        Ok(unsafe { Out::optional(to) })
+    }
+
+    /// One that may be NULL.
+    pub unsafe fn optional(to: *mut T) -> Out<T> {
+        let out = Out(to);
+        out.set(T::default());
+        out
+    }
+}
+
+impl<T> Out<T> {
+    /// As `new`, for a pointer.
+    pub unsafe fn pointer(to: *mut T, zero: T, what: &str) -> Result<Out<T>, Fault> {
+        if to.is_null() {
+            return Err(null(what));
+        }
+        let out = Out(to);
+        out.set(zero);
+        Ok(out)
+    }
+
+    pub fn set(&self, value: T) {
+        if !self.0.is_null() {
+            // SAFETY: not NULL, and by the header room for one `T` during the call; `write` drops nothing there.
+            unsafe { self.0.write(value) };
+        }
+    }
+}
+
+pub(crate) fn null(what: &str) -> Fault {
+    Fault::new(PRIMACY_E_NULL, format!("{what} is NULL"))
+}
+
+/// A duration from C. Bounded, so that adding it to a clock can not overflow.
+pub(crate) fn duration(ms: u64) -> Duration {
+    const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+    Duration::from_millis(ms.min(YEAR_MS))
+}
+
+/// A duration from C that must not be zero, since nothing can be answered within it.
+pub(crate) fn timeout(ms: u64) -> Result<Duration, Fault> {
+    if ms == 0 {
+        return Err(Fault::new(PRIMACY_E_ARGUMENT, "timeout_ms is 0; give the milliseconds that you can wait"));
+    }
+    Ok(duration(ms))
+}
+
+/// The host's own data: handed back to its callbacks, never looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct UserData(pub *mut c_void);
+
+// SAFETY: the header says that callbacks run on threads of the library, so whoever gave it expects that.
+unsafe impl Send for UserData {}
+// SAFETY: as above.
+unsafe impl Sync for UserData {}

@@ -1,0 +1,281 @@
+//! The numbers that C holds instead of pointers. A number names a slot and the slot's generation, so that one that
+//! was freed, made up, or belongs to another kind of object is told apart from every live one, for ever.
+//!
+//! A look-up must not wait, since `is_primary` does one: each slot has its own lock, which is only tried. It is
+//! taken for writing only while the object in it comes or goes; so whoever finds it taken holds a number that is
+//! no longer valid, or not yet.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+
+use crate::config::Config;
+use crate::election::Election;
+use crate::error::Fault;
+use crate::observer::Observer;
+use crate::result::Answer;
+use crate::session::Session;
+use crate::status::{PRIMACY_E_HANDLE, PRIMACY_E_INTERNAL};
+use crate::txn::Batch;
+
+/// What a slot holds.
+enum Object {
+    Empty,
+    /// A number that was given out before its object exists.
+    Reserved,
+    Config(Arc<Config>),
+    Session(Arc<Session>),
+    Election(Arc<Election>),
+    Observer(Arc<Observer>),
+    Txn(Arc<Batch>),
+    Result(Arc<Answer>),
+}
+
+/// A kind of object that C knows by a number.
+pub(crate) trait Kind: Sized + Send + Sync + 'static {
+    fn wrap(object: Arc<Self>) -> Slotted;
+    fn find(slotted: &Slotted) -> Option<&Arc<Self>>;
+}
+
+/// Hides [`Object`] from the trait's users.
+pub(crate) struct Slotted(Object);
+
+macro_rules! kinds {
+    ($($name:ident: $kind:ty),*) => {$(
+        impl Kind for $kind {
+            fn wrap(object: Arc<Self>) -> Slotted {
+                Slotted(Object::$name(object))
+            }
+            fn find(slotted: &Slotted) -> Option<&Arc<Self>> {
+                match &slotted.0 {
+                    Object::$name(object) => Some(object),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+kinds!(Config: Config, Session: Session, Election: Election, Observer: Observer, Txn: Batch, Result: Answer);
+
+struct Slot(RwLock<Entry>);
+
+struct Entry {
+    generation: u32,
+    /// Freed, but something still runs that must be able to end: only [`find_closing`] sees it.
+    closing: bool,
+    object: Slotted,
+}
+
+/// Slots never move and never go away, so a look-up needs no lock but the slot's own: chunk `n` has 64 * 2^n.
+static CHUNKS: [OnceLock<Box<[Slot]>>; 20] = [const { OnceLock::new() }; 20];
+static FREE: Mutex<Free> = Mutex::new(Free { indices: Vec::new(), next: 0 });
+
+struct Free {
+    indices: Vec<u32>,
+    next: u32,
+}
+
+/// Numbers stay positive in languages that have signed integers only.
+const LAST_GENERATION: u32 = i32::MAX as u32;
+
+fn place(index: u32) -> (usize, usize) {
+    let chunk = (index / 64 + 1).ilog2();
+    (chunk as usize, (index - 64 * ((1 << chunk) - 1)) as usize)
+}
+
+fn slot(index: u32) -> Option<&'static Slot> {
+    let (chunk, at) = place(index);
+    CHUNKS.get(chunk)?.get()?.get(at)
+}
+
+fn split(handle: u64) -> (u32, u32) {
+    ((handle >> 32) as u32, handle as u32)
+}
+
+fn try_read(handle: u64) -> Result<RwLockReadGuard<'static, Entry>, Fault> {
+    let (generation, index) = split(handle);
+    let slot = slot(index).ok_or(PRIMACY_E_HANDLE)?;
+    let entry = match slot.0.try_read() {
+        Ok(entry) => entry,
+        Err(TryLockError::Poisoned(entry)) => entry.into_inner(),
+        Err(TryLockError::WouldBlock) => return Err(PRIMACY_E_HANDLE.into()),
+    };
+    if entry.generation == generation { Ok(entry) } else { Err(PRIMACY_E_HANDLE.into()) }
+}
+
+fn write(handle: u64) -> Result<RwLockWriteGuard<'static, Entry>, Fault> {
+    let (generation, index) = split(handle);
+    // Tried first: taking it for writing on behalf of a made-up number would make a look-up of the real one fail.
+    drop(try_read(handle)?);
+    let slot = slot(index).ok_or(PRIMACY_E_HANDLE)?;
+    let entry = slot.0.write().unwrap_or_else(PoisonError::into_inner);
+    if entry.generation == generation { Ok(entry) } else { Err(PRIMACY_E_HANDLE.into()) }
+}
+
+/// A number for an object that will be there later, so that the object can know it.
+pub(crate) fn reserve() -> Result<u64, Fault> {
+    insert(Slotted(Object::Reserved))
+}
+
+/// A number for an object.
+pub(crate) fn new<T: Kind>(object: T) -> Result<u64, Fault> {
+    insert(T::wrap(Arc::new(object)))
+}
+
+fn insert(object: Slotted) -> Result<u64, Fault> {
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = match free.indices.pop() {
+        Some(index) => index,
+        None => {
+            let index = free.next;
+            let (chunk, _) = place(index);
+            let empty = || Slot(RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }));
+            let chunk_of = CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
+            chunk_of.get_or_init(|| (0..64usize << chunk).map(|_| empty()).collect());
+            free.next += 1;
+            index
+        }
+    };
+    drop(free);
+    let slot = slot(index).ok_or(PRIMACY_E_INTERNAL)?;
+    let mut entry = slot.0.write().unwrap_or_else(PoisonError::into_inner);
+    entry.generation += 1;
+    entry.closing = false;
+    entry.object = object;
+    Ok(u64::from(entry.generation) << 32 | u64::from(index))
+}
+
+/// Puts the object behind a reserved number.
+pub(crate) fn fill<T: Kind>(handle: u64, object: T) -> Result<(), Fault> {
+    write(handle)?.object = T::wrap(Arc::new(object));
+    Ok(())
+}
+
+/// The object, kept alive for as long as the caller needs it.
+pub(crate) fn find<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
+    with(handle, Arc::clone)
+}
+
+/// Looks at the object for a moment, without touching its count.
+pub(crate) fn with<T: Kind, R>(handle: u64, look: impl FnOnce(&Arc<T>) -> R) -> Result<R, Fault> {
+    let entry = try_read(handle)?;
+    match T::find(&entry.object) {
+        Some(object) if !entry.closing => Ok(look(object)),
+        _ => Err(PRIMACY_E_HANDLE.into()),
+    }
+}
+
+/// The object, also while it is closing.
+pub(crate) fn find_closing<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
+    let entry = try_read(handle)?;
+    T::find(&entry.object).cloned().ok_or(PRIMACY_E_HANDLE.into())
+}
+
+/// Makes the number invalid for everything but [`find_closing`], until [`remove`]. Only one caller gets through.
+pub(crate) fn close<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
+    // Asked first, so that a number of another kind does not lock the slot even for a moment.
+    with::<T, _>(handle, |_| ())?;
+    let mut entry = write(handle)?;
+    match T::find(&entry.object) {
+        Some(object) if !entry.closing => {
+            let object = object.clone();
+            entry.closing = true;
+            Ok(object)
+        }
+        _ => Err(PRIMACY_E_HANDLE.into()),
+    }
+}
+
+/// Empties the slot. The number never becomes valid again.
+pub(crate) fn remove(handle: u64) {
+    let Ok(mut entry) = write(handle) else { return };
+    let object = std::mem::replace(&mut entry.object, Slotted(Object::Empty));
+    // A number that is about to be given out again must not match this one meanwhile.
+    entry.generation = entry.generation.saturating_add(1);
+    let used_up = entry.generation >= LAST_GENERATION;
+    drop(entry);
+    // Outside the lock: dropping may run code of the host, which may come back here.
+    drop(object);
+    if !used_up {
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).indices.push(split(handle).1);
+    }
+}
+
+/// Ends an object that nothing waits for.
+pub(crate) fn free<T: Kind>(handle: u64) -> Result<(), Fault> {
+    close::<T>(handle)?;
+    remove(handle);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_lie_behind_one_another_without_a_gap() {
+        let mut last = None;
+        for index in 0..100_000 {
+            let (chunk, at) = place(index);
+            match last {
+                Some((c, a)) if c == chunk => assert_eq!(at, a + 1),
+                Some((c, a)) => assert_eq!((chunk, at, a + 1), (c + 1, 0, 64 << c)),
+                None => assert_eq!((chunk, at), (0, 0)),
+            }
+            last = Some((chunk, at));
+        }
+    }
+
+    #[test]
+    fn a_freed_number_is_never_valid_again() {
+        let old = new(Batch::default()).unwrap();
+        free::<Batch>(old).unwrap();
+        for _ in 0..1000 {
+            let young = new(Batch::default()).unwrap();
+            assert_ne!(young, old);
+            assert!(find::<Batch>(old).is_err());
+            assert!(free::<Batch>(old).is_err());
+            free::<Batch>(young).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_number_of_another_kind_is_refused() {
+        let txn = new(Batch::default()).unwrap();
+        assert!(find::<Config>(txn).is_err());
+        assert!(free::<Config>(txn).is_err());
+        free::<Batch>(txn).unwrap();
+    }
+
+    #[test]
+    fn made_up_numbers_are_refused() {
+        for handle in [0, 1, u64::MAX, 1 << 32 | 0xffff_ffff, 1 << 63, 0x7fff_ffff_0000_0000] {
+            assert!(find::<Batch>(handle).is_err(), "{handle:#x}");
+            assert!(free::<Batch>(handle).is_err(), "{handle:#x}");
+        }
+    }
+
+    #[test]
+    fn a_closing_object_can_be_ended_but_not_used() {
+        let handle = new(Batch::default()).unwrap();
+        close::<Batch>(handle).unwrap();
+        assert!(find::<Batch>(handle).is_err());
+        assert!(close::<Batch>(handle).is_err());
+        assert!(find_closing::<Batch>(handle).is_ok());
+        remove(handle);
+        assert!(find_closing::<Batch>(handle).is_err());
+    }
+
+    #[test]
+    fn threads_that_free_and_look_up_one_number_agree() {
+        for _ in 0..200 {
+            let handle = new(Batch::default()).unwrap();
+            let freed = std::thread::scope(|s| {
+                let all: Vec<_> = (0..4)
+                    .map(|_| s.spawn(move || (find::<Batch>(handle).is_ok(), free::<Batch>(handle).is_ok())))
+                    .collect();
+                all.into_iter().map(|t| t.join().unwrap()).filter(|(_, freed)| *freed).count()
+            });
+            assert_eq!(freed, 1);
+        }
+    }
+}

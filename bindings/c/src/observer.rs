@@ -1,0 +1,219 @@
+//! An observer: what a client of a coordinator uses to find the primary of a role.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use engine::engine::Primary;
+use engine::milvus::Role;
+use engine::observer::{Observer as Engine, OnChange, WaitError};
+
+use crate::config::{Config, primacy_config};
+use crate::error::{Fault, primacy_error};
+use crate::ffi::{self, Out, UserData};
+use crate::scope::{self, Scope};
+use crate::status::*;
+use crate::versioned::{self, Versioned};
+use crate::{fork, handle};
+
+/// An observer of one role.
+pub type primacy_observer = u64;
+
+/// Room for an address, its ending NUL included.
+pub const PRIMACY_ADDRESS_SIZE: usize = 512;
+
+/// Who is primary. All zero: nobody is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_primary {
+    /// Set it to `sizeof(primacy_primary)`.
+    pub struct_size: usize,
+    /// Its server id; 0: there is no primary.
+    pub server_id: i64,
+    /// The fencing token of its win; 0: there is no primary.
+    pub token: i64,
+    /// Where it serves, `host:port`; "" if there is no primary, or its address is longer than any address.
+    pub address: [c_char; PRIMACY_ADDRESS_SIZE],
+}
+
+/// What an observer calls. See `primacy_observer_open`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_observer_callbacks {
+    /// `sizeof(primacy_observer_callbacks)`.
+    pub struct_size: usize,
+    /// There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it ran may
+    /// be left out. `primary` lives until it returns. Must return soon. May be NULL.
+    pub on_change: Option<unsafe extern "C" fn(user_data: *mut c_void, primary: *const primacy_primary)>,
+    /// The last use of `user_data`. May be NULL.
+    pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+}
+
+// SAFETY: repr(C), the array's size is a multiple of eight, zero is 0.
+unsafe impl Versioned for primacy_primary {
+    const NAME: &'static str = "primacy_primary";
+    const FIRST_SIZE: usize = size_of::<primacy_primary>();
+}
+
+// SAFETY: repr(C), pointers only, zero is `None`.
+unsafe impl Versioned for primacy_observer_callbacks {
+    const NAME: &'static str = "primacy_observer_callbacks";
+    const FIRST_SIZE: usize = size_of::<primacy_observer_callbacks>();
+}
+
+/// What such a handle stands for.
+pub(crate) struct Observer(Engine);
+
+struct Callbacks {
+    callbacks: primacy_observer_callbacks,
+    user_data: UserData,
+    /// The observer was opened: a host that was told of an error keeps its `user_data` to itself.
+    opened: AtomicBool,
+}
+
+impl Callbacks {
+    fn change(&self, primary: Option<&Primary>) {
+        if let Some(on_change) = self.callbacks.on_change {
+            let shown = show(primary);
+            // SAFETY: the host gave the function for this, and it has not been told `on_stopped` yet.
+            scope::run(Scope::Telling, || unsafe { on_change(self.user_data.0, &shown) });
+        }
+    }
+}
+
+/// The engine has let go of it, so no change can follow.
+impl Drop for Callbacks {
+    fn drop(&mut self) {
+        if let Some(on_stopped) = self.callbacks.on_stopped.filter(|_| *self.opened.get_mut()) {
+            // SAFETY: as above; dropped once.
+            scope::run(Scope::Telling, || unsafe { on_stopped(self.user_data.0) });
+        }
+    }
+}
+
+/// 0: there is no primary.
+fn token_of(primary: Option<&Primary>) -> i64 {
+    primary.map_or(0, |primary| primary.token.0)
+}
+
+fn show(primary: Option<&Primary>) -> primacy_primary {
+    let mut shown = primacy_primary::zeroed();
+    if let Some(primary) = primary {
+        shown.server_id = primary.server_id;
+        shown.token = token_of(Some(primary));
+        // One longer than the room is none that could be dialled; cut off, it would be somebody else's.
+        if primary.address.len() < PRIMACY_ADDRESS_SIZE {
+            for (to, from) in shown.address.iter_mut().zip(primary.address.bytes()) {
+                *to = from as c_char;
+            }
+        }
+    }
+    shown
+}
+
+/// Opens an observer of `role`: it needs no session and no lease, and always knows the latest primary.
+///
+/// Blocks up to the setting `etcd.requestTimeout`, until the first answer of etcd. `config` and `callbacks` are
+/// copied. `callbacks` may be NULL: then ask or wait. `user_data` must stay good until `on_stopped`, which comes exactly
+/// once if this succeeds and never if it fails. Any thread, also inside a callback of an election.
+///
+/// The statuses are those of `primacy_session_open`, and `PRIMACY_E_ROLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_observer_open(
+    config: primacy_config,
+    role: *const c_char,
+    callbacks: *const primacy_observer_callbacks,
+    user_data: *mut c_void,
+    observer_out: *mut primacy_observer,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        // SAFETY: the header's contract for out parameters and texts.
+        let (out, role) = unsafe { (Out::new(observer_out, "observer_out")?, ffi::text(role, "role")?) };
+        scope::may_block()?;
+        let (settings, log) = handle::find::<Config>(config)?.settled()?;
+        let on_change = if callbacks.is_null() {
+            None
+        } else {
+            // SAFETY: the header's contract for structs.
+            let callbacks = unsafe { versioned::read(callbacks) }?;
+            Some(Arc::new(Callbacks { callbacks, user_data: UserData(user_data), opened: AtomicBool::new(false) }))
+        };
+        Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
+        fork::mark_children();
+        let to_host = on_change.clone().map(|callbacks| -> OnChange { Box::new(move |p| callbacks.change(p)) });
+        let engine = Engine::open(settings, role, log, to_host)?;
+        if let Some(callbacks) = on_change {
+            callbacks.opened.store(true, Ordering::Relaxed);
+        }
+        out.set(handle::new(Observer(engine))?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Who is primary, as far as this observer has heard: an earlier answer is never taken back.
+///
+/// All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
+/// `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_observer_current(
+    observer: primacy_observer,
+    primary_out: *mut primacy_primary,
+) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for structs.
+        unsafe { versioned::clear(primary_out) }?;
+        let primary = handle::find::<Observer>(observer)?.0.current();
+        // SAFETY: as above.
+        unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
+    })
+}
+
+/// Waits until the primary is another than the one whose token you have seen; 0: until there is one.
+///
+/// With `seen_token` not 0 the answer may also be that there is none (all of `*primary_out` 0). Blocks up to
+/// `timeout_ms`. Any thread, several at a time.
+///
+/// `PRIMACY_E_TIMEOUT`: nothing changed. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_observer_wait(
+    observer: primacy_observer,
+    seen_token: i64,
+    timeout_ms: u64,
+    primary_out: *mut primacy_primary,
+) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for structs.
+        unsafe { versioned::clear(primary_out) }?;
+        scope::may_join()?;
+        let observer = handle::find::<Observer>(observer)?;
+        let now = observer.0.current();
+        let primary = if token_of(now.as_ref()) == seen_token {
+            observer.0.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(|error| match error {
+                WaitError::TimedOut => PRIMACY_E_TIMEOUT,
+                WaitError::Closed => PRIMACY_E_STOPPED,
+                WaitError::InCallback => PRIMACY_E_DEADLOCK,
+            })?
+        } else {
+            now
+        };
+        // SAFETY: as above.
+        unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
+    })
+}
+
+/// Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.
+///
+/// Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards only
+/// `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_observer_free(observer: primacy_observer) -> primacy_status {
+    ffi::leave(|| {
+        let found = handle::close::<Observer>(observer)?;
+        found.0.close();
+        handle::remove(observer);
+        Ok(())
+    })
+}

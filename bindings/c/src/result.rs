@@ -1,0 +1,122 @@
+//! What a commit or a read brought.
+
+use std::ffi::c_char;
+
+use engine::store::TxnAnswer;
+
+use crate::error::Fault;
+use crate::ffi::{self, Out};
+use crate::status::{PRIMACY_E_ARGUMENT, primacy_status};
+use crate::versioned::{self, Versioned};
+use crate::handle;
+
+/// What a commit or a read brought.
+pub type primacy_result = u64;
+
+/// What such a handle stands for.
+pub(crate) struct Answer(pub TxnAnswer);
+
+/// A key with what etcd knows of it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_key_value {
+    /// Set it to `sizeof(primacy_key_value)`.
+    pub struct_size: usize,
+    /// The key, `key_size` bytes; lives as long as the result.
+    pub key: *const c_char,
+    /// Its size in bytes.
+    pub key_size: usize,
+    /// The value, `value_size` bytes; lives as long as the result.
+    pub value: *const c_char,
+    /// Its size in bytes.
+    pub value_size: usize,
+    /// The revision that created the key.
+    pub create_revision: i64,
+    /// The revision that wrote it last.
+    pub mod_revision: i64,
+    /// How often it was written since it was created.
+    pub version: i64,
+    /// The lease that it hangs on; 0: none.
+    pub lease: i64,
+}
+
+// SAFETY: repr(C), no field needs padding, zero is NULL or 0.
+unsafe impl Versioned for primacy_key_value {
+    const NAME: &'static str = "primacy_key_value";
+    const FIRST_SIZE: usize = size_of::<primacy_key_value>();
+}
+
+fn no_such(what: &str, asked: usize, there: usize) -> Fault {
+    Fault::new(PRIMACY_E_ARGUMENT, format!("there is no {what} {asked}; there are {there}, numbered from 0"))
+}
+
+/// etcd's revision right after the transaction; for one that wrote, the revision of its writes.
+///
+/// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_result_revision(result: primacy_result, revision_out: *mut i64) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::new(revision_out, "revision_out") }?;
+        out.set(handle::find::<Answer>(result)?.0.revision.0);
+        Ok(())
+    })
+}
+
+/// How many keys get number `get` found.
+///
+/// Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_result_count(result: primacy_result, get: usize, count_out: *mut usize) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::new(count_out, "count_out") }?;
+        let result = handle::find::<Answer>(result)?;
+        let reads = &result.0.reads;
+        out.set(reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?.len());
+        Ok(())
+    })
+}
+
+/// Key number `index` of those that get number `get` found.
+///
+/// Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or key.
+/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_result_key_value(
+    result: primacy_result,
+    get: usize,
+    index: usize,
+    key_value_out: *mut primacy_key_value,
+) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for structs.
+        unsafe { versioned::clear(key_value_out) }?;
+        let result = handle::find::<Answer>(result)?;
+        let reads = &result.0.reads;
+        let found = reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?;
+        let kv = found.get(index).ok_or_else(|| no_such("key", index, found.len()))?;
+        let (key, value) = (kv.key.as_bytes(), kv.value.as_bytes());
+        let shown = primacy_key_value {
+            key: key.as_ptr().cast(),
+            key_size: key.len(),
+            value: value.as_ptr().cast(),
+            value_size: value.len(),
+            create_revision: kv.create_revision.0,
+            mod_revision: kv.mod_revision.0,
+            version: kv.version,
+            lease: kv.lease.0,
+            ..Versioned::zeroed()
+        };
+        // SAFETY: as above.
+        unsafe { versioned::write(key_value_out, &shown) }
+    })
+}
+
+/// Ends a result, and the texts that it showed.
+///
+/// Any thread, does not block. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_result_free(result: primacy_result) -> primacy_status {
+    ffi::leave(|| handle::free::<Answer>(result))
+}

@@ -1,0 +1,240 @@
+//! A session: a connection to etcd, a lease, a server id.
+
+use std::ffi::{CString, c_char, c_void};
+use std::ptr;
+use std::time::Duration;
+
+use engine::session::{OpenError, Session as Engine};
+use engine::store::Failure;
+
+use crate::candidate::{self, primacy_candidate};
+use crate::config::{Config, primacy_config};
+use crate::election::{self, primacy_callbacks, primacy_election};
+use crate::ending::{self, Ending};
+use crate::error::{Fault, owned, primacy_error};
+use crate::ffi::{self, Out};
+use crate::result::{Answer, primacy_result};
+use crate::status::*;
+use crate::txn::{Batch, primacy_txn};
+use crate::{fork, handle, scope, versioned};
+
+/// A session: a connection to etcd, a lease, a server id, and the elections on them.
+pub type primacy_session = u64;
+
+/// What such a handle stands for.
+pub(crate) struct Session {
+    engine: Engine,
+    /// How long an election or session that is freed without being stopped may take.
+    drain: Duration,
+    ending: Ending,
+}
+
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Fault {
+        let status = match error {
+            OpenError::Unavailable(_) => PRIMACY_E_UNREACHABLE,
+            OpenError::Refused(Failure::Denied(_)) => PRIMACY_E_DENIED,
+            OpenError::Refused(_) => PRIMACY_E_REFUSED,
+            OpenError::System(_) => PRIMACY_E_SYSTEM,
+        };
+        Fault::new(status, error.to_string())
+    }
+}
+
+/// Opens a session: connects to etcd, asks for a lease, takes a server id.
+///
+/// `config` and `candidate` are copied; both may be freed or changed afterwards. Blocks up to the setting
+/// `etcd.requestTimeout`. Any thread, also inside a callback of an election. If it fails, nothing is left over.
+///
+/// `primacy_status_may_pass(status)` says whether trying again can help: it does for `PRIMACY_E_UNREACHABLE` and
+/// `PRIMACY_E_SYSTEM`, not for `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`, `PRIMACY_E_CONFIG_VALUE`, `PRIMACY_E_CONFIG_RELATION`,
+/// `PRIMACY_E_CANDIDATE`, `PRIMACY_E_ARGUMENT`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`,
+/// `PRIMACY_E_HANDLE`, `PRIMACY_E_DEADLOCK`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_open(
+    config: primacy_config,
+    candidate: *const primacy_candidate,
+    session_out: *mut primacy_session,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::new(session_out, "session_out") }?;
+        scope::may_block()?;
+        let (settings, log) = handle::find::<Config>(config)?.settled()?;
+        // SAFETY: the header's contract for structs.
+        let candidate = unsafe { candidate::check(&versioned::read(candidate)?) }?;
+        fork::mark_children();
+        let drain = settings.drain_timeout;
+        let engine = Engine::open(settings, candidate, log)?;
+        out.set(handle::new(Session { engine, drain, ending: Ending::default() })?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put back to an
+/// older state.
+///
+/// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_server_id(
+    session: primacy_session,
+    server_id_out: *mut i64,
+) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::new(server_id_out, "server_id_out") }?;
+        out.set(handle::find::<Session>(session)?.engine.server_id());
+        Ok(())
+    })
+}
+
+/// Adds an election to the session: puts the candidate's record for `role` in etcd, and nothing else until
+/// `primacy_election_campaign`.
+///
+/// Returns at once; the record follows. `role` and `callbacks` are copied. `user_data` is handed to the callbacks and
+/// must stay good until `on_stopped`, which comes exactly once if this succeeds and never if it fails. Any thread,
+/// also inside a callback.
+///
+/// `PRIMACY_E_ROLE`: the name is refused (empty, `id`, `version`, with a slash, or ending in `-<digits>`).
+/// `PRIMACY_E_ROLE_TAKEN`: the session runs it already, or runs mixcoord beside one of its three. `PRIMACY_E_STOPPED`.
+/// `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_register(
+    session: primacy_session,
+    role: *const c_char,
+    callbacks: *const primacy_callbacks,
+    user_data: *mut c_void,
+    election_out: *mut primacy_election,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        // SAFETY: the header's contract for out parameters, texts and structs.
+        let (out, role, callbacks) = unsafe {
+            (
+                Out::new(election_out, "election_out")?,
+                ffi::text(role, "role")?,
+                versioned::read(callbacks)?,
+            )
+        };
+        let found = handle::find::<Session>(session)?;
+        out.set(election::register(&found.engine, role, &callbacks, user_data, found.drain)?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Reads, linearizably: never older than what any finished write left.
+///
+/// `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The read stands
+/// under no token: to write what depends on it, compare the key's `mod_revision` in the commit.
+///
+/// `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`: no answer in time; reading again does no harm. `PRIMACY_E_DENIED`,
+/// `PRIMACY_E_REFUSED`, `PRIMACY_E_STOPPED`. `PRIMACY_E_ARGUMENT`: `txn` compares or writes, or is empty, or
+/// `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`, `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_read(
+    session: primacy_session,
+    txn: primacy_txn,
+    timeout_ms: u64,
+    result_out: *mut primacy_result,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::new(result_out, "result_out") }?;
+        scope::may_block()?;
+        let session = handle::find::<Session>(session)?;
+        let ranges = handle::find::<Batch>(txn)?.ranges()?;
+        let answer = session.engine.read(ranges, ffi::timeout(timeout_ms)?)?;
+        out.set(handle::new(Answer(answer))?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// What the session and its elections are doing now, as one JSON object, for status pages and tests.
+///
+/// `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a number
+/// of JavaScript. Fields may be added; none change their meaning. Any thread, does not block. `PRIMACY_E_NULL`,
+/// `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_snapshot_json(
+    session: primacy_session,
+    json_out: *mut *mut c_char,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        // SAFETY: the header's contract for out parameters.
+        let out = unsafe { Out::pointer(json_out, ptr::null_mut(), "json_out") }?;
+        let snapshot = handle::find::<Session>(session)?.engine.snapshot();
+        let json = serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
+        out.set(CString::into_raw(owned(&json)));
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are released
+/// when their callbacks have returned, records and lease are removed from etcd.
+///
+/// Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only shorten
+/// that. Inside a callback of this session it takes effect when that call is completed. Any thread.
+///
+/// `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_session_stop(session: primacy_session, timeout_ms: u64) -> primacy_status {
+    ffi::enter_plain(|| {
+        handle::find::<Session>(session)?.stop(ffi::duration(timeout_ms));
+        Ok(())
+    })
+}
+
+/// Waits until the session has stopped and no callback of it runs any more. It does not stop it.
+///
+/// Blocks up to `timeout_ms`; 0: only asks. Any thread, several at a time.
+///
+/// `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64) -> primacy_status {
+    ffi::enter_plain(|| {
+        scope::may_join()?;
+        let session = handle::find::<Session>(session)?;
+        ending::joined(session.engine.join(ffi::duration(timeout_ms)))
+    })
+}
+
+/// Ends a session. The handle is invalid at once.
+///
+/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
+/// With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of the host still hangs, so its
+/// `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers `PRIMACY_OK`, and the
+/// rest follows when that call is completed. Its elections' handles stay valid, to complete what is pending and to be
+/// freed themselves. Any thread.
+///
+/// `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_session_free(session: primacy_session) -> primacy_status {
+    ffi::leave(|| {
+        let found = handle::close::<Session>(session)?;
+        let left = found.ending.left_or(|| {
+            found.stop(found.drain);
+            found.drain
+        });
+        let ended = if scope::is_inside() { Ok(()) } else { ending::joined(found.engine.join(left)) };
+        handle::remove(session);
+        ended
+    })
+}
+
+impl Session {
+    fn stop(&self, timeout: Duration) {
+        self.ending.within(timeout);
+        self.engine.stop(timeout);
+    }
+}

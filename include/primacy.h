@@ -1,0 +1,1152 @@
+/* primacy.h: one primary, warm standbys, for coordinators in any language.
+ *
+ * Made from bindings/c/src by cbindgen; do not edit.
+ *
+ * What holds everywhere
+ * =====================
+ *
+ * Safety. A timer can not prove that a former primary writes nothing: a process may be paused between asking
+ * whether it is the primary and writing. What must never be written by a former primary is written by
+ * primacy_election_commit, under the fencing token of the win; etcd itself then refuses it. For data outside of etcd,
+ * let the store keep the highest token that it has seen, and refuse lower ones.
+ *
+ * Handles. primacy_config, primacy_session, primacy_election, primacy_txn, primacy_result and primacy_observer are
+ * numbers, not pointers. Copy them as you like. 0, a freed, a made-up one or one of another kind gives PRIMACY_E_HANDLE
+ * and does nothing else. Each is ended by its own ..._free.
+ *
+ * Statuses. Every function that can fail answers a primacy_status, PRIMACY_OK = 0. Their numbers never change. An
+ * out parameter is set in any case: to the answer, or to 0 or NULL.
+ *
+ * Errors. error_out may be NULL. If it is not and the function fails, *error_out is an error object with the story
+ * for people, yours to end with primacy_error_free; else it is NULL. There is no "last error" of a thread. Beside
+ * what each function names, all may answer PRIMACY_E_FORKED and PRIMACY_E_INTERNAL.
+ *
+ * Strings are UTF-8, ended by a NUL, copied by the call that takes them. A `const char *` that you get is the
+ * library's and lives as long as is said; a `char *` is yours to end with primacy_string_free. Keys and values of
+ * etcd are bytes with a size.
+ *
+ * Structs begin with struct_size. Set the whole struct to zero, then struct_size to its sizeof, then your fields:
+ * programs built against an older or a newer header than the library keep working, and fields that the library
+ * does not know are refused instead of ignored (PRIMACY_E_STRUCT_SIZE).
+ *
+ * Units. Durations end in _ms: milliseconds, never "for ever" (they are bounded by a year). Tokens and revisions are
+ * etcd revisions.
+ *
+ * Threads. Every function may be called from any thread. What blocks says so.
+ *
+ * Callbacks run on threads of the library, never on the one that renews leases: one that takes minutes delays
+ * nothing but its own election. Those of one election run one after the other, except that on_lost starts while
+ * another one still runs. To give the thread back, answer PRIMACY_PENDING and end the call with
+ * primacy_election_complete, later, from any thread. resign and stop may be called inside a callback and take effect
+ * when that call is completed; join refuses there (PRIMACY_E_DEADLOCK); free does not wait there. on_notice,
+ * on_cancelled, on_stopped, on_change and on_line must not call what blocks (PRIMACY_E_DEADLOCK). A callback must not
+ * throw, longjmp out of itself or end its thread.
+ *
+ * Panics. A defect of the library becomes PRIMACY_E_INTERNAL; it never unwinds into your code.
+ *
+ * Signals. The library installs no handler, and its threads take none of your signals. It writes nothing to stdout or
+ * stderr.
+ *
+ * Fork. A child of a process that has opened a session or an observer can not use the library: every call answers
+ * PRIMACY_E_FORKED, ..._free returns PRIMACY_OK at once, and primacy_election_is_primary is 0. After exec all is as
+ * new.
+ */
+
+#ifndef PRIMACY_H
+#define PRIMACY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; primacy_version() says that of the library. */
+#define PRIMACY_VERSION "0.1.0"
+#define PRIMACY_VERSION_MAJOR 0
+#define PRIMACY_VERSION_MINOR 1
+#define PRIMACY_VERSION_PATCH 0
+
+
+/**
+ * An operator has to do something.
+ */
+#define PRIMACY_LOG_ERROR 1
+
+/**
+ * Something is wrong; the library repairs it.
+ */
+#define PRIMACY_LOG_WARN 2
+
+/**
+ * A change that an operator wants to know of.
+ */
+#define PRIMACY_LOG_INFO 3
+
+/**
+ * The rest.
+ */
+#define PRIMACY_LOG_DEBUG 4
+
+/**
+ * A choice that was not made: what Milvus's coordinators do today.
+ */
+#define PRIMACY_DEFAULT 0
+
+/**
+ * A choice: yes.
+ */
+#define PRIMACY_YES 1
+
+/**
+ * A choice: no.
+ */
+#define PRIMACY_NO 2
+
+/**
+ * A callback's answer: well.
+ */
+#define PRIMACY_DONE 0
+
+/**
+ * A warm-up's answer: well, and this standby is ready to take over. It is asked again, at a tenth of the pace.
+ */
+#define PRIMACY_WARM 1
+
+/**
+ * Not over yet: `primacy_election_complete` will end the call, from any thread.
+ */
+#define PRIMACY_PENDING 2
+
+/**
+ * It failed. To say why, complete the call with a message and answer `PRIMACY_PENDING`.
+ */
+#define PRIMACY_FAILED 3
+
+/**
+ * `on_standby`.
+ */
+#define PRIMACY_CALL_STANDBY 1
+
+/**
+ * `on_warmup`.
+ */
+#define PRIMACY_CALL_WARMUP 2
+
+/**
+ * `on_primary`.
+ */
+#define PRIMACY_CALL_PRIMARY 3
+
+/**
+ * `on_lost`.
+ */
+#define PRIMACY_CALL_LOST 4
+
+/**
+ * The lease ran out, or etcd no longer knows it.
+ */
+#define PRIMACY_LOST_LEASE_EXPIRED 1
+
+/**
+ * Somebody deleted a key of the lock.
+ */
+#define PRIMACY_LOST_KEY_DELETED 2
+
+/**
+ * Somebody overwrote a key of the lock.
+ */
+#define PRIMACY_LOST_KEY_TAKEN 3
+
+/**
+ * `primacy_election_resign`.
+ */
+#define PRIMACY_LOST_RESIGNED 4
+
+/**
+ * Handed over to another candidate.
+ */
+#define PRIMACY_LOST_TRANSFERRED 5
+
+/**
+ * `on_primary` failed.
+ */
+#define PRIMACY_LOST_ACTIVATION_FAILED 6
+
+/**
+ * etcd was put back to an older state, or replaced by another cluster.
+ */
+#define PRIMACY_LOST_STORE_ROLLED_BACK 7
+
+/**
+ * The election or the session is being stopped.
+ */
+#define PRIMACY_LOST_STOPPED 8
+
+/**
+ * A defect of the library.
+ */
+#define PRIMACY_LOST_INTERNAL_ERROR 9
+
+/**
+ * Primary, but a renewal of the lease is late: lost at the deadline unless it comes. Start nothing long.
+ */
+#define PRIMACY_NOTICE_SUSPENDED 1
+
+/**
+ * The late renewal came.
+ */
+#define PRIMACY_NOTICE_RESUMED 2
+
+/**
+ * `on_primary` has succeeded.
+ */
+#define PRIMACY_NOTICE_READY 3
+
+/**
+ * Another holder of the lock, or (`holder_id` 0) none.
+ */
+#define PRIMACY_NOTICE_HOLDER 4
+
+/**
+ * Room for an address, its ending NUL included.
+ */
+#define PRIMACY_ADDRESS_SIZE 512
+
+/**
+ * Why a call failed, in words. Owned by the caller, who ends it with `primacy_error_free`.
+ */
+typedef struct primacy_error primacy_error;
+
+/**
+ * What a function answers: `PRIMACY_OK` or one of `PRIMACY_E_...`. Numbers are never reused.
+ */
+typedef int32_t primacy_status;
+
+/**
+ * A configuration under construction.
+ */
+typedef uint64_t primacy_config;
+
+/**
+ * Where lines of the log go. See `primacy_config_set_log`.
+ *
+ * The callbacks run on any thread of the library, or of the host inside a call of the library, several at a time.
+ * They must return soon, and not wait for the library.
+ */
+typedef struct primacy_log {
+    /**
+     * `sizeof(primacy_log)`.
+     */
+    size_t struct_size;
+    /**
+     * `on_line` is called for lines up to this level: `PRIMACY_LOG_INFO` leaves out debug lines.
+     */
+    int32_t level;
+    /**
+     * One line, which may have line feeds inside. `level` is one of `PRIMACY_LOG_...`; `text` lives until it returns.
+     * Required.
+     */
+    void (*on_line)(void *user_data, int32_t level, const char *text);
+    /**
+     * The last use of `user_data`. May be NULL.
+     */
+    void (*on_stopped)(void *user_data);
+} primacy_log;
+
+/**
+ * What the records of a candidate in etcd say of it. Copied by the call that takes it.
+ *
+ * Set all of it to zero, then `struct_size`, `address` and `version`.
+ */
+typedef struct primacy_candidate {
+    /**
+     * `sizeof(primacy_candidate)`.
+     */
+    size_t struct_size;
+    /**
+     * `host:port` where clients reach it. Required.
+     */
+    const char *address;
+    /**
+     * Its version, as semantic versioning has it, such as "3.0.0". Required.
+     */
+    const char *version;
+    /**
+     * The machine's name; NULL: what the machine says.
+     */
+    const char *host_name;
+    /**
+     * Texts "NAME=VALUE" that clients choose servers by; NULL: none.
+     */
+    const char *const *server_labels;
+    /**
+     * How many.
+     */
+    size_t server_labels_count;
+    /**
+     * A JSON object of integers, passed on to Milvus's readers as it is; NULL: empty.
+     */
+    const char *index_engine_version;
+    /**
+     * As `index_engine_version`.
+     */
+    const char *scalar_index_engine_version;
+    /**
+     * Passed on to Milvus's readers. By default no.
+     */
+    int32_t index_non_encoding;
+    /**
+     * At most one of the role at a time. By default yes.
+     */
+    int32_t exclusive;
+    /**
+     * `TriggerKill`, which Milvus 2.x writes and 3.0 does not. By default left out.
+     */
+    int32_t trigger_kill;
+    /**
+     * Must be 0.
+     */
+    int32_t reserved;
+} primacy_candidate;
+
+/**
+ * A session: a connection to etcd, a lease, a server id, and the elections on them.
+ */
+typedef uint64_t primacy_session;
+
+/**
+ * An election: a role on a session.
+ */
+typedef uint64_t primacy_election;
+
+/**
+ * What one call of `on_standby`, `on_warmup`, `on_primary` or `on_lost` is about. Lives until the callback returns.
+ */
+typedef struct primacy_call {
+    /**
+     * The library's `sizeof(primacy_call)`: fields beyond it are not there.
+     */
+    size_t struct_size;
+    /**
+     * Names this call, for `primacy_election_complete`. Never 0, never used again in this election.
+     */
+    uint64_t call;
+    /**
+     * The election that it belongs to.
+     */
+    primacy_election election;
+    /**
+     * Its role.
+     */
+    const char *role;
+    /**
+     * One of `PRIMACY_CALL_...`.
+     */
+    int32_t kind;
+    /**
+     * `on_lost`: one of `PRIMACY_LOST_...`; else 0.
+     */
+    int32_t reason;
+    /**
+     * `on_primary`, `on_lost`: the fencing token of the win; else 0.
+     */
+    int64_t token;
+    /**
+     * `on_primary`, `on_lost`: the etcd lease that the win stands on; else 0.
+     */
+    int64_t lease;
+    /**
+     * `on_standby`: the server id of the primary; 0: not known.
+     */
+    int64_t holder_id;
+    /**
+     * `on_standby`: the primary's address; NULL: not known.
+     */
+    const char *holder_address;
+} primacy_call;
+
+/**
+ * A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or `PRIMACY_FAILED`.
+ */
+typedef int32_t (*primacy_on_call)(void *user_data, const struct primacy_call *call);
+
+/**
+ * Something that a host may want to know and that needs no answer. Lives until the callback returns.
+ */
+typedef struct primacy_notice {
+    /**
+     * The library's `sizeof(primacy_notice)`: fields beyond it are not there.
+     */
+    size_t struct_size;
+    /**
+     * The election that it belongs to.
+     */
+    primacy_election election;
+    /**
+     * Its role.
+     */
+    const char *role;
+    /**
+     * One of `PRIMACY_NOTICE_...`; newer libraries may have more, so ignore what you do not know.
+     */
+    int32_t kind;
+    /**
+     * Always 0.
+     */
+    int32_t reserved;
+    /**
+     * Suspended, resumed, ready: the fencing token of the win. Holder: the holder's.
+     */
+    int64_t token;
+    /**
+     * Holder: its server id; 0: there is none.
+     */
+    int64_t holder_id;
+    /**
+     * Holder: its address; NULL: there is none.
+     */
+    const char *holder_address;
+} primacy_notice;
+
+/**
+ * The host's side of an election. See "Callbacks" above for threads and order.
+ */
+typedef struct primacy_callbacks {
+    /**
+     * `sizeof(primacy_callbacks)`.
+     */
+    size_t struct_size;
+    /**
+     * Somebody else is primary, or it is not clear yet who is: once per standby period. NULL: nothing to do.
+     */
+    primacy_on_call on_standby;
+    /**
+     * Get ready to take over. Again and again, every `primacy.warmup_interval_ms`, until it answers
+     * `PRIMACY_WARM`, then at a tenth of the pace. Cancelled when the election is won. NULL: always warm.
+     */
+    primacy_on_call on_warmup;
+    /**
+     * This process is the primary, under `call->token`. Failing gives it back. Required.
+     */
+    primacy_on_call on_primary;
+    /**
+     * It is not any more: exactly one for each `on_primary`, also while that still runs. The lock is released when
+     * this and all other calls of the token are over, so flush here: guarded writes still go through after
+     * `PRIMACY_LOST_RESIGNED` and `PRIMACY_LOST_STOPPED`. Required.
+     */
+    primacy_on_call on_lost;
+    /**
+     * The call with this id should end soon: it must still be completed. Must return at once. May be NULL.
+     */
+    void (*on_cancelled)(void *user_data, uint64_t call);
+    /**
+     * Something that needs no answer. Must return soon. May be NULL.
+     */
+    void (*on_notice)(void *user_data, const struct primacy_notice *notice);
+    /**
+     * The last use of `user_data`: nothing of this election runs any more. May be NULL.
+     */
+    void (*on_stopped)(void *user_data);
+} primacy_callbacks;
+
+/**
+ * A transaction under construction.
+ */
+typedef uint64_t primacy_txn;
+
+/**
+ * What a commit or a read brought.
+ */
+typedef uint64_t primacy_result;
+
+/**
+ * A key with what etcd knows of it.
+ */
+typedef struct primacy_key_value {
+    /**
+     * Set it to `sizeof(primacy_key_value)`.
+     */
+    size_t struct_size;
+    /**
+     * The key, `key_size` bytes; lives as long as the result.
+     */
+    const char *key;
+    /**
+     * Its size in bytes.
+     */
+    size_t key_size;
+    /**
+     * The value, `value_size` bytes; lives as long as the result.
+     */
+    const char *value;
+    /**
+     * Its size in bytes.
+     */
+    size_t value_size;
+    /**
+     * The revision that created the key.
+     */
+    int64_t create_revision;
+    /**
+     * The revision that wrote it last.
+     */
+    int64_t mod_revision;
+    /**
+     * How often it was written since it was created.
+     */
+    int64_t version;
+    /**
+     * The lease that it hangs on; 0: none.
+     */
+    int64_t lease;
+} primacy_key_value;
+
+/**
+ * Who is primary. All zero: nobody is.
+ */
+typedef struct primacy_primary {
+    /**
+     * Set it to `sizeof(primacy_primary)`.
+     */
+    size_t struct_size;
+    /**
+     * Its server id; 0: there is no primary.
+     */
+    int64_t server_id;
+    /**
+     * The fencing token of its win; 0: there is no primary.
+     */
+    int64_t token;
+    /**
+     * Where it serves, `host:port`; "" if there is no primary, or its address is longer than any address.
+     */
+    char address[PRIMACY_ADDRESS_SIZE];
+} primacy_primary;
+
+/**
+ * What an observer calls. See `primacy_observer_open`.
+ */
+typedef struct primacy_observer_callbacks {
+    /**
+     * `sizeof(primacy_observer_callbacks)`.
+     */
+    size_t struct_size;
+    /**
+     * There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it ran may
+     * be left out. `primary` lives until it returns. Must return soon. May be NULL.
+     */
+    void (*on_change)(void *user_data, const struct primacy_primary *primary);
+    /**
+     * The last use of `user_data`. May be NULL.
+     */
+    void (*on_stopped)(void *user_data);
+} primacy_observer_callbacks;
+
+/**
+ * An observer of one role.
+ */
+typedef uint64_t primacy_observer;
+
+/**
+ * It did what it says.
+ */
+#define PRIMACY_OK 0
+
+/**
+ * A defect of the library; the call was abandoned. The message says where. Please report it.
+ */
+#define PRIMACY_E_INTERNAL 1
+
+/**
+ * A pointer that must be set is NULL; the message says which.
+ */
+#define PRIMACY_E_NULL 2
+
+/**
+ * No such handle: 0, made up, freed, or of another kind.
+ */
+#define PRIMACY_E_HANDLE 3
+
+/**
+ * A text is not UTF-8.
+ */
+#define PRIMACY_E_UTF8 4
+
+/**
+ * A value that can not be used here; the message says which would do.
+ */
+#define PRIMACY_E_ARGUMENT 5
+
+/**
+ * `struct_size` is too small, or what lies beyond the fields that this library knows is not zero.
+ */
+#define PRIMACY_E_STRUCT_SIZE 6
+
+/**
+ * Called in a process that was forked after the library was in use. See "Fork" above.
+ */
+#define PRIMACY_E_FORKED 7
+
+/**
+ * It would wait inside a callback for that callback's own end. See "Callbacks" above.
+ */
+#define PRIMACY_E_DEADLOCK 8
+
+/**
+ * Not over within the time given.
+ */
+#define PRIMACY_E_TIMEOUT 9
+
+/**
+ * The session, election or observer was stopped.
+ */
+#define PRIMACY_E_STOPPED 10
+
+/**
+ * No thread, descriptor or memory left; the message says which.
+ */
+#define PRIMACY_E_SYSTEM 11
+
+/**
+ * No setting has this name.
+ */
+#define PRIMACY_E_CONFIG_NAME 20
+
+/**
+ * The setting does not take this value; the message says which would do.
+ */
+#define PRIMACY_E_CONFIG_VALUE 21
+
+/**
+ * Settings that do not fit together; the message names them.
+ */
+#define PRIMACY_E_CONFIG_RELATION 22
+
+/**
+ * What identifies the candidate is incomplete or malformed; the message says what would do.
+ */
+#define PRIMACY_E_CANDIDATE 23
+
+/**
+ * This name can not be a role; the message says why.
+ */
+#define PRIMACY_E_ROLE 24
+
+/**
+ * This session runs the role already, or one that excludes it.
+ */
+#define PRIMACY_E_ROLE_TAKEN 25
+
+/**
+ * etcd can not be reached or can not serve now. Nothing happened. Trying again can help.
+ */
+#define PRIMACY_E_UNREACHABLE 30
+
+/**
+ * No answer from etcd: it may have happened, or may happen a little later. Read before you decide.
+ */
+#define PRIMACY_E_INDEFINITE 31
+
+/**
+ * Wrong password, certificate or permission. Nothing happened, and it stays so until somebody changes it.
+ */
+#define PRIMACY_E_DENIED 32
+
+/**
+ * etcd refused the request as such (too large, out of space). Nothing happened.
+ */
+#define PRIMACY_E_REFUSED 33
+
+/**
+ * Not the primary of this token (any more). Nothing was written.
+ */
+#define PRIMACY_E_NOT_PRIMARY 40
+
+/**
+ * Still the primary, but a comparison of your own did not hold. Nothing was written; the result has the reads.
+ */
+#define PRIMACY_E_CONFLICT 41
+
+/**
+ * No such call is waiting: it was completed before, or never made.
+ */
+#define PRIMACY_E_CALL 42
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Says in one sentence what a status means and what to do.
+ *
+ * Never NULL; the text lives as long as the library. Any thread, does not block.
+ */
+const char *primacy_status_string(primacy_status status);
+
+/**
+ * Whether the same call may succeed later without anybody changing anything: 1 or 0.
+ *
+ * 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any thread, does not block.
+ */
+int32_t primacy_status_may_pass(primacy_status status);
+
+/**
+ * The status that the failed function answered; `PRIMACY_OK` for NULL.
+ *
+ * Any thread, does not block.
+ */
+primacy_status primacy_error_status(const struct primacy_error *error);
+
+/**
+ * What went wrong and what would do, for people; "" for NULL. Lives as long as the error object.
+ *
+ * Any thread, does not block.
+ */
+const char *primacy_error_message(const struct primacy_error *error);
+
+/**
+ * Ends an error object. NULL is allowed; twice is not.
+ *
+ * Any thread, does not block.
+ */
+void primacy_error_free(struct primacy_error *error);
+
+/**
+ * Ends a text that the library handed over. NULL is allowed; twice is not.
+ *
+ * Any thread, does not block.
+ */
+void primacy_string_free(char *string);
+
+/**
+ * The version of the library that is running, such as "0.1.0".
+ *
+ * Compare it with `PRIMACY_VERSION`, the one that was compiled against. Never NULL; lives as long as the library.
+ * Any thread, does not block.
+ */
+const char *primacy_version(void);
+
+/**
+ * Makes a configuration with the defaults of the table of settings, and no log.
+ *
+ * Any thread, does not block. `PRIMACY_E_NULL`.
+ */
+primacy_status primacy_config_new(primacy_config *config_out);
+
+/**
+ * Sets one setting, by the name and in the text form of the table of settings (durations there say their unit).
+ *
+ * What was opened with the configuration before does not change. Any thread, does not block.
+ *
+ * `PRIMACY_E_CONFIG_NAME`: no such name. `PRIMACY_E_CONFIG_VALUE`: malformed or out of range. Whether settings fit
+ * together is checked when the configuration is used. `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_config_set(primacy_config config,
+                                  const char *name,
+                                  const char *value,
+                                  struct primacy_error **error_out);
+
+/**
+ * Sets where sessions and observers that are opened with this configuration from now on log to.
+ *
+ * Without it they log nowhere; the library itself writes to no file and no stream. The log belongs to the
+ * configuration and not to the process, so that two users of the library in one process do not take each other's.
+ * `user_data` is handed to the callbacks; `on_stopped` tells when it is not needed any more, which is after this
+ * configuration and all that was opened with it have been freed, or the log was set anew.
+ *
+ * `log` is copied; NULL: no log. Any thread, does not block. `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL` (no
+ * `on_line`), `PRIMACY_E_ARGUMENT` (no such level), `PRIMACY_E_HANDLE`. After an error `on_stopped` is not called.
+ */
+primacy_status primacy_config_set_log(primacy_config config,
+                                      const struct primacy_log *log,
+                                      void *user_data,
+                                      struct primacy_error **error_out);
+
+/**
+ * Ends a configuration. What was opened with it goes on.
+ *
+ * Any thread, does not block. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_config_free(primacy_config config);
+
+/**
+ * Opens a session: connects to etcd, asks for a lease, takes a server id.
+ *
+ * `config` and `candidate` are copied; both may be freed or changed afterwards. Blocks up to the setting
+ * `etcd.requestTimeout`. Any thread, also inside a callback of an election. If it fails, nothing is left over.
+ *
+ * `primacy_status_may_pass(status)` says whether trying again can help: it does for `PRIMACY_E_UNREACHABLE` and
+ * `PRIMACY_E_SYSTEM`, not for `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`, `PRIMACY_E_CONFIG_VALUE`, `PRIMACY_E_CONFIG_RELATION`,
+ * `PRIMACY_E_CANDIDATE`, `PRIMACY_E_ARGUMENT`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`,
+ * `PRIMACY_E_HANDLE`, `PRIMACY_E_DEADLOCK`.
+ */
+primacy_status primacy_session_open(primacy_config config,
+                                    const struct primacy_candidate *candidate,
+                                    primacy_session *session_out,
+                                    struct primacy_error **error_out);
+
+/**
+ * The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put back to an
+ * older state.
+ *
+ * Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_server_id(primacy_session session,
+                                         int64_t *server_id_out);
+
+/**
+ * Adds an election to the session: puts the candidate's record for `role` in etcd, and nothing else until
+ * `primacy_election_campaign`.
+ *
+ * Returns at once; the record follows. `role` and `callbacks` are copied. `user_data` is handed to the callbacks and
+ * must stay good until `on_stopped`, which comes exactly once if this succeeds and never if it fails. Any thread,
+ * also inside a callback.
+ *
+ * `PRIMACY_E_ROLE`: the name is refused (empty, `id`, `version`, with a slash, or ending in `-<digits>`).
+ * `PRIMACY_E_ROLE_TAKEN`: the session runs it already, or runs mixcoord beside one of its three. `PRIMACY_E_STOPPED`.
+ * `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_register(primacy_session session,
+                                        const char *role,
+                                        const struct primacy_callbacks *callbacks,
+                                        void *user_data,
+                                        primacy_election *election_out,
+                                        struct primacy_error **error_out);
+
+/**
+ * Reads, linearizably: never older than what any finished write left.
+ *
+ * `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The read stands
+ * under no token: to write what depends on it, compare the key's `mod_revision` in the commit.
+ *
+ * `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`: no answer in time; reading again does no harm. `PRIMACY_E_DENIED`,
+ * `PRIMACY_E_REFUSED`, `PRIMACY_E_STOPPED`. `PRIMACY_E_ARGUMENT`: `txn` compares or writes, or is empty, or
+ * `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`, `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_read(primacy_session session,
+                                    primacy_txn txn,
+                                    uint64_t timeout_ms,
+                                    primacy_result *result_out,
+                                    struct primacy_error **error_out);
+
+/**
+ * What the session and its elections are doing now, as one JSON object, for status pages and tests.
+ *
+ * `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a number
+ * of JavaScript. Fields may be added; none change their meaning. Any thread, does not block. `PRIMACY_E_NULL`,
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_snapshot_json(primacy_session session,
+                                             char **json_out,
+                                             struct primacy_error **error_out);
+
+/**
+ * Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are released
+ * when their callbacks have returned, records and lease are removed from etcd.
+ *
+ * Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only shorten
+ * that. Inside a callback of this session it takes effect when that call is completed. Any thread.
+ *
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_stop(primacy_session session,
+                                    uint64_t timeout_ms);
+
+/**
+ * Waits until the session has stopped and no callback of it runs any more. It does not stop it.
+ *
+ * Blocks up to `timeout_ms`; 0: only asks. Any thread, several at a time.
+ *
+ * `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_join(primacy_session session, uint64_t timeout_ms);
+
+/**
+ * Ends a session. The handle is invalid at once.
+ *
+ * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
+ * With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of the host still hangs, so its
+ * `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers `PRIMACY_OK`, and the
+ * rest follows when that call is completed. Its elections' handles stay valid, to complete what is pending and to be
+ * freed themselves. Any thread.
+ *
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_free(primacy_session session);
+
+/**
+ * The name of a reason of `on_lost`, such as "lease_expired": the one that logs, Go and Python show.
+ *
+ * Never NULL; lives as long as the library. Any thread, does not block.
+ */
+const char *primacy_lost_string(int32_t reason);
+
+/**
+ * Campaigns from now on: `on_primary` follows if nobody holds the lock, else `on_standby`.
+ *
+ * Returns at once; twice does no harm. Any thread, also inside a callback. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_campaign(primacy_election election);
+
+/**
+ * Gives primacy up, if this process has it, and goes on as a standby that lets others go first.
+ *
+ * Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that call is completed.
+ * Any thread. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_resign(primacy_election election);
+
+/**
+ * Begins to end this election; the session and its other elections go on.
+ *
+ * A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called. Returns at
+ * once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of this election it takes
+ * effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_stop(primacy_election election,
+                                     uint64_t timeout_ms);
+
+/**
+ * Waits until the election has ended and no callback of it runs any more. It does not stop it.
+ *
+ * Blocks up to `timeout_ms`; 0: only asks. Any thread, several at a time.
+ *
+ * `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_join(primacy_election election, uint64_t timeout_ms);
+
+/**
+ * Ends an election. The handle is invalid at once, save to complete calls that are pending, until `on_stopped`.
+ *
+ * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
+ * With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still hangs or was never
+ * completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers
+ * `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
+ *
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_free(primacy_election election);
+
+/**
+ * Ends a call whose callback answered `PRIMACY_PENDING`, or is about to.
+ *
+ * `call` is `primacy_call.call`; `outcome` is `PRIMACY_DONE`, `PRIMACY_WARM` or `PRIMACY_FAILED`; `message` says why it
+ * failed, or is NULL. Each call is completed once, also one that was cancelled. Any thread, also before the callback
+ * has returned, and also after `primacy_election_free`. Does not block.
+ *
+ * `PRIMACY_E_CALL`: no such call is waiting. `PRIMACY_E_ARGUMENT`: no such outcome. `PRIMACY_E_UTF8`,
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_complete(primacy_election election,
+                                         uint64_t call,
+                                         int32_t outcome,
+                                         const char *message);
+
+/**
+ * Whether a call should end soon: 1 or 0. For a callback that blocks and looks now and then, instead of
+ * `on_cancelled`.
+ *
+ * 1 too if no such call is running, or the handle is no good: then there is nothing to go on for. Any thread, does
+ * not block.
+ */
+int32_t primacy_election_is_cancelled(primacy_election election,
+                                      uint64_t call);
+
+/**
+ * Whether this process is the primary, now, by the clock: 1 or 0, and nothing else.
+ *
+ * It compares the time with the deadline of the lease at each call, so it answers 0 in time also when the process
+ * was paused or cut off from etcd. Where it is 1, `*token_out` is the fencing token of the same win; else 0. Every
+ * error is 0; `*status_out` has its status (`PRIMACY_E_HANDLE`, `PRIMACY_E_FORKED`) or `PRIMACY_OK`. Both may be NULL.
+ * Between the answer and what you do with it time passes: what must never be written by a former primary is written
+ * by `primacy_election_commit`. Any thread; never waits.
+ */
+int32_t primacy_election_is_primary(primacy_election election,
+                                    int64_t *token_out,
+                                    primacy_status *status_out);
+
+/**
+ * For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it is not.
+ *
+ * Start nothing that takes longer. Every error is 0, with its status in `*status_out`, which may be NULL. Any thread;
+ * never waits.
+ */
+uint64_t primacy_election_remaining_ms(primacy_election election,
+                                       primacy_status *status_out);
+
+/**
+ * The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by the win
+ * of `token`. By anyone but the present holder it never commits, however late it arrives.
+ *
+ * `token` is the one that `on_primary` or `primacy_election_is_primary` gave: remember it with the work that it
+ * covers, and do not ask again before the write. Blocks up to `timeout_ms`. Any thread, also inside a callback of an
+ * election; after `on_lost` has begun too, as long as the lock has not been released.
+ *
+ * `*result_out`, which may be NULL, is yours with `PRIMACY_OK` and with `PRIMACY_E_CONFLICT`; end it with
+ * `primacy_result_free`.
+ *
+ * `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary, but a
+ * comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been written, or
+ * will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a batch too large is
+ * refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`,
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_commit(primacy_election election,
+                                       int64_t token,
+                                       primacy_txn txn,
+                                       uint64_t timeout_ms,
+                                       primacy_result *result_out,
+                                       struct primacy_error **error_out);
+
+/**
+ * Makes an empty transaction. It can be committed any number of times, by several threads too.
+ *
+ * Keys are whole etcd keys. Keys and values are bytes with a size; they are copied. The functions that add to it
+ * do not block, may be called on any thread, and answer `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, or
+ * `PRIMACY_E_ARGUMENT` for an empty key.
+ */
+primacy_status primacy_txn_new(primacy_txn *txn_out);
+
+/**
+ * Compares: the key must last have been written at `mod_revision`; 0: must not be there.
+ */
+primacy_status primacy_txn_compare_mod_revision(primacy_txn txn,
+                                                const void *key,
+                                                size_t key_size,
+                                                int64_t mod_revision);
+
+/**
+ * Compares: the key must have been written `version` times since it was created; 0: must not be there.
+ */
+primacy_status primacy_txn_compare_version(primacy_txn txn,
+                                           const void *key,
+                                           size_t key_size,
+                                           int64_t version);
+
+/**
+ * Compares: the key must be there with this value.
+ */
+primacy_status primacy_txn_compare_value(primacy_txn txn,
+                                         const void *key,
+                                         size_t key_size,
+                                         const void *value,
+                                         size_t value_size);
+
+/**
+ * Compares: the key must not be there.
+ */
+primacy_status primacy_txn_compare_absent(primacy_txn txn, const void *key, size_t key_size);
+
+/**
+ * Writes a key, on no lease, if all comparisons hold. etcd refuses a transaction that writes a key twice.
+ */
+primacy_status primacy_txn_put(primacy_txn txn,
+                               const void *key,
+                               size_t key_size,
+                               const void *value,
+                               size_t value_size);
+
+/**
+ * Deletes a key, if it is there, if all comparisons hold.
+ */
+primacy_status primacy_txn_delete(primacy_txn txn, const void *key, size_t key_size);
+
+/**
+ * Reads a key. It is read whether or not your comparisons hold, so that you see what you lost a race to. The
+ * gets of a transaction are numbered from 0, in the order in which they were added.
+ */
+primacy_status primacy_txn_get(primacy_txn txn, const void *key, size_t key_size);
+
+/**
+ * Reads all keys that begin with `prefix`, in the order of their bytes. Counts as one get.
+ */
+primacy_status primacy_txn_get_prefix(primacy_txn txn, const void *prefix, size_t prefix_size);
+
+/**
+ * Ends a transaction. A commit of it that is under way goes on.
+ *
+ * Any thread, does not block. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_txn_free(primacy_txn txn);
+
+/**
+ * etcd's revision right after the transaction; for one that wrote, the revision of its writes.
+ *
+ * Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_result_revision(primacy_result result, int64_t *revision_out);
+
+/**
+ * How many keys get number `get` found.
+ *
+ * Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_result_count(primacy_result result, size_t get, size_t *count_out);
+
+/**
+ * Key number `index` of those that get number `get` found.
+ *
+ * Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or key.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
+ */
+primacy_status primacy_result_key_value(primacy_result result,
+                                        size_t get,
+                                        size_t index,
+                                        struct primacy_key_value *key_value_out);
+
+/**
+ * Ends a result, and the texts that it showed.
+ *
+ * Any thread, does not block. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_result_free(primacy_result result);
+
+/**
+ * Opens an observer of `role`: it needs no session and no lease, and always knows the latest primary.
+ *
+ * Blocks up to the setting `etcd.requestTimeout`, until the first answer of etcd. `config` and `callbacks` are
+ * copied. `callbacks` may be NULL: then ask or wait. `user_data` must stay good until `on_stopped`, which comes exactly
+ * once if this succeeds and never if it fails. Any thread, also inside a callback of an election.
+ *
+ * The statuses are those of `primacy_session_open`, and `PRIMACY_E_ROLE`.
+ */
+primacy_status primacy_observer_open(primacy_config config,
+                                     const char *role,
+                                     const struct primacy_observer_callbacks *callbacks,
+                                     void *user_data,
+                                     primacy_observer *observer_out,
+                                     struct primacy_error **error_out);
+
+/**
+ * Who is primary, as far as this observer has heard: an earlier answer is never taken back.
+ *
+ * All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_observer_current(primacy_observer observer,
+                                        struct primacy_primary *primary_out);
+
+/**
+ * Waits until the primary is another than the one whose token you have seen; 0: until there is one.
+ *
+ * With `seen_token` not 0 the answer may also be that there is none (all of `*primary_out` 0). Blocks up to
+ * `timeout_ms`. Any thread, several at a time.
+ *
+ * `PRIMACY_E_TIMEOUT`: nothing changed. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_observer_wait(primacy_observer observer,
+                                     int64_t seen_token,
+                                     uint64_t timeout_ms,
+                                     struct primacy_primary *primary_out);
+
+/**
+ * Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.
+ *
+ * Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards only
+ * `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_observer_free(primacy_observer observer);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* PRIMACY_H */

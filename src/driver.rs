@@ -1,0 +1,276 @@
+//! The driver: performs what the engine decides and tells it what happened.
+//!
+//! One task owns the order of events: it takes them one at a time, hands each to [`Engine::step`] with the time at
+//! which it was taken, and performs the actions in their order. Requests run beside it, the host's callbacks on
+//! threads of their own; nothing here waits for either. It decides nothing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::callback;
+use crate::clock::{Alarm, Clock, Time};
+use crate::election::Lane;
+use crate::engine::{
+    Action, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Token, WatchId,
+};
+use crate::etcd::{Etcd, WatchReport};
+use crate::log::{Level, Log};
+use crate::platform;
+use crate::recorder::Recorder;
+use crate::runtime::{Runtime, lock};
+use crate::store::{Failure, LeaseId, Request};
+
+/// What the driver shares with the handles of the host.
+pub(crate) struct Shared {
+    pub clock: Clock,
+    pub engine: Mutex<Engine>,
+    pub events: mpsc::UnboundedSender<Event>,
+    pub etcd: Etcd,
+    pub runtime: Arc<Runtime>,
+    pub log: Log,
+    pub lanes: Mutex<HashMap<ElectionId, Arc<Lane>>>,
+    pub recorder: Mutex<Recorder>,
+    pub progress: Mutex<Progress>,
+    pub progressed: Condvar,
+}
+
+/// How far the session is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// The server id, once it is open.
+    pub opened: Option<i64>,
+    /// The last reason why it is not open yet.
+    pub failure: Option<Failure>,
+    /// Trying again does not help.
+    pub failed: bool,
+    /// The store's part is over; whether clean.
+    pub closed: Option<bool>,
+    /// No callback runs, none will.
+    pub over: bool,
+    /// The driver has ended by a panic.
+    pub broken: bool,
+}
+
+impl Shared {
+    /// Queues an event. After the driver's end there is nobody to tell, and nothing to do.
+    pub fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// The call of this session that the present thread runs.
+    pub fn current_call(self: &Arc<Self>) -> Option<CallId> {
+        callback::of(Arc::as_ptr(self).addr())
+    }
+
+    /// An election is over, its host told so.
+    pub fn forget(&self, election: ElectionId) {
+        let left = {
+            let mut lanes = lock(&self.lanes);
+            lanes.remove(&election);
+            lanes.len()
+        };
+        self.tell(Event::Tick);
+        if left == 0 && lock(&self.progress).broken {
+            self.progress(|progress| progress.over = true);
+        }
+    }
+
+    fn progress(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut lock(&self.progress));
+        self.progressed.notify_all();
+    }
+
+    /// Waits until `reached`, for at most `timeout`; the progress at the end.
+    pub fn wait(&self, timeout: Duration, reached: impl Fn(&Progress) -> bool) -> Progress {
+        let progress = lock(&self.progress);
+        let waited = self.progressed.wait_timeout_while(progress, timeout, |progress| !reached(progress));
+        waited.unwrap_or_else(std::sync::PoisonError::into_inner).0.clone()
+    }
+}
+
+/// Drives a session to its end: until it is closed and no callback of it runs any more.
+///
+/// A panic in there is a bug of ours, and must not leave a primary behind that nobody watches: what `is_primary`
+/// answers ends, `on_lost(internal_error)` is called, and the lease runs out by itself.
+pub(crate) async fn drive(
+    shared: Arc<Shared>,
+    alarm: Alarm,
+    events: mpsc::UnboundedReceiver<Event>,
+    reports: mpsc::UnboundedReceiver<WatchReport>,
+) {
+    let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
+    if tokio::spawn(driver.run(alarm, events, reports)).await.is_ok() {
+        return shared.progress(|progress| progress.over = true);
+    }
+    shared.log.line(Level::Error, "the engine has panicked, which is a bug: the session is over");
+    let lanes: Vec<Arc<Lane>> = lock(&shared.lanes).values().cloned().collect();
+    shared.progress(|progress| {
+        (progress.closed, progress.broken, progress.over) = (Some(false), true, lanes.is_empty());
+    });
+    lanes.iter().for_each(Lane::abandon);
+}
+
+/// Sends a request; the answer comes as an event, also when nobody answers.
+pub(crate) fn send(
+    etcd: &Etcd,
+    events: &mpsc::UnboundedSender<Event>,
+    request: RequestId,
+    what: Request,
+    timeout: Duration,
+) {
+    let (etcd, events) = (etcd.clone(), events.clone());
+    tokio::spawn(async move {
+        let result = etcd.call(what, timeout).await;
+        let _ = events.send(Event::Answered { request, result });
+    });
+}
+
+/// A report of the watches, as an event.
+pub(crate) fn heard(report: WatchReport) -> Event {
+    match report {
+        WatchReport::Confirmed { watch } => Event::Watching { watch: WatchId(watch) },
+        WatchReport::Events { watch, events } => Event::Watched { watch: WatchId(watch), events },
+        WatchReport::Ended { watch, why } => Event::WatchEnded { watch: WatchId(watch), why },
+    }
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    cells: HashMap<LeaseId, &'static AtomicU64>,
+    closed: bool,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        alarm: Alarm,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut reports: mpsc::UnboundedReceiver<WatchReport>,
+    ) {
+        while !self.is_over() {
+            let next = lock(&self.shared.engine).next_deadline();
+            let event = tokio::select! {
+                () = alarm.until(next) => Event::Tick,
+                Some(report) = reports.recv() => heard(report),
+                Some(event) = events.recv() => event,
+            };
+            self.step(event);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.closed && lock(&self.shared.lanes).is_empty()
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = self.shared.clock.now();
+        self.note_failure(&event);
+        let recorded = event.clone();
+        let actions = lock(&self.shared.engine).step(now, event);
+        lock(&self.shared.recorder).keep(now, recorded, &actions);
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    /// Remembers why the session is not open yet, for whoever waits for it.
+    fn note_failure(&self, event: &Event) {
+        if let Event::Answered { result: Err(failure), .. } = event
+            && lock(&self.shared.progress).opened.is_none()
+        {
+            self.shared.progress(|progress| progress.failure = Some(failure.clone()));
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        let shared = &self.shared;
+        match action {
+            Action::Send { request, timeout, what, .. } => {
+                send(&shared.etcd, &shared.events, request, what, timeout);
+            }
+            Action::Watch { watch, ranges } => shared.etcd.watch(watch.0, ranges),
+            Action::Unwatch { watch } => shared.etcd.unwatch(watch.0),
+            Action::Call { election, call, what } => {
+                if let crate::engine::Call::Lost { token, reason, .. } = &what {
+                    self.say_how(election, *token, *reason);
+                }
+                if let Some(lane) = self.lane(election) {
+                    lane.call(call, what);
+                }
+            }
+            Action::Cancel { election, call } => {
+                if let Some(lane) = self.lane(election) {
+                    lane.cancel(call);
+                }
+            }
+            Action::Deadline { lease, until } => self.set_deadline(lease, until),
+            Action::Primacy { election, win } => {
+                if let Some(lane) = self.lane(election) {
+                    let deadline = win.and_then(|(_, lease)| self.cells.get(&lease).copied());
+                    lane.set_primacy(win, deadline);
+                }
+            }
+            Action::Notice { election, what } => self.notice(election, what),
+            Action::Opened { server_id } => shared.progress(|progress| progress.opened = Some(server_id)),
+            Action::OpenFailed { failure } => shared.progress(|progress| {
+                (progress.failed, progress.failure) = (true, Some(failure));
+            }),
+            Action::Withdrawn { election } => {
+                if let Some(lane) = self.lane(election) {
+                    lane.stop();
+                }
+            }
+            Action::Closed { clean } => {
+                self.closed = true;
+                shared.progress(|progress| progress.closed = Some(clean));
+            }
+            Action::Log { level, text, .. } => shared.log.line(level, &text),
+            // An observer's; a session has none.
+            Action::Observed { .. } => {}
+        }
+    }
+
+    fn lane(&self, election: ElectionId) -> Option<Arc<Lane>> {
+        lock(&self.shared.lanes).get(&election).cloned()
+    }
+
+    fn notice(&self, election: ElectionId, what: Notice) {
+        if let Some(lane) = self.lane(election) {
+            lane.notice(what);
+        }
+    }
+
+    fn set_deadline(&mut self, lease: LeaseId, until: Time) {
+        if until == Time::ZERO {
+            if let Some(cell) = self.cells.remove(&lease) {
+                cell.store(0, Ordering::SeqCst);
+            }
+            return;
+        }
+        let cell = match self.cells.get(&lease) {
+            Some(cell) => cell,
+            None => match platform::deadline_cell() {
+                Ok(cell) => *self.cells.entry(lease).or_insert(cell),
+                // Without a cell no win under this lease can ever say yes: safe, and as useless as a host without
+                // a page of memory.
+                Err(error) => {
+                    return self.shared.log.line(Level::Error, &format!("no memory for a deadline: {error}"));
+                }
+            },
+        };
+        cell.store(until.as_nanos(), Ordering::SeqCst);
+    }
+
+    /// A loss that nobody asked for comes with what led to it, as a transcript.
+    fn say_how(&self, election: ElectionId, token: Token, reason: LostReason) {
+        if !matches!(reason, LostReason::Resigned | LostReason::Stopped | LostReason::Transferred) {
+            let recording = lock(&self.shared.recorder).of(election);
+            let text = format!("what led to the loss of token {token} ({reason}):\n{recording}");
+            self.shared.log.line(Level::Info, &text);
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! The host's side of one election: its callbacks, its answers, `is_primary`, guarded writes.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::callback;
+use crate::driver::Shared;
+use crate::engine::{Call, CallId, ElectionId, Event, LostReason, Notice, Outcome, Token};
+use crate::log::Level;
+use crate::milvus::Role;
+use crate::runtime::lock;
+use crate::session::JoinError;
+use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::win::WinCell;
+
+/// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
+/// block as long as it likes; a panic counts as "failed".
+pub trait Host: Send + Sync + 'static {
+    /// A callback: what is to be done, and how it ended. One at a time, in order, but for `on_lost`, which starts
+    /// at once even while another one runs.
+    fn call(&self, call: CallId, what: &Call) -> Reply;
+    /// That call, which is still running, should end soon; it must still be answered or completed.
+    fn cancelled(&self, call: CallId);
+    /// Something that needs no answer. In order among themselves and with [`Host::cancelled`].
+    fn notice(&self, what: &Notice);
+    /// The election is over; the last use of the host.
+    fn stopped(&self);
+}
+
+/// How a callback ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Well.
+    Done,
+    /// Well, and the standby is warm (of a warm-up).
+    Warm,
+    /// Not yet: [`Election::complete`] will say so, from any thread, even before this callback has returned.
+    Pending,
+    /// Badly; the text is for people.
+    Failed(String),
+}
+
+/// One election of a session. A clone is the same election; dropping it changes nothing.
+#[derive(Clone)]
+pub struct Election {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+}
+
+/// Why a call can not be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompleteError {
+    /// It is over already, or there never was one of this name.
+    #[error("no such call is running: it was completed before, or is another election's")]
+    NotRunning,
+}
+
+/// Why a guarded write did not happen, or may not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// For sure not written: this token is not that of the present primary.
+    #[error("not primary: the lock is no longer held under token {0}")]
+    NotPrimary(Token),
+    /// For sure not written, for another reason.
+    #[error("not written: {0}")]
+    Failed(Failure),
+    /// It may have been written, or may be later.
+    #[error("unknown, it may have been written: {0}")]
+    Unknown(String),
+}
+
+impl Election {
+    pub(crate) fn new(shared: Arc<Shared>, lane: Arc<Lane>) -> Self {
+        Election { shared, lane }
+    }
+
+    /// Its role.
+    pub fn role(&self) -> &Role {
+        &self.lane.role
+    }
+
+    /// Campaigns from now on: primary if it can be, standby otherwise. Returns at once; again: nothing happens.
+    pub fn campaign(&self) {
+        self.shared.tell(Event::Campaign { election: self.lane.id });
+    }
+
+    /// Gives primacy up and goes on as standby; without primacy nothing happens. Returns at once; inside a callback
+    /// of this election it takes effect when that call is completed.
+    pub fn resign(&self) {
+        self.shared.tell(Event::Resign { election: self.lane.id, within: self.shared.current_call() });
+    }
+
+    /// Ends the election: `on_lost` if it is primary, its keys deleted, then [`Host::stopped`]. Callbacks that
+    /// still run hold its keys for `timeout` at most. Returns at once; inside a callback of this election it takes
+    /// effect when that call is completed.
+    pub fn stop(&self, timeout: Duration) {
+        self.shared.tell(Event::Withdraw {
+            election: self.lane.id,
+            timeout,
+            within: self.shared.current_call(),
+        });
+    }
+
+    /// Waits until the election is over, [`Host::stopped`] included.
+    ///
+    /// # Errors
+    /// `TimedOut`; `InCallback`: a callback can not wait for its own end.
+    pub fn join(&self, timeout: Duration) -> Result<(), JoinError> {
+        if callback::is_inside() {
+            return Err(JoinError::InCallback);
+        }
+        let state = lock(&self.lane.state);
+        let waited = self.lane.stopped.wait_timeout_while(state, timeout, |state| !state.stopped);
+        let stopped = waited.unwrap_or_else(PoisonError::into_inner).0.stopped;
+        if stopped { Ok(()) } else { Err(JoinError::TimedOut) }
+    }
+
+    /// Completes a call that was answered with [`Reply::Pending`], or will be. Any thread; never blocks.
+    ///
+    /// # Errors
+    /// `NotRunning`.
+    pub fn complete(&self, call: CallId, outcome: Outcome) -> Result<(), CompleteError> {
+        self.lane.complete(call, outcome)
+    }
+
+    /// Whether this call has been asked to end.
+    pub fn is_cancelled(&self, call: CallId) -> bool {
+        lock(&self.lane.state).calls.get(&call).is_some_and(|call| call.cancelled)
+    }
+
+    /// The token, if this process is primary now: a comparison of the clock with the lease's deadline, made at
+    /// this call. Lock-free. Before anything that must not be done by a former primary, write it under the token
+    /// instead: between this answer and what follows, time passes.
+    pub fn token(&self) -> Option<Token> {
+        self.lane.win.read(&self.shared.clock).map(|(token, _)| token)
+    }
+
+    /// How long this process is surely still primary; zero if it is not. Start nothing longer than that.
+    pub fn remaining(&self) -> Duration {
+        self.lane.win.read(&self.shared.clock).map_or(Duration::ZERO, |(_, left)| left)
+    }
+
+    /// Runs a transaction that only commits while the lock is held under `token`: a guarded write. It also commits
+    /// while a resignation drains, so that a host can flush. Blocks for `timeout` at most. `succeeded = false`: the
+    /// host's own comparisons did not hold. Without writes it is a guarded read.
+    ///
+    /// # Errors
+    /// See [`CommitError`]. One that would write in its else-branch is refused: the guard could not hold there.
+    pub fn commit(&self, token: Token, txn: Txn, timeout: Duration) -> Result<TxnAnswer, CommitError> {
+        let refused = |text: &str| Err(CommitError::Failed(Failure::Refused(text.into())));
+        if !txn.otherwise.iter().all(|op| matches!(op, Op::Get(_))) {
+            return refused("the else-branch of a guarded transaction may only read");
+        }
+        let Some(guard) = lock(&self.shared.engine).guard(self.lane.id, token) else {
+            return Err(CommitError::NotPrimary(token));
+        };
+        let Some(io) = self.shared.runtime.io() else { return refused("the library is shutting down") };
+        let Txn { mut when, then, mut otherwise } = txn;
+        // Where the guard does not hold, the lock's keys say so: read last, and kept from the host.
+        let keys: Vec<&Range> = guard.iter().map(|compare| &compare.range).collect();
+        let own = otherwise.len();
+        otherwise.extend(keys.iter().map(|range| Op::Get((*range).clone())));
+        when.extend(guard.iter().cloned());
+        let request = Request::Txn(Txn { when, then, otherwise });
+        let mut answer = match io.block_on(self.shared.etcd.call(request, timeout)) {
+            Ok(Answer::Txn(answer)) => answer,
+            Ok(_) => return Err(CommitError::Unknown("an answer to something else".into())),
+            Err(Failure::Indefinite(why)) => return Err(CommitError::Unknown(why)),
+            Err(failure) => return Err(CommitError::Failed(failure)),
+        };
+        if !answer.succeeded {
+            let holds =
+                guard.iter().zip(answer.reads.iter().skip(own)).all(|(compare, found)| compare.holds(found));
+            answer.reads.truncate(own);
+            if !holds {
+                return Err(CommitError::NotPrimary(token));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.
+    pub fn recording(&self) -> String {
+        lock(&self.shared.recorder).of(self.lane.id)
+    }
+}
+
+impl fmt::Debug for Election {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Election({})", self.lane.role)
+    }
+}
+
+/// What the driver and the handles share of one election: the host, and its calls that are running.
+pub(crate) struct Lane {
+    pub id: ElectionId,
+    pub role: Role,
+    pub win: WinCell,
+    host: Arc<dyn Host>,
+    shared: Weak<Shared>,
+    state: Mutex<State>,
+    stopped: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The win that `is_primary` stands on.
+    primary: Option<(Token, LeaseId)>,
+    calls: HashMap<CallId, Running>,
+    /// The driver is gone: over when the last call has ended.
+    abandoned: bool,
+    /// What is told in order, one after the other.
+    quick: VecDeque<Quick>,
+    /// Somebody is telling it.
+    telling: bool,
+    stopped: bool,
+}
+
+#[derive(Default)]
+struct Running {
+    /// The callback has returned, and its answer was "pending".
+    pending: bool,
+    /// It was completed before it returned.
+    completed: Option<Outcome>,
+    cancelled: bool,
+}
+
+enum Quick {
+    Cancelled(CallId),
+    Notice(Notice),
+    Stopped,
+}
+
+impl Lane {
+    pub fn new(id: ElectionId, role: Role, host: Arc<dyn Host>, shared: &Arc<Shared>) -> Self {
+        Lane {
+            id,
+            role,
+            win: WinCell::default(),
+            host,
+            shared: Arc::downgrade(shared),
+            state: Mutex::default(),
+            stopped: Condvar::new(),
+        }
+    }
+
+    /// What `is_primary` answers from now on; `deadline` is the lease's own cell.
+    pub fn set_primacy(&self, win: Option<(Token, LeaseId)>, deadline: Option<&'static AtomicU64>) {
+        lock(&self.state).primary = win;
+        self.win.set(win.map(|(token, _)| token).zip(deadline));
+    }
+
+    /// The driver can not go on: ends what it would have ended.
+    pub fn abandon(self: &Arc<Self>) {
+        let primary = {
+            let mut state = lock(&self.state);
+            state.abandoned = true;
+            state.primary.take()
+        };
+        self.win.set(None);
+        match primary {
+            // No other call has this name: the engine counts up from 1.
+            Some((token, lease)) => {
+                self.call(CallId(u64::MAX), Call::Lost { token, lease, reason: LostReason::InternalError });
+            }
+            None => self.stop_if_abandoned(),
+        }
+    }
+
+    fn stop_if_abandoned(self: &Arc<Self>) {
+        let over = {
+            let mut state = lock(&self.state);
+            state.calls.is_empty() && std::mem::take(&mut state.abandoned)
+        };
+        if over {
+            self.stop();
+        }
+    }
+
+    /// Calls the host, on a thread of its own.
+    pub fn call(self: &Arc<Self>, call: CallId, what: Call) {
+        lock(&self.state).calls.insert(call, Running::default());
+        let lane = self.clone();
+        self.run(move || {
+            let reply = callback::within(lane.session(), Some(call), || {
+                catch_unwind(AssertUnwindSafe(|| lane.host.call(call, &what)))
+            });
+            lane.returned(call, reply.unwrap_or_else(|_| Reply::Failed("it panicked".into())));
+        });
+    }
+
+    pub fn cancel(self: &Arc<Self>, call: CallId) {
+        if let Some(running) = lock(&self.state).calls.get_mut(&call) {
+            running.cancelled = true;
+        }
+        self.tell(Quick::Cancelled(call));
+    }
+
+    pub fn notice(self: &Arc<Self>, what: Notice) {
+        self.tell(Quick::Notice(what));
+    }
+
+    /// The engine is done with this election, and no call of it is running.
+    pub fn stop(self: &Arc<Self>) {
+        self.tell(Quick::Stopped);
+    }
+
+    fn session(&self) -> usize {
+        self.shared.as_ptr().addr()
+    }
+
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.runtime.callbacks().run(job);
+        }
+    }
+
+    fn returned(self: &Arc<Self>, call: CallId, reply: Reply) {
+        let mut state = lock(&self.state);
+        let Some(running) = state.calls.get_mut(&call) else { return };
+        let outcome = match (reply, running.completed.take()) {
+            (Reply::Pending, None) => {
+                running.pending = true;
+                return;
+            }
+            (Reply::Pending, Some(outcome)) => outcome,
+            (Reply::Done, _) => Outcome::Done,
+            (Reply::Warm, _) => Outcome::Warm,
+            (Reply::Failed(why), _) => Outcome::Failed(why),
+        };
+        state.calls.remove(&call);
+        drop(state);
+        self.ended(call, outcome);
+    }
+
+    fn complete(self: &Arc<Self>, call: CallId, outcome: Outcome) -> Result<(), CompleteError> {
+        let mut state = lock(&self.state);
+        match state.calls.get_mut(&call) {
+            Some(running) if running.pending => {
+                state.calls.remove(&call);
+                drop(state);
+                self.ended(call, outcome);
+                Ok(())
+            }
+            Some(running) if running.completed.is_none() => {
+                running.completed = Some(outcome);
+                Ok(())
+            }
+            _ => Err(CompleteError::NotRunning),
+        }
+    }
+
+    fn ended(self: &Arc<Self>, call: CallId, outcome: Outcome) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.tell(Event::Completed { call, outcome });
+        }
+        self.stop_if_abandoned();
+    }
+
+    fn tell(self: &Arc<Self>, quick: Quick) {
+        let mut state = lock(&self.state);
+        state.quick.push_back(quick);
+        if !std::mem::replace(&mut state.telling, true) {
+            drop(state);
+            let lane = self.clone();
+            self.run(move || lane.tell_all());
+        }
+    }
+
+    fn tell_all(&self) {
+        loop {
+            let quick = {
+                let mut state = lock(&self.state);
+                match state.quick.pop_front() {
+                    Some(quick) => quick,
+                    None => {
+                        state.telling = false;
+                        return;
+                    }
+                }
+            };
+            let told = callback::within(self.session(), None, || {
+                catch_unwind(AssertUnwindSafe(|| match &quick {
+                    Quick::Cancelled(call) => self.host.cancelled(*call),
+                    Quick::Notice(what) => self.host.notice(what),
+                    Quick::Stopped => self.host.stopped(),
+                }))
+            });
+            if told.is_err()
+                && let Some(shared) = self.shared.upgrade()
+            {
+                shared.log.line(Level::Warn, &format!("{}: a notice to the host panicked", self.role));
+            }
+            if matches!(quick, Quick::Stopped) {
+                lock(&self.state).stopped = true;
+                self.stopped.notify_all();
+                if let Some(shared) = self.shared.upgrade() {
+                    shared.forget(self.id);
+                }
+            }
+        }
+    }
+}

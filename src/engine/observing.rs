@@ -1,0 +1,221 @@
+//! What clients of a coordinator need to know: who is primary of one role, now.
+//!
+//! Pure, as the engine is, and built from the same parts: a watch that is opened again whenever it ends, a read
+//! after each opening and once in a while, and a view in which news never goes back. It needs no lease.
+//! A primary is told only when its record and the lock hang on one lease: in the layout `after_start` a record may
+//! outlive the lock for a moment, or the lock be there before the record.
+
+use std::time::Duration;
+
+use super::action::{Action, Purpose};
+use super::backoff::Backoff;
+use super::effects::Effects;
+use super::event::Event;
+use super::ids::{RequestId, Token};
+use super::view::View;
+use super::watch::Watch;
+use crate::clock::Time;
+use crate::log::Level;
+use crate::milvus::{Keys, Layout, Record, Role, Root};
+use crate::store::{Answer, Failure, Key, Op, Range, Request, Revision, Txn, TxnAnswer};
+
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// The primary of a role, as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Primary {
+    /// Its server id.
+    pub server_id: i64,
+    /// Where it serves.
+    pub address: String,
+    /// Its fencing token; a later primary has a higher one.
+    pub token: Token,
+}
+
+/// What an [`Observing`] is given once.
+#[derive(Clone, Debug)]
+pub struct ObserverSetup {
+    /// Where the keys live.
+    pub root: Root,
+    /// Which keys are lock and record.
+    pub layout: Layout,
+    /// Whose primary.
+    pub role: Role,
+    /// How often all is read again, in case an event got lost.
+    pub reread: Duration,
+    /// The longest that one request is waited for.
+    pub request_timeout: Duration,
+    /// What jitter is drawn from.
+    pub seed: u64,
+}
+
+/// Observes one role.
+#[derive(Debug)]
+pub struct Observing {
+    setup: ObserverSetup,
+    fx: Effects,
+    lock: Key,
+    record: Key,
+    ranges: Vec<Range>,
+    view: View,
+    watch: Watch,
+    reading: Option<Reading>,
+    read_due: Time,
+    backoff: Backoff,
+    floor: Revision,
+    cluster: Option<u64>,
+    /// `None`: not known yet.
+    told: Option<Option<Primary>>,
+    unreadable: Option<Revision>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    request: RequestId,
+    floor: Revision,
+}
+
+impl Observing {
+    /// Knows nothing yet; the first step starts it.
+    pub fn new(setup: ObserverSetup) -> Self {
+        let keys = Keys::new(&setup.root, &setup.role, setup.layout, 0);
+        let record = setup.root.service_key(&setup.role);
+        let lock = keys.locks.first().map_or_else(|| record.clone(), |lock| lock.key.clone());
+        let mut ranges = vec![Range::Key(record.clone())];
+        if lock != record {
+            ranges.push(Range::Key(lock.clone()));
+        }
+        Observing {
+            fx: Effects::new(setup.seed),
+            setup,
+            lock,
+            record,
+            ranges,
+            view: View::default(),
+            watch: Watch::new(),
+            reading: None,
+            read_due: Time::ZERO,
+            backoff: Backoff::default(),
+            floor: Revision(0),
+            cluster: None,
+            told: None,
+            unreadable: None,
+        }
+    }
+
+    /// Takes in one event, at `now`, and says what is to be done: requests, watches, and
+    /// [`Action::Observed`] whenever the primary has changed.
+    pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
+        self.fx.now = now.max(self.fx.now);
+        match event {
+            Event::Watching { watch } if self.watch.is(watch) => {
+                self.watch.confirmed(&self.fx);
+                self.read_due = self.fx.now;
+            }
+            Event::Watched { watch, events } if self.watch.is(watch) => {
+                events.into_iter().for_each(|event| self.view.watched(event));
+            }
+            Event::WatchEnded { watch, why } if self.watch.is(watch) => {
+                self.fx.log(Level::Debug, None, format!("{}: watch ended: {why}", self.setup.role));
+                self.watch.ended(&mut self.fx);
+            }
+            Event::Answered { request, result } => self.answered(request, result),
+            _ => {}
+        }
+        self.watch.open(&mut self.fx, &self.ranges);
+        self.read();
+        self.tell();
+        self.fx.take()
+    }
+
+    /// When to call [`Observing::step`] with [`Event::Tick`] at the latest.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let mut next = self.reading.is_none().then_some(self.read_due);
+        self.watch.timers(|at, _| next = Some(next.map_or(at, |other| other.min(at))));
+        next
+    }
+
+    fn read(&mut self) {
+        // At once, for a quick first answer, and again when the watch is confirmed: what happened in between was
+        // seen by neither.
+        if self.reading.is_some() || self.read_due > self.fx.now {
+            return;
+        }
+        self.read_due = self.fx.now + self.setup.reread;
+        let txn = Txn { then: self.ranges.iter().cloned().map(Op::Get).collect(), ..Txn::default() };
+        let patience = self.backoff.patience(ATTEMPT, self.setup.request_timeout);
+        let request = self.fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
+        self.reading = Some(Reading { request, floor: self.floor });
+    }
+
+    fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
+        let Some(reading) = self.reading.take_if(|reading| reading.request == request) else { return };
+        match result {
+            Ok(Answer::Txn(answer)) => {
+                self.backoff.reset();
+                self.look(&answer, reading.floor);
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                self.read_due = self.backoff.after(&failure, &mut self.fx);
+                if self.told.is_none() && !failure.may_pass() {
+                    self.fx.push(Action::OpenFailed { failure });
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, answer: &TxnAnswer, floor: Revision) {
+        let other = self.cluster.replace(answer.cluster).is_some_and(|cluster| cluster != answer.cluster);
+        if other || answer.revision < floor {
+            // A store that went back, or another one: nothing that was seen of it counts.
+            self.view = View::default();
+            self.floor = Revision(0);
+            self.watch.close(&mut self.fx);
+        }
+        self.floor = self.floor.max(answer.revision);
+        for (range, found) in self.ranges.iter().zip(&answer.reads) {
+            self.view.read(range, answer.revision, found);
+        }
+        self.told.get_or_insert_with(|| {
+            self.fx.push(Action::Observed { primary: None });
+            None
+        });
+    }
+
+    fn tell(&mut self) {
+        if self.told.is_none() {
+            return;
+        }
+        let primary = Some(self.primary());
+        if self.told != primary {
+            self.told.clone_from(&primary);
+            self.fx.push(Action::Observed { primary: primary.flatten() });
+        }
+    }
+
+    fn primary(&mut self) -> Option<Primary> {
+        let lock = self.view.get(&self.lock)?;
+        let record = self.view.get(&self.record)?;
+        if lock.lease != record.lease {
+            return None;
+        }
+        match Record::parse(&record.value) {
+            Ok(read) => Some(Primary {
+                server_id: read.server_id,
+                address: read.address,
+                token: Token(lock.mod_revision.0),
+            }),
+            Err(error) => {
+                if self.unreadable.replace(record.mod_revision) != Some(record.mod_revision) {
+                    let text = format!(
+                        "{}: nobody, since {} can not be read: {error}",
+                        self.setup.role, self.record
+                    );
+                    self.fx.log(Level::Error, None, text);
+                }
+                None
+            }
+        }
+    }
+}

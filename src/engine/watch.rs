@@ -1,0 +1,91 @@
+//! A watch that is opened again whenever it ends.
+
+use std::time::Duration;
+
+use super::action::Action;
+use super::backoff::Backoff;
+use super::effects::Effects;
+use super::ids::WatchId;
+use crate::clock::Time;
+use crate::store::Range;
+
+/// One that has stood for so long is opened again at once.
+const STEADY: Duration = Duration::from_secs(1);
+
+/// One watch after the other, on the same keys.
+#[derive(Debug)]
+pub(super) struct Watch {
+    state: State,
+    backoff: Backoff,
+    /// There was one before, so that something may have been missed in between.
+    again: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// None; opened at this time.
+    Closed(Time),
+    /// Asked for.
+    Opening(WatchId),
+    /// Confirmed at this time.
+    Open(WatchId, Time),
+}
+
+impl Watch {
+    pub fn new() -> Self {
+        Watch { state: State::Closed(Time::ZERO), backoff: Backoff::default(), again: false }
+    }
+
+    /// Opens one if there is none and it is time to.
+    pub fn open(&mut self, fx: &mut Effects, ranges: &[Range]) {
+        if matches!(self.state, State::Closed(at) if at <= fx.now) {
+            let watch = fx.watch_id();
+            fx.push(Action::Watch { watch, ranges: ranges.to_vec() });
+            self.state = State::Opening(watch);
+        }
+    }
+
+    /// Closes it, and forgets that there was one.
+    pub fn close(&mut self, fx: &mut Effects) {
+        if let State::Open(watch, _) | State::Opening(watch) = self.state {
+            fx.push(Action::Unwatch { watch });
+        }
+        *self = Watch::new();
+    }
+
+    /// Whether this is its present name; whatever bears an older one is stale.
+    pub fn is(&self, watch: WatchId) -> bool {
+        matches!(self.state, State::Open(present, _) | State::Opening(present) if present == watch)
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(..))
+    }
+
+    /// It is confirmed; whether something may have been missed before.
+    pub fn confirmed(&mut self, fx: &Effects) -> bool {
+        if let State::Opening(watch) = self.state {
+            self.state = State::Open(watch, fx.now);
+        }
+        std::mem::replace(&mut self.again, true)
+    }
+
+    /// It has ended. One that has stood for a while is opened again at once; one that could not be opened, or that the
+    /// store confirms and ends, more slowly each time.
+    pub fn ended(&mut self, fx: &mut Effects) {
+        let steady = matches!(self.state, State::Open(_, since) if fx.now.since(since) >= STEADY);
+        let at = if steady {
+            self.backoff.reset();
+            fx.now
+        } else {
+            self.backoff.pass(fx)
+        };
+        self.state = State::Closed(at);
+    }
+
+    pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
+        if let State::Closed(at) = self.state {
+            due(at, "watch due");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One request, from the choice of a connection to its answer, within its time.
+//!
+//! A request is tried again here only when it is certain that it did not happen, or when it only reads: on
+//! another endpoint, or with a fresh token. Whether anything else is tried again is the caller's to decide.
+
+use super::connection::Connection;
+use super::credentials::{Credentials, Generation};
+use super::endpoints::Endpoints;
+use super::failure::Fault;
+use super::{FIRST_ATTEMPT_WITHIN, translate};
+use crate::store::{Answer, Failure, Request};
+use etcd_client::LeaseGrantOptions;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// See [`super::Etcd::call`].
+pub(super) async fn call(
+    endpoints: &Endpoints,
+    credentials: &Credentials,
+    request: &Request,
+    timeout: Duration,
+) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + timeout;
+    let only_reads = matches!(request, Request::Txn(txn) if translate::only_reads(txn));
+    let mut token_renewed = false;
+    let mut not_served = 0;
+    let mut patience = FIRST_ATTEMPT_WITHIN;
+    loop {
+        let connection = endpoints.connection(deadline).await?;
+        // A read may be sent again, so a member that does not answer it gets less than all the time.
+        let until = if only_reads { deadline.min(Instant::now() + patience) } else { deadline };
+        let fault = match attempt(&connection, credentials, request, until).await {
+            Ok(answer) => return Ok(answer),
+            Err((Fault::Token(_), generation)) if !token_renewed => {
+                token_renewed = true;
+                let renewal = credentials.renew(generation, &connection);
+                match timeout_at(deadline, renewal).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(fault)) => fault,
+                    Err(_) => Fault::NotServed("no answer to authentication".to_owned()),
+                }
+            }
+            Err((fault, _)) => fault,
+        };
+        let elsewhere = match &fault {
+            Fault::NotServed(why) => {
+                endpoints.failed(&connection, why);
+                not_served += 1;
+                not_served < endpoints.count()
+            }
+            Fault::Unknown(why) => {
+                if Instant::now() >= until {
+                    endpoints.silent(&connection, why);
+                } else {
+                    endpoints.failed(&connection, why);
+                }
+                patience = patience.saturating_mul(2);
+                only_reads
+            }
+            Fault::Token(_) | Fault::Answered(_) => false,
+        };
+        if !elsewhere || Instant::now() >= deadline {
+            return Err(named(fault, &connection).into_failure(only_reads));
+        }
+    }
+}
+
+/// Sends the request once.
+async fn attempt(
+    connection: &Connection,
+    credentials: &Credentials,
+    request: &Request,
+    until: Instant,
+) -> Result<Answer, (Fault, Generation)> {
+    let generation = match timeout_at(until, credentials.ready(connection)).await {
+        Ok(ready) => ready.map_err(|fault| (fault, Generation::default()))?,
+        Err(_) => {
+            let why = "no answer to authentication".to_owned();
+            return Err((Fault::NotServed(why), Generation::default()));
+        }
+    };
+    let answer = timeout_at(until, send(connection, request)).await;
+    answer
+        .unwrap_or_else(|_| Err(Fault::Unknown("no answer in time".to_owned())))
+        .map_err(|f| (f, generation))
+}
+
+async fn send(connection: &Connection, request: &Request) -> Result<Answer, Fault> {
+    match request {
+        Request::Grant { lease, ttl } => {
+            let options = LeaseGrantOptions::new().with_id(lease.0);
+            let answer = connection.lease.clone().grant(translate::seconds(*ttl), Some(options)).await;
+            let answer = answer.map_err(|e| Fault::of(&e))?;
+            if answer.error().is_empty() && answer.id() == lease.0 && answer.ttl() > 0 {
+                Ok(Answer::Granted { ttl: translate::ttl(answer.ttl()) })
+            } else {
+                let what = format!("granted {} for {} s: {}", answer.id(), answer.ttl(), answer.error());
+                Err(Fault::Unknown(what))
+            }
+        }
+        // Each renewal is on a stream of its own, so `new_stream` asks for nothing more: the attempt before,
+        // if it hung, has moved its endpoint to the end already.
+        Request::KeepAlive { lease, new_stream: _ } => {
+            let answer = connection.keep_alive(lease.0).await.map_err(|e| Fault::of(&e.into()))?;
+            if answer.id == lease.0 {
+                Ok(Answer::Renewed { ttl: translate::ttl(answer.ttl) })
+            } else {
+                Err(Fault::Unknown(format!("an answer for lease {}", answer.id)))
+            }
+        }
+        Request::Revoke { lease } => match connection.lease.clone().revoke(lease.0).await {
+            Ok(_) => Ok(Answer::Revoked),
+            Err(e) => Err(Fault::of(&e)),
+        },
+        Request::Txn(txn) => {
+            let request = translate::txn(txn).map_err(Fault::Answered)?;
+            let answer = connection.kv.clone().txn(request).await.map_err(|e| Fault::of(&e))?;
+            translate::txn_answer(txn, answer).map_err(Fault::Unknown)
+        }
+    }
+}
+
+/// Says whose word it was.
+fn named(fault: Fault, connection: &Connection) -> Fault {
+    let name = &connection.name;
+    match fault {
+        Fault::NotServed(text) => Fault::NotServed(format!("{name}: {text}")),
+        Fault::Token(text) => Fault::Token(format!("{name}: {text}")),
+        Fault::Unknown(text) => Fault::Unknown(format!("{name}: {text}")),
+        Fault::Answered(failure) => Fault::Answered(failure),
+    }
+}

@@ -1,0 +1,220 @@
+//! One HTTP/2 connection to one endpoint, with the etcd crate's clients on it.
+//!
+//! It never connects again by itself: once lost it stays lost, and its endpoint makes another. That keeps one
+//! thing certain that matters above all: whether a request was sent. It counts as connected only when the
+//! server has spoken, so that a stopped process, whose kernel still accepts, does not pass for a server, and
+//! a refused client certificate (TLS 1.3 tells after the handshake) is found before anything is sent.
+//!
+//! A connection on which an answer failed to come can be doubted: it is then asked for a sign of life, and
+//! cut if there is none, which ends everything on it long before a ping would.
+
+use super::credentials::Credentials;
+use super::dial::{Dialler, refusal};
+use super::failure::Fault;
+use super::line::Line;
+use super::{AbortOnDrop, SIGN_OF_LIFE};
+use etcd_client::proto::PbLeaseKeepAliveResponse;
+use etcd_client::{AuthClient, Channel, Client, KvClient, LeaseClient, MaintenanceClient, WatchClient};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, header};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tonic::Status;
+use tonic::body::Body;
+use tonic_prost::ProstCodec;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service};
+
+/// HTTP/2 pings while a stream is open. Below 5 s an etcd server hangs up on them.
+const PING_EVERY: Duration = Duration::from_secs(6);
+const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// As large as a gRPC message gets; the crate's 4 MB would fail a transaction after it was done.
+const LARGEST_ANSWER: usize = i32::MAX as usize;
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("primacy/", env!("CARGO_PKG_VERSION")));
+
+/// A live connection. Dropped, it is cut at once, with what still runs on it.
+pub(super) struct Connection {
+    /// Its endpoint's number.
+    pub(super) endpoint: usize,
+    /// Its endpoint's name.
+    pub(super) name: String,
+    pub(super) kv: KvClient,
+    pub(super) lease: LeaseClient,
+    pub(super) watch: WatchClient,
+    pub(super) auth: AuthClient,
+    channel: Labelled,
+    doubted: Arc<Notify>,
+    _line: CutOnDrop,
+    _doubting: AbortOnDrop,
+}
+
+/// etcd's message, which the crate has but does not show.
+#[derive(Clone, PartialEq, prost::Message)]
+struct LeaseKeepAliveRequest {
+    #[prost(int64, tag = "1")]
+    id: i64,
+}
+
+/// An error of a request that was never put on the wire.
+#[derive(Debug, thiserror::Error)]
+#[error("not sent: {0}")]
+pub(super) struct Unsent(pub(super) String);
+
+impl Connection {
+    /// Connects. Not bounded in time: the caller bounds it. Every fault is one of before anything was sent.
+    pub(super) async fn open(
+        endpoint: usize,
+        dialler: &Dialler,
+        credentials: Arc<Credentials>,
+    ) -> Result<Connection, Fault> {
+        let authority: Authority = dialler.name.parse().map_err(|e| Fault::NotServed(format!("{e}")))?;
+        let scheme: Scheme = dialler.scheme.parse().map_err(|e| Fault::NotServed(format!("{e}")))?;
+
+        let (line, wire) = Line::on((dialler.dial)().await?);
+        let mut http = Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_ANSWERED_WITHIN)
+            .keep_alive_while_idle(false);
+        let (sender, running) = http.handshake(TokioIo::new(wire)).await.map_err(|e| refusal(&e))?;
+        let mut running = tokio::spawn(running);
+        let cut = CutOnDrop(line.clone());
+        tokio::select! {
+            biased;
+            () = line.first_word() => {}
+            end = &mut running => return Err(match end {
+                Ok(Err(error)) => refusal(&error),
+                _ => Fault::NotServed("the server hung up at once".to_owned()),
+            }),
+        }
+
+        let channel = Labelled { sender, scheme, authority, credentials };
+        let boxed = Channel::Custom(BoxCloneSyncService::new(channel.clone()));
+        let client = Client::from_channel(boxed, None).await.map_err(|e| Fault::NotServed(e.to_string()))?;
+
+        let doubted = Arc::new(Notify::new());
+        let doubting = doubt(doubted.clone(), line, client.maintenance_client());
+        Ok(Connection {
+            endpoint,
+            name: dialler.name.clone(),
+            kv: client.kv_client().max_decoding_message_size(LARGEST_ANSWER),
+            lease: client.lease_client(),
+            watch: client.watch_client().max_decoding_message_size(LARGEST_ANSWER),
+            auth: client.auth_client(),
+            channel,
+            doubted,
+            _line: cut,
+            _doubting: AbortOnDrop(tokio::spawn(doubting).abort_handle()),
+        })
+    }
+
+    /// Renews a lease, on a stream of its own: one request, one answer, both ends closed.
+    ///
+    /// A stream kept open would save nothing that counts (the streams are HTTP/2's, on this connection; a
+    /// session has one lease and renews it once in TTL/3) and would cost what all its users then guard
+    /// against: a renewal stuck behind another one that hangs, an answer to an earlier renewal taken for a
+    /// later one's, a stream that ends when its token expires (etcd 3.7). The etcd crate has no such call:
+    /// its own keeps the stream and drops the first answer's time to live.
+    pub(super) async fn keep_alive(&self, lease: i64) -> Result<PbLeaseKeepAliveResponse, Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        let request = tonic::Request::new(LeaseKeepAliveRequest { id: lease });
+        let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
+        Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
+    }
+
+    /// Whether it is lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.channel.sender.is_closed()
+    }
+
+    /// Asks for a sign of life in the background; without one the connection is cut.
+    pub(super) fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+}
+
+/// Cuts the line when it goes, also halfway through [`Connection::open`].
+struct CutOnDrop(Arc<Line>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+/// Waits for doubts and settles them.
+async fn doubt(doubted: Arc<Notify>, line: Arc<Line>, maintenance: MaintenanceClient) {
+    loop {
+        doubted.notified().await;
+        let before = line.words();
+        // Any answer will do, a refusal too.
+        let mut maintenance = maintenance.clone();
+        let answer = tokio::time::timeout(SIGN_OF_LIFE, maintenance.status()).await;
+        if answer.is_err() && line.words() == before {
+            line.cut();
+            return;
+        }
+    }
+}
+
+/// The etcd crate's channel: one connection's requests, made absolute and labelled with the token.
+///
+/// The token is put on here and not by the crate, which keeps one per client: ours survives a lost
+/// connection, and is fetched once for all endpoints.
+#[derive(Clone)]
+struct Labelled {
+    sender: SendRequest<Body>,
+    scheme: Scheme,
+    authority: Authority,
+    credentials: Arc<Credentials>,
+}
+
+impl Service<Request<Body>> for Labelled {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let token = if path.path().ends_with("/Authenticate") { None } else { self.credentials.header() };
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        // Else a member cut off from the others keeps watches open, silent for ever.
+        headers.insert("hasleader", HeaderValue::from_static("true"));
+        if let Some(token) = token {
+            headers.insert("token", token);
+        }
+        let uri = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build();
+        match uri {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(e) => return Box::pin(async move { Err(Unsent(e.to_string()).into()) }),
+        }
+        let answer = self.sender.try_send_request(request);
+        Box::pin(async move {
+            answer.await.map(|response| response.map(Body::new)).map_err(|mut e| {
+                // The request comes back if none of it reached the connection.
+                if e.take_message().is_some() {
+                    Unsent(e.into_error().to_string()).into()
+                } else {
+                    e.into_error().into()
+                }
+            })
+        })
+    }
+}

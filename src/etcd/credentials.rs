@@ -1,0 +1,97 @@
+//! User and password, and the token that etcd gives for them: one for all endpoints and connections.
+//!
+//! When a token ends cannot be known: a simple one lives on with use and dies with its server, any of them
+//! dies with a change of users. So it is renewed when a server refuses it, once per request and once for all
+//! requests that meet the refusal together. Nothing of ours lives on an old one: renewals are streams of their
+//! own, and a new watch that is refused goes to a new stream.
+
+use super::AUTHENTICATED_WITHIN;
+use super::connection::Connection;
+use super::failure::Fault;
+use crate::config::Auth;
+use crate::store::Failure;
+use http::HeaderValue;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Counts the tokens; the one that a request was sent with, or a later one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Generation(u64);
+
+/// See the module.
+pub(super) struct Credentials {
+    auth: Option<Auth>,
+    token: Mutex<Token>,
+    /// Held while a token is fetched: whoever waits finds it done.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Token {
+    generation: Generation,
+    header: Option<HeaderValue>,
+}
+
+impl Credentials {
+    /// None given: no token is ever sent.
+    pub(super) fn new(auth: Option<Auth>) -> Credentials {
+        Credentials { auth, token: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+    }
+
+    /// What goes with a request.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        self.token().header.clone()
+    }
+
+    /// Makes sure that there has been a token before the first request goes out.
+    pub(super) async fn ready(&self, connection: &Connection) -> Result<Generation, Fault> {
+        let generation = self.token().generation;
+        if self.auth.is_none() || generation != Generation::default() {
+            return Ok(generation);
+        }
+        self.renew(generation, connection).await?;
+        Ok(self.token().generation)
+    }
+
+    /// Fetches a token, unless there is a later one than `stale` already. Every fault says that the request
+    /// that needs the token did not happen.
+    pub(super) async fn renew(&self, stale: Generation, connection: &Connection) -> Result<(), Fault> {
+        let Some(auth) = &self.auth else {
+            return Err(Fault::Answered(Failure::Denied(
+                "the server wants a user and a password".to_owned(),
+            )));
+        };
+        let fetched = tokio::time::timeout(AUTHENTICATED_WITHIN, async {
+            let _alone = self.fetching.lock().await;
+            if self.token().generation > stale {
+                return Ok(());
+            }
+            let header = match connection
+                .auth
+                .clone()
+                .authenticate(auth.user_name.clone(), auth.password.reveal().to_owned())
+                .await
+            {
+                Ok(answer) => Some(HeaderValue::from_str(answer.token()).map_err(|e| {
+                    Fault::Answered(Failure::Refused(format!("the token cannot be sent: {e}")))
+                })?),
+                // Then no token is needed; should that change, the server says so.
+                Err(e) if e.to_string().contains("authentication is not enabled") => None,
+                Err(e) => {
+                    return Err(match Fault::of(&e) {
+                        Fault::Unknown(text) | Fault::Token(text) => Fault::NotServed(text),
+                        other => other,
+                    });
+                }
+            };
+            let mut token = self.token();
+            token.header = header;
+            token.generation = Generation(token.generation.0 + 1);
+            Ok(())
+        });
+        fetched.await.unwrap_or_else(|_| Err(Fault::NotServed("no answer to authentication".to_owned())))
+    }
+
+    fn token(&self) -> MutexGuard<'_, Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

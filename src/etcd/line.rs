@@ -1,0 +1,161 @@
+//! A byte stream that tells whether the other end still speaks, and that can be cut from outside.
+//!
+//! HTTP/2 alone has neither: a connection to a stopped process stays open until a ping fails, seconds later,
+//! and it lives on tasks of its own that outlast whoever wanted it. Cut here, all of it ends by itself.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// What a connection runs over: TCP, TLS, or a pipe in memory.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// The outside view of a [`Wire`].
+#[derive(Default)]
+pub(super) struct Line {
+    words: AtomicU64,
+    first_word: Notify,
+    end: Mutex<End>,
+}
+
+#[derive(Default)]
+struct End {
+    cut: bool,
+    reader: Option<Waker>,
+}
+
+/// The stream itself, for HTTP/2 to run on.
+pub(super) struct Wire {
+    stream: Box<dyn Stream>,
+    line: Arc<Line>,
+}
+
+impl Line {
+    /// Puts a line on `stream`.
+    pub(super) fn on(stream: Box<dyn Stream>) -> (Arc<Line>, Wire) {
+        let line = Arc::new(Line::default());
+        (line.clone(), Wire { stream, line })
+    }
+
+    /// Returns once the other end has said anything at all.
+    pub(super) async fn first_word(&self) {
+        self.first_word.notified().await;
+    }
+
+    /// How often the other end was heard so far.
+    pub(super) fn words(&self) -> u64 {
+        self.words.load(Ordering::Relaxed)
+    }
+
+    /// Ends the stream, for both directions, at once.
+    pub(super) fn cut(&self) {
+        let reader = {
+            let mut end = self.end();
+            end.cut = true;
+            end.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn end(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_cut(&self) -> bool {
+        self.end().cut
+    }
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "connection given up")
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        {
+            // Registered before the read, so that a cut in between is not missed.
+            let mut end = self.line.end();
+            if end.cut {
+                return Poll::Ready(Err(cut()));
+            }
+            if !end.reader.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                end.reader = Some(cx.waker().clone());
+            }
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before && self.line.words.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.line.first_word.notify_one();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.line.is_cut() {
+            return Poll::Ready(Err(cut()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.is_cut() {
+            return Poll::Ready(Err(cut()));
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.is_cut() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn a_cut_line_wakes_its_reader_and_takes_no_more() {
+        let (near, _far) = tokio::io::duplex(64);
+        let (line, mut wire) = Line::on(Box::new(near));
+        let reading = tokio::spawn(async move {
+            let error = wire.read_u8().await.unwrap_err();
+            (error.kind(), wire.write_all(b"x").await.is_err())
+        });
+        tokio::task::yield_now().await;
+        line.cut();
+        assert_eq!(reading.await.unwrap(), (io::ErrorKind::ConnectionAborted, true));
+    }
+
+    #[tokio::test]
+    async fn the_first_word_is_the_other_ends_not_its_hanging_up() {
+        let (near, far) = tokio::io::duplex(64);
+        let (line, mut wire) = Line::on(Box::new(near));
+        drop(far);
+        assert_eq!(wire.read(&mut [0; 8]).await.unwrap(), 0);
+        assert_eq!(line.words(), 0);
+
+        let (near, mut far) = tokio::io::duplex(64);
+        let (line, mut wire) = Line::on(Box::new(near));
+        far.write_all(b"hello").await.unwrap();
+        assert_eq!(wire.read(&mut [0; 8]).await.unwrap(), 5);
+        line.first_word().await;
+        assert_eq!(line.words(), 1);
+    }
+}

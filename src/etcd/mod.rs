@@ -1,0 +1,142 @@
+//! The store on a real etcd: performs [`Request`]s and keeps watches, within their time, whatever the network
+//! does.
+//!
+//! Decides which endpoint serves, when a connection is given up, when a token is renewed, and what an error
+//! means ([`Failure`]). Leaves to its caller everything about elections: what to ask, whether to ask again
+//! after an unknown outcome, and what an answer is worth. It keeps no lease alive by itself and opens no watch
+//! anew: a watch that ends is reported, once.
+//!
+//! From the bottom: `line` and `dial` make byte streams, `connection` is HTTP/2 with the etcd crate's clients
+//! on one of them, `endpoints` chooses and connects, `credentials` has the token, `call` performs a request,
+//! `watch` routes what `watch_stream` carries; `translate` and `failure` know etcd's words.
+
+mod call;
+mod connection;
+mod credentials;
+mod dial;
+mod endpoints;
+mod failure;
+mod line;
+mod tls;
+mod translate;
+mod watch;
+mod watch_stream;
+
+use crate::config::EtcdSettings;
+use crate::log::Log;
+use crate::store::{Answer, Failure, KeyEvent, Range, Request};
+use credentials::Credentials;
+use endpoints::Endpoints;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// A new connection must be up by then: name, TCP, TLS, and the server's first word.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
+/// A doubted connection must show a sign of life by then.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// A token must be there by then; etcd takes 70 ms to check a password.
+const AUTHENTICATED_WITHIN: Duration = Duration::from_secs(2);
+/// The first attempt of a request that only reads; each further one gets twice as long.
+const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(1);
+/// All ranges of a new watch must be confirmed by then.
+const WATCH_CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// An etcd cluster. Cheap to clone; a clone is the same connections and watches. When the last one is
+/// dropped, connections close, watches end unreported, and no task is left.
+#[derive(Clone)]
+pub struct Etcd(Arc<Inner>);
+
+struct Inner {
+    endpoints: Arc<Endpoints>,
+    credentials: Arc<Credentials>,
+    watches: mpsc::UnboundedSender<watch::Order>,
+    reports: mpsc::UnboundedSender<WatchReport>,
+    _router: AbortOnDrop,
+}
+
+/// What becomes of a watch. Nothing is reported after `Ended`, nor after [`Etcd::unwatch`] has taken effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchReport {
+    /// All its ranges are watched, from now on. Comes first, once.
+    Confirmed {
+        /// The watch.
+        watch: u64,
+    },
+    /// What happened, each key's events in the order of their revisions.
+    Events {
+        /// The watch.
+        watch: u64,
+        /// At least one.
+        events: Vec<KeyEvent>,
+    },
+    /// It watches no more, or never did; events may have been missed since the last ones.
+    Ended {
+        /// The watch.
+        watch: u64,
+        /// For people.
+        why: String,
+    },
+}
+
+impl Etcd {
+    /// Makes no connection yet; reads and checks certificates (blocks on the disk). Must be called inside a
+    /// tokio runtime, which has to outlive it. What becomes of watches goes to `reports`.
+    ///
+    /// # Errors
+    /// [`Failure::Denied`] for certificates that cannot work, [`Failure::Refused`] for an endpoint that cannot
+    /// be one, or outside a runtime.
+    pub fn new(
+        settings: &EtcdSettings,
+        reports: mpsc::UnboundedSender<WatchReport>,
+        log: Log,
+    ) -> Result<Etcd, Failure> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|e| Failure::Refused(e.to_string()))?;
+        let diallers = dial::diallers(settings, &log)?;
+        let credentials = Arc::new(Credentials::new(settings.auth.clone()));
+        let endpoints = Arc::new(Endpoints::new(diallers, &credentials, log));
+        let (watches, orders) = mpsc::unbounded_channel();
+        let router = watch::route(orders, reports.clone(), endpoints.clone(), credentials.clone());
+        let router = AbortOnDrop(runtime.spawn(router).abort_handle());
+        Ok(Etcd(Arc::new(Inner { endpoints, credentials, watches, reports, _router: router })))
+    }
+
+    /// Performs a request. Ends within `timeout`, connecting and authenticating included. A request that
+    /// writes is sent once; only where it certainly did not happen is it sent again.
+    ///
+    /// # Errors
+    /// See [`Failure`]. A request that only reads never fails as [`Failure::Indefinite`].
+    pub async fn call(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+        call::call(&self.0.endpoints, &self.0.credentials, &request, timeout).await
+    }
+
+    /// Watches ranges from now on, without a start revision. `watch` is the caller's name for it, used once.
+    /// Returns at once; the reports follow: `Confirmed` or `Ended` within about two seconds.
+    pub fn watch(&self, watch: u64, ranges: Vec<Range>) {
+        if self.0.watches.send(watch::Order::Watch { watch, ranges }).is_err() {
+            let _ = self.0.reports.send(WatchReport::Ended { watch, why: "stopped".to_owned() });
+        }
+    }
+
+    /// Ends a watch, here and at the server. Returns at once; reports that are under way still arrive.
+    pub fn unwatch(&self, watch: u64) {
+        let _ = self.0.watches.send(watch::Order::Unwatch { watch });
+    }
+}
+
+impl fmt::Debug for Etcd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Etcd")
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,567 @@
+//! Which watch a response of etcd belongs to, and what becomes of it.
+//!
+//! All watches share one stream. Each range of a watch is a watch of etcd's, under an id of ours that is
+//! never used again, so that a late response can not be taken for another watch's. There are two streams only
+//! for a while: etcd judges a new watch by the token that its stream was opened with, so where that one is
+//! refused, new watches go to a new stream and the others stay where they are.
+//!
+//! [`Router`] is all the logic and no I/O: orders and responses in, reports and orders to streams out.
+
+use super::credentials::{Credentials, Generation};
+use super::endpoints::Endpoints;
+use super::failure::Fault;
+use super::translate::{self, Bounds};
+use super::watch_stream::{self, Incoming, Outgoing};
+use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WatchReport};
+use crate::store::{KeyEvent, Range};
+use etcd_client::proto::PbWatchResponse;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// What the owner of the watches asks.
+pub(super) enum Order {
+    Watch { watch: u64, ranges: Vec<Range> },
+    Unwatch { watch: u64 },
+}
+
+/// Responses that wait for the router; more wait in their streams, and at the server.
+const INBOX: usize = 64;
+
+/// Runs until the owner is gone.
+pub(super) async fn route(
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    reports: mpsc::UnboundedSender<WatchReport>,
+    endpoints: Arc<Endpoints>,
+    credentials: Arc<Credentials>,
+) {
+    let (inbox, mut incoming) = mpsc::channel(INBOX);
+    let (of_streams, doubtful) = (endpoints.clone(), endpoints);
+    let mut router = Router::new(
+        reports,
+        Box::new(move |number, stale| {
+            watch_stream::open(number, stale, of_streams.clone(), credentials.clone(), inbox.clone())
+        }),
+        Box::new(move |connection| doubtful.silent(connection, "a new watch was not confirmed")),
+    );
+    loop {
+        let due = router.next_deadline();
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Watch { watch, ranges }) => router.watch(watch, &ranges, Instant::now()),
+                Some(Order::Unwatch { watch }) => router.unwatch(watch),
+                None => return,
+            },
+            Some((number, said)) = incoming.recv() => match said {
+                Incoming::Opened { token, connection } => router.opened(number, token, connection),
+                Incoming::Response(response) => router.response(number, response, Instant::now()),
+                Incoming::Closed(why) => router.closed(number, &why),
+            },
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                router.expire(Instant::now());
+            }
+        }
+    }
+}
+
+type OpenStream =
+    Box<dyn FnMut(u64, Option<Generation>) -> (mpsc::UnboundedSender<Outgoing>, AbortOnDrop) + Send>;
+type Silent<C> = Box<dyn Fn(&C) + Send>;
+
+/// See the module. `C` stands for a connection.
+struct Router<C> {
+    reports: mpsc::UnboundedSender<WatchReport>,
+    open_stream: OpenStream,
+    silent: Silent<C>,
+    streams: HashMap<u64, Stream<C>>,
+    /// The stream that new watches go to.
+    newest: Option<u64>,
+    last_stream: u64,
+    last_id: i64,
+    watches: HashMap<u64, Watch>,
+    /// Watches that may be unconfirmed still, the first due first.
+    due: VecDeque<(Instant, u64)>,
+}
+
+struct Stream<C> {
+    orders: mpsc::UnboundedSender<Outgoing>,
+    _task: AbortOnDrop,
+    token: Option<Generation>,
+    connection: Option<C>,
+    /// Which watch an id belongs to; ids of ended watches are gone.
+    ids: HashMap<i64, u64>,
+    /// Ids that the server has not answered yet, in the order in which they were sent: it answers in that
+    /// order, and a refusal bears -1.
+    unanswered: VecDeque<i64>,
+}
+
+struct Watch {
+    stream: u64,
+    bounds: Vec<Bounds>,
+    ids: Vec<i64>,
+    unconfirmed: usize,
+    due: Instant,
+    /// What happened before all ranges were confirmed.
+    early: Vec<KeyEvent>,
+    token_renewed: bool,
+}
+
+impl<C> Router<C> {
+    fn new(
+        reports: mpsc::UnboundedSender<WatchReport>,
+        open_stream: OpenStream,
+        silent: Silent<C>,
+    ) -> Router<C> {
+        Router {
+            reports,
+            open_stream,
+            silent,
+            streams: HashMap::new(),
+            newest: None,
+            last_stream: 0,
+            last_id: 0,
+            watches: HashMap::new(),
+            due: VecDeque::new(),
+        }
+    }
+
+    fn watch(&mut self, watch: u64, ranges: &[Range], now: Instant) {
+        self.forget(watch);
+        let bounds = match ranges.iter().map(Bounds::of).collect::<Result<Vec<_>, _>>() {
+            Ok(bounds) => bounds,
+            Err(failure) => return self.report(WatchReport::Ended { watch, why: failure.to_string() }),
+        };
+        if bounds.is_empty() {
+            return self.report(WatchReport::Confirmed { watch });
+        }
+        self.create(watch, bounds, false, now);
+    }
+
+    fn unwatch(&mut self, watch: u64) {
+        self.forget(watch);
+    }
+
+    /// Sends the watch's ranges to the newest stream.
+    fn create(&mut self, watch: u64, bounds: Vec<Bounds>, token_renewed: bool, now: Instant) {
+        let number = match self.newest {
+            Some(number) if self.streams.contains_key(&number) => number,
+            _ => self.open(None),
+        };
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let mut ids = Vec::with_capacity(bounds.len());
+        for bounds in &bounds {
+            self.last_id += 1;
+            ids.push(self.last_id);
+            stream.ids.insert(self.last_id, watch);
+            stream.unanswered.push_back(self.last_id);
+            // A stream that is over already says so in its last word.
+            let _ = stream.orders.send(Outgoing::Create { id: self.last_id, bounds: bounds.clone() });
+        }
+        let due = now + WATCH_CONFIRMED_WITHIN;
+        self.due.push_back((due, watch));
+        let unconfirmed = ids.len();
+        let watch_state =
+            Watch { stream: number, bounds, ids, unconfirmed, due, early: Vec::new(), token_renewed };
+        self.watches.insert(watch, watch_state);
+    }
+
+    fn open(&mut self, stale: Option<Generation>) -> u64 {
+        self.last_stream += 1;
+        let (orders, task) = (self.open_stream)(self.last_stream, stale);
+        let stream = Stream {
+            orders,
+            _task: task,
+            token: None,
+            connection: None,
+            ids: HashMap::new(),
+            unanswered: VecDeque::new(),
+        };
+        self.streams.insert(self.last_stream, stream);
+        self.newest = Some(self.last_stream);
+        self.last_stream
+    }
+
+    fn opened(&mut self, number: u64, token: Generation, connection: C) {
+        if let Some(stream) = self.streams.get_mut(&number) {
+            stream.token = Some(token);
+            stream.connection = Some(connection);
+        }
+    }
+
+    fn response(&mut self, number: u64, response: PbWatchResponse, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let mut id = response.watch_id;
+        if response.created {
+            if stream.unanswered.front() == Some(&id) || !stream.unanswered.contains(&id) {
+                id = stream.unanswered.pop_front().unwrap_or(id);
+            } else {
+                stream.unanswered.retain(|&unanswered| unanswered != id);
+            }
+        }
+        // Ids that belong to nobody are those of watches that we ended.
+        let Some(&watch) = stream.ids.get(&id) else { return };
+        if response.canceled {
+            return self.cancelled(watch, number, &response, now);
+        }
+        let events: Result<Vec<_>, _> = response.events.into_iter().map(translate::event).collect();
+        let events = match events {
+            Ok(events) => events,
+            Err(why) => return self.end(watch, why),
+        };
+        let Some(state) = self.watches.get_mut(&watch) else { return };
+        let was_unconfirmed = state.unconfirmed > 0;
+        if response.created {
+            state.unconfirmed = state.unconfirmed.saturating_sub(1);
+        }
+        state.early.extend(events);
+        if state.unconfirmed > 0 {
+            return;
+        }
+        let mut events = std::mem::take(&mut state.early);
+        if was_unconfirmed {
+            // Of several ranges, each in order by itself.
+            events.sort_by_key(|event| event.revision);
+            self.report(WatchReport::Confirmed { watch });
+        }
+        if !events.is_empty() {
+            self.report(WatchReport::Events { watch, events });
+        }
+    }
+
+    /// etcd ended a watch: it refused it, or its history is compacted away.
+    fn cancelled(&mut self, watch: u64, number: u64, response: &PbWatchResponse, now: Instant) {
+        let reason = &response.cancel_reason;
+        let token = self.streams.get(&number).and_then(|stream| stream.token);
+        if let (true, Some(Fault::Token(_)), Some(token)) = (response.created, Fault::of_text(reason), token)
+            && let Some(state) = self.watches.get(&watch)
+            && !state.token_renewed
+        {
+            let bounds = state.bounds.clone();
+            if self.newest == Some(number) {
+                self.open(Some(token));
+            }
+            self.forget(watch);
+            return self.create(watch, bounds, true, now);
+        }
+        let why = match (reason.as_str(), response.compact_revision) {
+            ("", 0) => "cancelled by the server".to_owned(),
+            ("", revision) => format!("cancelled by the server: compacted at revision {revision}"),
+            (reason, _) => format!("cancelled by the server: {reason}"),
+        };
+        self.end(watch, why);
+    }
+
+    fn closed(&mut self, number: u64, why: &str) {
+        let Some(stream) = self.streams.remove(&number) else { return };
+        let mut ended: Vec<u64> = stream.ids.into_values().collect();
+        ended.sort_unstable();
+        ended.dedup();
+        for watch in ended {
+            self.end(watch, why.to_owned());
+        }
+    }
+
+    fn next_deadline(&mut self) -> Option<Instant> {
+        while let Some(&(due, watch)) = self.due.front() {
+            let state = self.watches.get(&watch);
+            if state.is_some_and(|state| state.unconfirmed > 0 && state.due == due) {
+                return Some(due);
+            }
+            self.due.pop_front();
+        }
+        None
+    }
+
+    /// Ends the watches that were not confirmed in time, with all others on their stream: the server answers
+    /// a stream in order, so one that leaves a watch unanswered is stuck as a whole.
+    fn expire(&mut self, now: Instant) {
+        while let Some(due) = self.next_deadline() {
+            if due > now {
+                return;
+            }
+            let Some((_, watch)) = self.due.pop_front() else { return };
+            let Some(number) = self.watches.get(&watch).map(|state| state.stream) else { continue };
+            if let Some(connection) = self.streams.get(&number).and_then(|s| s.connection.as_ref()) {
+                (self.silent)(connection);
+            }
+            self.closed(number, "a new watch was not confirmed in time");
+        }
+    }
+
+    fn end(&mut self, watch: u64, why: String) {
+        self.forget(watch);
+        self.report(WatchReport::Ended { watch, why });
+    }
+
+    /// Drops the watch here and at the server; drops its stream too if that has no other.
+    fn forget(&mut self, watch: u64) {
+        let Some(state) = self.watches.remove(&watch) else { return };
+        let Some(stream) = self.streams.get_mut(&state.stream) else { return };
+        for id in state.ids {
+            stream.ids.remove(&id);
+            let _ = stream.orders.send(Outgoing::Cancel { id });
+        }
+        if stream.ids.is_empty() {
+            self.streams.remove(&state.stream);
+        }
+    }
+
+    fn report(&self, report: WatchReport) {
+        let _ = self.reports.send(report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Revision;
+    use etcd_client::proto::{PbEvent, PbKeyValue};
+    use std::sync::Mutex;
+
+    /// A router whose streams are played by the test. Connections are numbers.
+    struct Rig {
+        router: Router<u32>,
+        reports: mpsc::UnboundedReceiver<WatchReport>,
+        opened: Arc<Mutex<Vec<(u64, Option<Generation>, mpsc::UnboundedReceiver<Outgoing>)>>>,
+        silent: Arc<Mutex<Vec<u32>>>,
+        now: Instant,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            let (sender, reports) = mpsc::unbounded_channel();
+            let opened: Arc<Mutex<Vec<_>>> = Arc::default();
+            let silent: Arc<Mutex<Vec<u32>>> = Arc::default();
+            let (opening, silencing) = (opened.clone(), silent.clone());
+            let router = Router::new(
+                sender,
+                Box::new(move |number, stale| {
+                    let (orders, outgoing) = mpsc::unbounded_channel();
+                    opening.lock().unwrap().push((number, stale, outgoing));
+                    (orders, AbortOnDrop(tokio::spawn(async {}).abort_handle()))
+                }),
+                Box::new(move |&connection| silencing.lock().unwrap().push(connection)),
+            );
+            Rig { router, reports, opened, silent, now: Instant::now() }
+        }
+
+        fn watch(&mut self, watch: u64, keys: &[&str]) {
+            let ranges: Vec<_> = keys.iter().map(|&k| Range::Key(k.into())).collect();
+            self.router.watch(watch, &ranges, self.now);
+        }
+
+        fn say(&mut self, stream: u64, response: PbWatchResponse) {
+            self.router.response(stream, response, self.now);
+        }
+
+        fn created(&mut self, stream: u64, id: i64) {
+            self.say(stream, PbWatchResponse { watch_id: id, created: true, ..Default::default() });
+        }
+
+        fn refused(&mut self, stream: u64, reason: &str) {
+            let cancel_reason = reason.to_owned();
+            let (created, canceled) = (true, true);
+            self.say(
+                stream,
+                PbWatchResponse { watch_id: -1, created, canceled, cancel_reason, ..Default::default() },
+            );
+        }
+
+        fn happens(&mut self, stream: u64, id: i64, revisions: &[i64]) {
+            let event = |&revision| {
+                let kv = PbKeyValue { key: b"k".to_vec(), mod_revision: revision, ..Default::default() };
+                PbEvent { r#type: 0, kv: Some(kv), prev_kv: None }
+            };
+            let events = revisions.iter().map(event).collect();
+            self.say(stream, PbWatchResponse { watch_id: id, events, ..Default::default() });
+        }
+
+        /// What was reported since the last look; of events their revisions.
+        fn told(&mut self) -> Vec<String> {
+            let mut told = Vec::new();
+            while let Ok(report) = self.reports.try_recv() {
+                told.push(match report {
+                    WatchReport::Confirmed { watch } => format!("{watch} confirmed"),
+                    WatchReport::Events { watch, events } => {
+                        let revisions: Vec<Revision> = events.iter().map(|e| e.revision).collect();
+                        format!("{watch} saw {revisions:?}").replace("Revision", "")
+                    }
+                    WatchReport::Ended { watch, why } => format!("{watch} ended: {why}"),
+                });
+            }
+            told
+        }
+
+        /// What a stream was asked since the last look; of creations the key.
+        fn asked(&self, stream: u64) -> Vec<String> {
+            let mut streams = self.opened.lock().unwrap();
+            let (_, _, outgoing) = streams.iter_mut().find(|(number, ..)| *number == stream).unwrap();
+            let mut asked = Vec::new();
+            while let Ok(order) = outgoing.try_recv() {
+                asked.push(match order {
+                    Outgoing::Create { id, bounds } => {
+                        format!("create {id} {}", String::from_utf8_lossy(&bounds.from))
+                    }
+                    Outgoing::Cancel { id } => format!("cancel {id}"),
+                });
+            }
+            asked
+        }
+
+        fn streams(&self) -> usize {
+            self.router.streams.len()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watch_is_confirmed_when_its_last_range_is_and_loses_nothing_before() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a", "b"]);
+        assert_eq!(rig.asked(1), ["create 1 a", "create 2 b"]);
+        rig.created(1, 1);
+        rig.happens(1, 1, &[7, 9]);
+        assert_eq!(rig.told(), [""; 0]);
+        rig.created(1, 2);
+        assert_eq!(rig.told(), ["1 confirmed", "1 saw [(7), (9)]"]);
+        rig.happens(1, 2, &[10]);
+        assert_eq!(rig.told(), ["1 saw [(10)]"]);
+    }
+
+    #[tokio::test]
+    async fn all_watches_share_a_stream_and_each_hears_its_own() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.watch(2, &["b"]);
+        rig.created(1, 1);
+        rig.created(1, 2);
+        rig.happens(1, 2, &[5]);
+        rig.happens(1, 1, &[6]);
+        assert_eq!(rig.told(), ["1 confirmed", "2 confirmed", "2 saw [(5)]", "1 saw [(6)]"]);
+        rig.router.unwatch(2);
+        assert_eq!(rig.asked(1), ["create 1 a", "create 2 b", "cancel 2"]);
+        rig.happens(1, 2, &[7]);
+        assert_eq!((rig.told(), rig.streams()), (vec![], 1));
+        rig.router.unwatch(1);
+        assert_eq!(rig.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_watch_without_ranges_is_confirmed_and_one_with_a_bad_range_ends() {
+        let mut rig = Rig::new();
+        rig.watch(1, &[]);
+        rig.watch(2, &["a", ""]);
+        assert_eq!(rig.told(), ["1 confirmed", "2 ended: refused: a key is empty"]);
+        assert_eq!(rig.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_range_cancelled_ends_its_watch_alone() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a", "b"]);
+        rig.watch(2, &["c"]);
+        for id in 1..=3 {
+            rig.created(1, id);
+        }
+        rig.told();
+        let compacted =
+            PbWatchResponse { watch_id: 2, canceled: true, compact_revision: 15, ..Default::default() };
+        rig.say(1, compacted);
+        assert_eq!(rig.told(), ["1 ended: cancelled by the server: compacted at revision 15"]);
+        assert_eq!(rig.asked(1)[3..], ["cancel 1", "cancel 2"]);
+        rig.happens(1, 1, &[20]);
+        rig.happens(1, 3, &[21]);
+        assert_eq!(rig.told(), ["2 saw [(21)]"]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_an_id_is_the_oldest_unanswered_ones() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.watch(2, &["b"]);
+        rig.watch(3, &["c"]);
+        rig.created(1, 1);
+        rig.refused(1, "no such thing");
+        rig.created(1, 3);
+        assert_eq!(
+            rig.told(),
+            ["1 confirmed", "2 ended: cancelled by the server: no such thing", "3 confirmed"]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_old_token_sends_new_watches_to_a_new_stream_once_and_leaves_the_others() {
+        let mut rig = Rig::new();
+        let token = Generation::default();
+        rig.watch(1, &["a"]);
+        rig.router.opened(1, token, 0);
+        rig.created(1, 1);
+        rig.told();
+
+        rig.watch(2, &["b"]);
+        rig.watch(3, &["c"]);
+        rig.refused(1, "etcdserver: invalid auth token");
+        rig.refused(1, "etcdserver: permission denied");
+        assert_eq!(rig.told(), [""; 0]);
+        assert_eq!(rig.opened.lock().unwrap()[1].1, Some(token));
+        assert_eq!(rig.asked(2), ["create 4 b", "create 5 c"]);
+        rig.router.opened(2, token, 0);
+        rig.created(2, 4);
+        rig.refused(2, "etcdserver: permission denied");
+        assert_eq!(
+            rig.told(),
+            ["2 confirmed", "3 ended: cancelled by the server: etcdserver: permission denied"]
+        );
+        rig.happens(1, 1, &[8]);
+        assert_eq!(rig.told(), ["1 saw [(8)]"]);
+        rig.watch(4, &["d"]);
+        assert_eq!(rig.asked(2), ["cancel 5", "create 6 d"]);
+        assert_eq!(rig.streams(), 2);
+        rig.router.unwatch(1);
+        assert_eq!(rig.streams(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_closes_ends_its_watches_and_the_next_opens_another() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a", "b"]);
+        rig.watch(2, &["c"]);
+        rig.created(1, 1);
+        rig.router.closed(1, "gone");
+        assert_eq!(rig.told(), ["1 ended: gone", "2 ended: gone"]);
+        assert_eq!((rig.streams(), rig.router.watches.len()), (0, 0));
+        rig.watch(3, &["a"]);
+        rig.created(2, 4);
+        assert_eq!(rig.told(), ["3 confirmed"]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_not_confirmed_in_time_ends_its_stream() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.router.opened(1, Generation::default(), 77);
+        rig.created(1, 1);
+        rig.watch(2, &["b"]);
+        rig.told();
+        let due = rig.router.next_deadline().unwrap();
+        assert_eq!(due, rig.now + WATCH_CONFIRMED_WITHIN);
+        rig.router.expire(due - std::time::Duration::from_millis(1));
+        assert_eq!(rig.told(), [""; 0]);
+        rig.router.expire(due);
+        let why = "a new watch was not confirmed in time";
+        assert_eq!(rig.told(), [format!("1 ended: {why}"), format!("2 ended: {why}")]);
+        assert_eq!(*rig.silent.lock().unwrap(), [77]);
+        assert_eq!((rig.router.next_deadline(), rig.router.due.len()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_event_ends_its_watch() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.created(1, 1);
+        rig.told();
+        let events = vec![PbEvent { r#type: 9, kv: Some(PbKeyValue::default()), prev_kv: None }];
+        rig.say(1, PbWatchResponse { watch_id: 1, events, ..Default::default() });
+        assert_eq!(rig.told(), ["1 ended: an event of unknown kind 9"]);
+    }
+}

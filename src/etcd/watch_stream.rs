@@ -1,0 +1,184 @@
+//! One watch stream of etcd: opens it, carries orders out and responses in, knows nothing of their meaning.
+
+use super::connection::Connection;
+use super::credentials::{Credentials, Generation};
+use super::endpoints::Endpoints;
+use super::failure::Fault;
+use super::translate::Bounds;
+use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN};
+use etcd_client::proto::PbWatchResponse;
+use etcd_client::{Error, WatchOptions, WatchRequestSender, WatchResponseStream};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// What the stream is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// Watch a range under an id of ours.
+    Create { id: i64, bounds: Bounds },
+    /// End the watch of that id.
+    Cancel { id: i64 },
+}
+
+/// What the stream has to say.
+pub(super) enum Incoming {
+    /// It is open, with this token or an earlier one, on this connection.
+    Opened { token: Generation, connection: Arc<Connection> },
+    /// A message of the server.
+    Response(PbWatchResponse),
+    /// It is over; nothing follows.
+    Closed(String),
+}
+
+/// Opens stream `number`. Its words go to `inbox` under that number. A token as old as `stale` is renewed
+/// first. It ends when the handle is dropped.
+pub(super) fn open(
+    number: u64,
+    stale: Option<Generation>,
+    endpoints: Arc<Endpoints>,
+    credentials: Arc<Credentials>,
+    inbox: mpsc::Sender<(u64, Incoming)>,
+) -> (mpsc::UnboundedSender<Outgoing>, AbortOnDrop) {
+    let (orders, outgoing) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let why = run(number, stale, &endpoints, &credentials, outgoing, &inbox).await;
+        let _ = inbox.send((number, Incoming::Closed(why))).await;
+    });
+    (orders, AbortOnDrop(task.abort_handle()))
+}
+
+/// Runs until the stream is over; returns why.
+async fn run(
+    number: u64,
+    stale: Option<Generation>,
+    endpoints: &Endpoints,
+    credentials: &Credentials,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    inbox: &mpsc::Sender<(u64, Incoming)>,
+) -> String {
+    // etcd opens a stream with its first watch.
+    let first = loop {
+        match outgoing.recv().await {
+            Some(Outgoing::Create { id, bounds }) => break (id, bounds),
+            Some(Outgoing::Cancel { .. }) => {}
+            None => return "not wanted any more".to_owned(),
+        }
+    };
+    let (connection, token, mut sender, mut responses) =
+        match connect(endpoints, credentials, stale, first).await {
+            Ok(opened) => opened,
+            Err(why) => return why,
+        };
+    let opened = Incoming::Opened { token, connection: connection.clone() };
+    if inbox.send((number, opened)).await.is_err() {
+        return "not wanted any more".to_owned();
+    }
+    let mut next = None;
+    loop {
+        tokio::select! {
+            order = outgoing.recv(), if next.is_none() => match order {
+                Some(order) => next = Some(order),
+                None => return "not wanted any more".to_owned(),
+            },
+            sent = send(&mut sender, next.as_ref()), if next.is_some() => match sent {
+                Ok(()) => next = None,
+                Err(e) => return over(endpoints, &connection, &e),
+            },
+            message = responses.message() => match message {
+                Ok(Some(response)) => {
+                    if inbox.send((number, Incoming::Response(response.0))).await.is_err() {
+                        return "not wanted any more".to_owned();
+                    }
+                }
+                Ok(None) => return format!("{}: the server ended the watch stream", connection.name),
+                Err(e) => return over(endpoints, &connection, &e),
+            },
+        }
+    }
+}
+
+type Opened = (Arc<Connection>, Generation, WatchRequestSender, WatchResponseStream);
+
+/// Opens the stream with its first watch, on the first endpoint that takes it.
+async fn connect(
+    endpoints: &Endpoints,
+    credentials: &Credentials,
+    stale: Option<Generation>,
+    (id, bounds): (i64, Bounds),
+) -> Result<Opened, String> {
+    let deadline = Instant::now() + WATCH_CONFIRMED_WITHIN;
+    let mut stale = stale;
+    let mut renewals = 0;
+    let mut refusals = 0;
+    loop {
+        let connection = endpoints.connection(deadline).await.map_err(|e| e.to_string())?;
+        let opening = async {
+            if let Some(stale) = stale {
+                credentials.renew(stale, &connection).await?;
+            }
+            let token = credentials.ready(&connection).await?;
+            let stream =
+                connection.watch.clone().watch(bounds.from.clone(), Some(options(id, &bounds))).await;
+            match stream {
+                Ok(stream) => Ok((token, stream)),
+                Err(e) => Err(match Fault::of(&e) {
+                    // Some servers look at the token when the stream opens, not when a watch is created.
+                    Fault::Token(text) if renewals == 0 => {
+                        renewals += 1;
+                        stale = Some(token);
+                        Fault::Token(text)
+                    }
+                    Fault::Token(text) => Fault::Answered(Fault::Token(text).into_failure(true)),
+                    fault => fault,
+                }),
+            }
+        };
+        let Ok(opened) = timeout_at(deadline, opening).await else {
+            endpoints.silent(&connection, "a watch stream did not open");
+            return Err(format!("{}: the watch stream did not open in time", connection.name));
+        };
+        match opened {
+            Ok((token, stream)) => {
+                let (sender, responses) = stream.split();
+                return Ok((connection, token, sender, responses));
+            }
+            Err(Fault::Token(_)) => {}
+            Err(Fault::Answered(failure)) => return Err(format!("{}: {failure}", connection.name)),
+            Err(Fault::NotServed(why) | Fault::Unknown(why)) => {
+                endpoints.failed(&connection, &why);
+                refusals += 1;
+                if refusals >= endpoints.count() || Instant::now() >= deadline {
+                    return Err(format!("{}: {why}", connection.name));
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when the order is on its way; dropped before that, it is not.
+async fn send(sender: &mut WatchRequestSender, order: Option<&Outgoing>) -> Result<(), Error> {
+    match order {
+        Some(Outgoing::Create { id, bounds }) => {
+            sender.watch(bounds.from.clone(), Some(options(*id, bounds))).await
+        }
+        Some(Outgoing::Cancel { id }) => sender.cancel(*id).await,
+        None => Ok(()),
+    }
+}
+
+/// From now on, without progress reports or previous values.
+fn options(id: i64, bounds: &Bounds) -> WatchOptions {
+    let options = WatchOptions::new().with_watch_id(id);
+    match &bounds.to {
+        Some(to) => options.with_range(to.clone()),
+        None => options,
+    }
+}
+
+/// The stream broke: the next one is opened elsewhere. Returns why.
+fn over(endpoints: &Endpoints, connection: &Connection, error: &Error) -> String {
+    let why = Fault::of(error).into_failure(true).to_string();
+    endpoints.failed(connection, &format!("a watch stream broke: {why}"));
+    format!("{}: {why}", connection.name)
+}

@@ -1,0 +1,261 @@
+//! Following the primary of a role, as clients of a coordinator do (MEP 30, key point 2b).
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::callback;
+use crate::clock::{Alarm, Clock};
+use crate::config::Settings;
+use crate::driver::{heard, send};
+use crate::engine::{Action, Event, ObserverSetup, Observing, Primary};
+use crate::etcd::{Etcd, WatchReport};
+use crate::log::{Level, Log};
+use crate::milvus::Role;
+use crate::runtime::{Runtime, lock};
+use crate::session::OpenError;
+use crate::store::Failure;
+
+/// Told of every change, on a thread of this library's; may block, and then hears of the latest only.
+pub type OnChange = Box<dyn Fn(Option<&Primary>) + Send + Sync>;
+
+/// Follows one role. A clone is the same observer; the last one closes it when it is dropped.
+#[derive(Clone)]
+pub struct Observer(Arc<Handle>);
+
+struct Handle {
+    seen: Arc<Seen>,
+    /// Dropped to end the task.
+    _running: oneshot::Sender<()>,
+    _runtime: Arc<Runtime>,
+}
+
+/// What the task and the handles share.
+struct Seen {
+    state: Mutex<State>,
+    changed: Condvar,
+    on_change: Option<OnChange>,
+    runtime: Arc<Runtime>,
+    log: Log,
+}
+
+#[derive(Default)]
+struct State {
+    /// Counts changes; 0: nothing is known yet.
+    changes: u64,
+    primary: Option<Primary>,
+    failure: Option<Failure>,
+    failed: bool,
+    telling: bool,
+    closed: bool,
+}
+
+/// Why a wait ended without a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// There is none yet.
+    #[error("no primary within the timeout")]
+    TimedOut,
+    /// The observer was closed.
+    #[error("the observer is closed")]
+    Closed,
+    /// Asked for inside a callback, which would hold up what it waits for.
+    #[error("inside a callback, which would hold up what it waits for")]
+    InCallback,
+}
+
+impl Observer {
+    /// Opens an observer and reads who is primary. Blocks for `etcd.requestTimeout` at most. Needs no lease and
+    /// writes nothing. `on_change` hears of every later change, and of the first state.
+    ///
+    /// # Errors
+    /// As [`Session::open`](crate::session::Session::open); `Refused` also where `role` can not be one.
+    pub fn open(
+        settings: Settings,
+        role: &str,
+        log: Log,
+        on_change: Option<OnChange>,
+    ) -> Result<Observer, OpenError> {
+        let role =
+            Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
+        let patience = settings.etcd.request_timeout;
+        let runtime = Runtime::shared()?;
+        let Some(io) = runtime.io().cloned() else { return Err(std::io::Error::other("no runtime").into()) };
+        let _inside = io.enter();
+        let clock = Clock::Boot;
+        let alarm = clock.alarm()?;
+        let log = log.behind(runtime.callbacks());
+        let (report, reports) = mpsc::unbounded_channel();
+        let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
+        let observing = Observing::new(ObserverSetup {
+            root: settings.root,
+            layout: settings.layout,
+            role,
+            reread: settings.ttl / 2,
+            request_timeout: patience,
+            seed: fastrand::u64(..),
+        });
+        let seen = Arc::new(Seen {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            on_change,
+            runtime: runtime.clone(),
+            log,
+        });
+        let (running, ended) = oneshot::channel();
+        io.spawn(observe(seen.clone(), observing, etcd, clock, alarm, reports, ended));
+        let observer =
+            Observer(Arc::new(Handle { seen: seen.clone(), _running: running, _runtime: runtime }));
+        let state = seen.wait(patience, |state| state.changes > 0 || state.failed);
+        if state.0 > 0 {
+            return Ok(observer);
+        }
+        let state = lock(&seen.state);
+        let failure = state
+            .failure
+            .clone()
+            .unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
+        Err(if state.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
+    }
+
+    /// The primary as far as is known now. Does not block.
+    pub fn current(&self) -> Option<Primary> {
+        lock(&self.0.seen.state).primary.clone()
+    }
+
+    /// Waits until there is a primary.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub fn wait_for_primary(&self, timeout: Duration) -> Result<Primary, WaitError> {
+        self.wait(timeout, |state| state.primary.is_some())?.1.ok_or(WaitError::TimedOut)
+    }
+
+    /// Waits until the primary is another one than `seen`, or none.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub fn wait_for_change(
+        &self,
+        seen: Option<&Primary>,
+        timeout: Duration,
+    ) -> Result<Option<Primary>, WaitError> {
+        let (_, primary) = self.wait(timeout, |state| state.primary.as_ref() != seen)?;
+        if primary.as_ref() == seen { Err(WaitError::TimedOut) } else { Ok(primary) }
+    }
+
+    /// Closes it: whoever waits is told so, and `on_change` is not called any more once this has returned, unless
+    /// this is called inside it.
+    pub fn close(&self) {
+        let mut state = lock(&self.0.seen.state);
+        state.closed = true;
+        self.0.seen.changed.notify_all();
+        while state.telling && !callback::is_inside() {
+            state = self.0.seen.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn wait(
+        &self,
+        timeout: Duration,
+        reached: impl Fn(&State) -> bool,
+    ) -> Result<(u64, Option<Primary>), WaitError> {
+        if callback::is_inside() {
+            return Err(WaitError::InCallback);
+        }
+        let result = self.0.seen.wait(timeout, reached);
+        if lock(&self.0.seen.state).closed { Err(WaitError::Closed) } else { Ok(result) }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Observer({:?})", self.current())
+    }
+}
+
+impl Seen {
+    fn wait(&self, timeout: Duration, reached: impl Fn(&State) -> bool) -> (u64, Option<Primary>) {
+        let state = lock(&self.state);
+        let waited =
+            self.changed.wait_timeout_while(state, timeout, |state| !state.closed && !reached(state));
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        (state.changes, state.primary.clone())
+    }
+
+    fn saw(self: &Arc<Self>, primary: Option<Primary>) {
+        let mut state = lock(&self.state);
+        state.primary = primary;
+        state.changes += 1;
+        self.changed.notify_all();
+        if self.on_change.is_some() && !state.closed && !std::mem::replace(&mut state.telling, true) {
+            let seen = self.clone();
+            drop(state);
+            self.runtime.callbacks().run(move || seen.tell());
+        }
+    }
+
+    /// Tells the host of the latest state, until it has heard of it.
+    fn tell(&self) {
+        let mut told = 0;
+        loop {
+            let mut state = lock(&self.state);
+            if state.changes == told || state.closed {
+                state.telling = false;
+                self.changed.notify_all();
+                return;
+            }
+            told = state.changes;
+            let primary = state.primary.clone();
+            drop(state);
+            let call = || self.on_change.as_ref().map(|on_change| on_change(primary.as_ref()));
+            let well = callback::within(0, None, || catch_unwind(AssertUnwindSafe(call)));
+            if well.is_err() {
+                self.log.line(Level::Warn, "an observer's callback panicked");
+            }
+        }
+    }
+}
+
+async fn observe(
+    seen: Arc<Seen>,
+    mut observing: Observing,
+    etcd: Etcd,
+    clock: Clock,
+    alarm: Alarm,
+    mut reports: mpsc::UnboundedReceiver<WatchReport>,
+    mut ended: oneshot::Receiver<()>,
+) {
+    let (tell, mut events) = mpsc::unbounded_channel();
+    let mut event = Event::Tick;
+    loop {
+        if let Event::Answered { result: Err(failure), .. } = &event {
+            lock(&seen.state).failure = Some(failure.clone());
+        }
+        for action in observing.step(clock.now(), event) {
+            match action {
+                Action::Send { request, timeout, what, .. } => send(&etcd, &tell, request, what, timeout),
+                Action::Watch { watch, ranges } => etcd.watch(watch.0, ranges),
+                Action::Unwatch { watch } => etcd.unwatch(watch.0),
+                Action::Observed { primary } => seen.saw(primary),
+                Action::OpenFailed { failure } => {
+                    let mut state = lock(&seen.state);
+                    (state.failed, state.failure) = (true, Some(failure));
+                    seen.changed.notify_all();
+                }
+                Action::Log { level, text, .. } => seen.log.line(level, &text),
+                _ => {}
+            }
+        }
+        let next = observing.next_deadline();
+        event = tokio::select! {
+            _ = &mut ended => return,
+            () = alarm.until(next) => Event::Tick,
+            Some(report) = reports.recv() => heard(report),
+            Some(event) = events.recv() => event,
+        };
+    }
+}

@@ -1,0 +1,192 @@
+//! What only Linux has, behind plain functions; the one place in this crate that may say `unsafe`.
+//!
+//! | here | elsewhere |
+//! |---|---|
+//! | `CLOCK_BOOTTIME`, which counts suspend | the monotonic clock: after a resume a lease looks longer than it is |
+//! | a timer on that clock (`timerfd`) | tokio's timers |
+//! | `MADV_WIPEONFORK`: a forked child finds every deadline at 0 | ordinary memory: the child must not ask |
+//!
+//! Another platform is a port of this file.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::io::unix::AsyncFd;
+
+use crate::clock::Time;
+
+/// Now, on a clock that counts suspend. Never fails; costs a few nanoseconds (vDSO).
+pub fn boot_time() -> Time {
+    let mut now = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the pointer is to writable memory of the right type; the clock exists since Linux 2.6.39. Should the
+    // call fail all the same, the time is one at which no lease is valid any more.
+    let now = unsafe {
+        if libc::clock_gettime(libc::CLOCK_BOOTTIME, now.as_mut_ptr()) != 0 {
+            return Time::NEVER;
+        }
+        now.assume_init()
+    };
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    Time::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// A timer on the clock of [`boot_time`]: readable once it is due.
+#[derive(Debug)]
+pub struct Timer(OwnedFd);
+
+impl Timer {
+    /// A timer that is not set.
+    ///
+    /// # Errors
+    /// No descriptor or memory left.
+    pub fn new() -> io::Result<Timer> {
+        // SAFETY: takes no pointers; a descriptor that it returns is new and nobody else's.
+        unsafe {
+            let fd = libc::timerfd_create(libc::CLOCK_BOOTTIME, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Timer(OwnedFd::from_raw_fd(fd))) }
+        }
+    }
+
+    /// A timer that is not set, known to the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    /// As [`Timer::new`].
+    pub fn registered() -> io::Result<AsyncFd<Timer>> {
+        // SAFETY: a timer keeps one descriptor, open and always the same, for as long as it lives.
+        unsafe { AsyncFd::register(Timer::new()?) }.map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    /// Sets it to `at`, in place of what it was set to; also clears that it was due.
+    ///
+    /// # Errors
+    /// None that a valid timer can have.
+    pub fn set(&self, at: Time) -> io::Result<()> {
+        let nanos = at.as_nanos().max(1);
+        let at = libc::timespec {
+            tv_sec: libc::time_t::try_from(nanos / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+            tv_nsec: libc::c_long::try_from(nanos % 1_000_000_000).unwrap_or(0),
+        };
+        let spec = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
+        // SAFETY: the descriptor is ours and open, the pointer is to a live value, a null old value is allowed.
+        let set = unsafe {
+            libc::timerfd_settime(self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME, &spec, ptr::null_mut())
+        };
+        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Runs `spawn` with all but the synchronous signals (and SIGPROF) blocked, so that the threads that it spawns are
+/// born that way: they take no signal that is meant for the host, and a write to a dead peer does not end the
+/// process by SIGPIPE. Blocking inside the new thread would be too late.
+pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: all pointers are to writable memory of the right type; `before` is only used if it was filled in.
+    unsafe {
+        let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(blocked.as_mut_ptr());
+        for signal in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGTRAP,
+            libc::SIGSYS,
+            libc::SIGPROF,
+        ] {
+            libc::sigdelset(blocked.as_mut_ptr(), signal);
+        }
+        let masked = libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) == 0;
+        let result = spawn();
+        if masked {
+            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        }
+        result
+    }
+}
+
+const PAGE: usize = 4096;
+const CELLS: usize = PAGE / size_of::<AtomicU64>();
+
+/// The page that cells are taken from, and how many of it are taken.
+static CURRENT: Mutex<Option<(&'static [AtomicU64], usize)>> = Mutex::new(None);
+
+/// A new cell, holding 0, for one lease's deadline. It is never taken back or used again, so that whoever still
+/// points to it can not be told yes by another lease; and in a forked child it holds 0.
+///
+/// # Errors
+/// No memory left.
+pub fn deadline_cell() -> io::Result<&'static AtomicU64> {
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let (page, taken) = match *current {
+        Some((page, taken)) if taken < CELLS => (page, taken),
+        _ => (wiped_page()?, 0),
+    };
+    *current = Some((page, taken + 1));
+    page.get(taken).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// What the cell that `pointer` points to holds; 0 if it points to none.
+pub fn read_cell(pointer: &AtomicPtr<AtomicU64>) -> u64 {
+    let cell = pointer.load(Ordering::SeqCst);
+    // SAFETY: the pointer is null or was made from a `&'static` that `deadline_cell` gave out.
+    unsafe { cell.as_ref() }.map_or(0, |cell| cell.load(Ordering::SeqCst))
+}
+
+fn wiped_page() -> io::Result<&'static [AtomicU64]> {
+    // SAFETY: a fresh anonymous mapping is zeroed, aligned to a page, ours alone, and never unmapped; zero is a
+    // valid AtomicU64, and the slice spans exactly the mapping.
+    unsafe {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let page = libc::mmap(ptr::null_mut(), PAGE, protection, flags, -1, 0);
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        if libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) != 0 {
+            let error = io::Error::last_os_error();
+            libc::munmap(page, PAGE);
+            return Err(error);
+        }
+        Ok(std::slice::from_raw_parts(page.cast::<AtomicU64>(), CELLS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_forked_child_finds_the_deadline_at_zero() {
+        let cell = deadline_cell().unwrap();
+        cell.store(u64::MAX, Ordering::Release);
+        // SAFETY: the child only reads memory and calls _exit.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            unsafe { libc::_exit(i32::from(cell.load(Ordering::Acquire) != 0)) };
+        }
+        let mut status = 0;
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0);
+        assert_eq!(cell.load(Ordering::Acquire), u64::MAX);
+    }
+
+    #[test]
+    fn cells_are_never_handed_out_twice() {
+        let cells: Vec<_> = (0..CELLS + 2).map(|_| ptr::from_ref(deadline_cell().unwrap())).collect();
+        let distinct: std::collections::HashSet<_> = cells.iter().collect();
+        assert_eq!(distinct.len(), cells.len());
+    }
+}

@@ -1,0 +1,269 @@
+//! A session: one connection to etcd, one lease, one server id, and the elections on them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::callback;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::driver::{Progress, Shared, drive};
+use crate::election::{Election, Host, Lane};
+use crate::engine::{ElectionId, Engine, Event, Setup, Snapshot};
+use crate::etcd::Etcd;
+use crate::log::Log;
+use crate::milvus::{Candidate, Role, RoleError};
+use crate::recorder::Recorder;
+use crate::runtime::{Runtime, lock};
+use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+
+/// A session that fails to open cleans up for this long, or for a tenth of the request timeout if that is less.
+const CLEANUP: Duration = Duration::from_secs(1);
+/// A session whose last handle is dropped without a stop gets this long to end.
+const ABANDONED: Duration = Duration::from_secs(1);
+
+/// A session. A clone is the same session; dropping the last one stops it in the background.
+#[derive(Clone)]
+pub struct Session(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    server_id: i64,
+    request_timeout: Duration,
+    next_election: AtomicU32,
+    /// Roles that are registered, and whether they may be registered beside each other.
+    registering: Mutex<()>,
+}
+
+/// Why a session could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Trying again may help.
+    #[error("no session within etcd.requestTimeout: {0}")]
+    Unavailable(Failure),
+    /// Trying again does not help until somebody changes something.
+    #[error("no session: {0}")]
+    Refused(Failure),
+    /// No thread, descriptor or memory left.
+    #[error("no session: {0}")]
+    System(#[from] io::Error),
+}
+
+impl OpenError {
+    /// Whether opening the same session again later may succeed.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, OpenError::Refused(_))
+    }
+}
+
+/// Why an election can not be registered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// The role can not be one.
+    #[error(transparent)]
+    Role(#[from] RoleError),
+    /// This session runs it already.
+    #[error("`{0}` is registered on this session already")]
+    Again(Role),
+    /// A mixcoord is its three roles itself.
+    #[error(
+        "`{0}` can not run beside `{1}` on one session: a mixcoord takes the locks of the roles that it is made of"
+    )]
+    Beside(Role, Role),
+    /// The session is stopping, or has ended.
+    #[error("the session is stopping or has ended")]
+    Stopped,
+}
+
+/// Why waiting for an end did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// Not over yet: a callback of the host still runs, or the stop's own timeout is longer.
+    #[error("not over within the timeout: a callback is still running, or nothing was stopped")]
+    TimedOut,
+    /// Asked for inside a callback, which would wait for itself.
+    #[error("inside a callback, which would wait for its own end")]
+    InCallback,
+}
+
+impl Session {
+    /// Opens a session: asks etcd for a lease and takes a server id. Blocks for `etcd.requestTimeout` at most. No
+    /// candidate is registered yet.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing is left behind: no thread, no descriptor, no lease that etcd can be told of.
+    pub fn open(settings: Settings, candidate: Candidate, log: Log) -> Result<Session, OpenError> {
+        let request_timeout = settings.etcd.request_timeout;
+        let cleanup = CLEANUP.min(request_timeout / 10);
+        let shared = Shared::start(settings, candidate, log)?;
+        shared.tell(Event::Open);
+        let reached = |progress: &Progress| progress.opened.is_some() || progress.failed;
+        let progress = shared.wait(request_timeout.saturating_sub(cleanup), reached);
+        if let Some(server_id) = progress.opened {
+            let (next_election, registering) = (AtomicU32::new(1), Mutex::new(()));
+            return Ok(Session(Arc::new(Handle {
+                shared,
+                server_id,
+                request_timeout,
+                next_election,
+                registering,
+            })));
+        }
+        shared.tell(Event::Stop { timeout: cleanup, within: None });
+        shared.wait(cleanup, |progress| progress.over);
+        let failure =
+            progress.failure.unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
+        Err(if progress.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
+    }
+
+    /// Adds an election for `role`; its candidate record is put into the store, in the background. No callback
+    /// comes before [`Election::campaign`]. Returns at once.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub fn register(&self, role: &str, host: Arc<dyn Host>) -> Result<Election, RegisterError> {
+        let role = Role::parse(role)?;
+        let shared = &self.0.shared;
+        let _one_at_a_time = lock(&self.0.registering);
+        if lock(&shared.progress).closed.is_some() {
+            return Err(RegisterError::Stopped);
+        }
+        let mut lanes = lock(&shared.lanes);
+        for lane in lanes.values() {
+            if lane.role == role {
+                return Err(RegisterError::Again(role));
+            }
+            if lane.role.conflicts_with(&role) {
+                return Err(RegisterError::Beside(role, lane.role.clone()));
+            }
+        }
+        let id = ElectionId(self.0.next_election.fetch_add(1, Ordering::Relaxed));
+        let lane = Arc::new(Lane::new(id, role.clone(), host, shared));
+        lanes.insert(id, lane.clone());
+        drop(lanes);
+        shared.tell(Event::Register { election: id, role });
+        Ok(Election::new(shared.clone(), lane))
+    }
+
+    /// The server id that the session was opened with. (After a restore of the store it may have another one: see
+    /// the snapshot.)
+    pub fn server_id(&self) -> i64 {
+        self.0.server_id
+    }
+
+    /// Reads `ranges`, linearizably and as of one revision. Blocks for `timeout` at most.
+    ///
+    /// # Errors
+    /// As etcd's.
+    pub fn read(&self, ranges: Vec<Range>, timeout: Duration) -> Result<TxnAnswer, Failure> {
+        let txn = Txn { then: ranges.into_iter().map(Op::Get).collect(), ..Txn::default() };
+        let Some(io) = self.0.shared.runtime.io() else {
+            return Err(Failure::Unreachable("the library is shutting down".into()));
+        };
+        match io.block_on(self.0.shared.etcd.call(Request::Txn(txn), timeout))? {
+            Answer::Txn(answer) => Ok(answer),
+            _ => Err(Failure::Indefinite("an answer to something else".into())),
+        }
+    }
+
+    /// `etcd.requestTimeout`, as it was configured.
+    pub fn request_timeout(&self) -> Duration {
+        self.0.request_timeout
+    }
+
+    /// Where the session and its elections stand. Does not block.
+    pub fn snapshot(&self) -> Snapshot {
+        let shared = &self.0.shared;
+        lock(&shared.engine).snapshot(shared.clock.now())
+    }
+
+    /// Ends the session and its elections: `on_lost` where it is primary, keys deleted, the lease revoked, all
+    /// within `timeout`. Returns at once; inside a callback it takes effect when that call is completed. Again: the
+    /// earlier end counts.
+    pub fn stop(&self, timeout: Duration) {
+        let shared = &self.0.shared;
+        shared.tell(Event::Stop { timeout, within: shared.current_call() });
+    }
+
+    /// Waits until the session is over: nothing of it is left in the store as far as the store could be reached, and
+    /// no callback of it runs, or will.
+    ///
+    /// # Errors
+    /// `TimedOut`: a callback still runs, or the session was not stopped. `InCallback`.
+    pub fn join(&self, timeout: Duration) -> Result<(), JoinError> {
+        if callback::is_inside() {
+            return Err(JoinError::InCallback);
+        }
+        if self.0.shared.wait(timeout, |progress| progress.over).over {
+            Ok(())
+        } else {
+            Err(JoinError::TimedOut)
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.0.server_id)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if lock(&self.shared.progress).closed.is_none() {
+            self.shared.tell(Event::Stop { timeout: ABANDONED, within: None });
+        }
+    }
+}
+
+impl Shared {
+    /// Starts a driver for a new engine. It runs until it is told to stop.
+    fn start(settings: Settings, candidate: Candidate, log: Log) -> Result<Arc<Shared>, OpenError> {
+        let runtime = Runtime::shared()?;
+        let Some(io) = runtime.io().cloned() else { return Err(io::Error::other("no runtime").into()) };
+        let _inside = io.enter();
+        let clock = Clock::Boot;
+        let alarm = clock.alarm()?;
+        let log = log.behind(runtime.callbacks());
+        let (report, reports) = mpsc::unbounded_channel();
+        let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
+        let (tell, events) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            clock,
+            engine: Mutex::new(Engine::new(setup(settings, candidate))),
+            events: tell,
+            etcd,
+            runtime,
+            log,
+            lanes: Mutex::new(HashMap::new()),
+            recorder: Mutex::new(Recorder::default()),
+            progress: Mutex::new(Progress::default()),
+            progressed: Condvar::new(),
+        });
+        io.spawn(drive(shared.clone(), alarm, events, reports));
+        Ok(shared)
+    }
+}
+
+fn setup(settings: Settings, candidate: Candidate) -> Setup {
+    let mut random = fastrand::Rng::new();
+    Setup {
+        root: settings.root,
+        layout: settings.layout,
+        candidate,
+        ttl: settings.ttl,
+        margin: settings.margin,
+        warmup_interval: settings.warmup_interval,
+        activation_timeout: settings.activation_timeout,
+        drain_timeout: settings.drain_timeout,
+        request_timeout: settings.etcd.request_timeout,
+        // Those that follow count up; no other session's range is likely to be near.
+        first_lease: LeaseId(random.i64(1 << 40..i64::MAX >> 1) & !0xffff),
+        seed: random.u64(..),
+    }
+}

@@ -1,0 +1,121 @@
+//! A session and its elections on a real etcd, in one process.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use common::etcd::EtcdServer;
+use primacy::config::Config;
+use primacy::election::{CommitError, Election, Host, Reply};
+use primacy::engine::{Call, CallId, LostReason, Notice, Token};
+use primacy::log::Log;
+use primacy::milvus::Candidate;
+use primacy::observer::Observer;
+use primacy::session::Session;
+use primacy::store::{LeaseId, Op, Txn};
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// A host that tells the test what it is called with, and answers at once.
+struct Teller(std::sync::Mutex<Sender<Call>>);
+
+impl Host for Teller {
+    fn call(&self, _: CallId, what: &Call) -> Reply {
+        self.0.lock().unwrap().send(what.clone()).unwrap();
+        if *what == Call::Warmup { Reply::Warm } else { Reply::Done }
+    }
+    fn cancelled(&self, _: CallId) {}
+    fn notice(&self, _: &Notice) {}
+    fn stopped(&self) {}
+}
+
+fn config(etcd: &EtcdServer) -> Config {
+    let mut config = Config::new();
+    config.set("etcd.endpoints", &etcd.endpoint().to_string()).unwrap();
+    config.set("common.session.ttl", "5").unwrap();
+    config
+}
+
+fn session(etcd: &EtcdServer, port: u16) -> Session {
+    let candidate = Candidate::new(&format!("127.0.0.1:{port}"), "host", "3.0.0".parse().unwrap()).unwrap();
+    Session::open(
+        config(etcd).settings().unwrap(),
+        candidate,
+        Log::new(move |l, t| eprintln!("{port} {} {t}", l.name())),
+    )
+    .unwrap()
+}
+
+fn campaign(session: &Session, role: &str) -> (Election, Receiver<Call>) {
+    let (tell, calls) = channel();
+    let election = session.register(role, Arc::new(Teller(tell.into()))).unwrap();
+    election.campaign();
+    (election, calls)
+}
+
+/// The next call that is no warm-up.
+fn next(calls: &Receiver<Call>) -> Call {
+    loop {
+        let call = calls.recv_timeout(SOON).unwrap();
+        if call != Call::Warmup {
+            return call;
+        }
+    }
+}
+
+fn token(call: &Call) -> Token {
+    match call {
+        Call::Primary { token, .. } => *token,
+        other => unreachable!("on_primary expected: {other}"),
+    }
+}
+
+fn put(key: &str) -> Txn {
+    Txn { then: vec![Op::Put(key.into(), "v".into(), LeaseId::NONE)], ..Txn::default() }
+}
+
+#[test]
+fn a_standby_takes_over_when_the_primary_resigns_and_the_old_token_writes_nothing() {
+    let etcd = EtcdServer::start();
+    let (a, b) = (session(&etcd, 1001), session(&etcd, 1002));
+    let (first, first_calls) = campaign(&a, "rootcoord");
+    let old = token(&next(&first_calls));
+    assert_eq!(first.token(), Some(old));
+    assert!(first.remaining() > Duration::from_secs(2));
+    assert!(first.commit(old, put("x"), SOON).unwrap().succeeded);
+
+    let (second, second_calls) = campaign(&b, "rootcoord");
+    assert!(
+        matches!(next(&second_calls), Call::Standby { holder: Some(holder) } if holder.server_id == a.server_id())
+    );
+    assert_eq!(second.commit(old, put("x"), SOON), Err(CommitError::NotPrimary(old)));
+
+    let observer = Observer::open(config(&etcd).settings().unwrap(), "rootcoord", Log::none(), None).unwrap();
+    assert_eq!(observer.wait_for_primary(SOON).unwrap().address, "127.0.0.1:1001");
+
+    first.resign();
+    assert!(matches!(next(&first_calls), Call::Lost { reason: LostReason::Resigned, .. }));
+    let new = token(&next(&second_calls));
+    assert!(new > old);
+    assert_eq!(first.token(), None);
+    assert_eq!(first.commit(old, put("x"), SOON), Err(CommitError::NotPrimary(old)));
+    assert!(second.commit(new, put("x"), SOON).unwrap().succeeded);
+    assert!(matches!(next(&first_calls), Call::Standby { .. }));
+    let seen = observer.current();
+    if seen.as_ref().is_none_or(|primary| primary.token != new) {
+        let now = observer.wait_for_change(seen.as_ref(), SOON).unwrap();
+        let now = now.or_else(|| observer.wait_for_primary(SOON).ok()).unwrap();
+        assert_eq!((now.token, now.address.as_str()), (new, "127.0.0.1:1002"));
+    }
+
+    for session in [&a, &b] {
+        session.stop(SOON);
+    }
+    for session in [&a, &b] {
+        session.join(SOON).unwrap();
+    }
+    assert!(matches!(next(&second_calls), Call::Lost { reason: LostReason::Stopped, .. }));
+}

@@ -1,0 +1,1 @@
+"""What the demo and the tests share: a real etcd, sample coordinators, waiting for conditions."""
