@@ -140,7 +140,7 @@ impl World<'_> {
         let within = Some(call);
         match r.u32(0..4) {
             0 => {
-                e.deferred.push((call, Deferred::Withdraw(timeout)));
+                e.deferred.push((call, Deferred::Withdraw(now + timeout)));
                 e.again = again;
                 self.step(process, Event::Withdraw { election, timeout, within });
             }

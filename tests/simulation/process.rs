@@ -219,8 +219,8 @@ pub struct Lost {
 /// What a host asks for inside a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferred {
-    /// To end the election.
-    Withdraw(Duration),
+    /// To end the election by then, by its own clock.
+    Withdraw(Time),
 }
 
 impl Process {
