@@ -60,7 +60,8 @@ impl Player {
                 "setup" => {
                     assert!(self.engine.is_none(), "{here}: setup comes before the first event");
                     let pairs = rest.split_whitespace().map(|s| s.split_once('='));
-                    self.settings.extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
+                    self.settings
+                        .extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
                 }
                 "given" => {
                     let path = self.folder.join("given").join(format!("{rest}.txt"));
@@ -233,7 +234,17 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
     const NAMES: [&str; 11] = [
-        "root", "layout", "version", "ttl", "margin", "warmup", "activation", "drain", "request", "lease", "seed",
+        "root",
+        "layout",
+        "version",
+        "ttl",
+        "margin",
+        "warmup",
+        "activation",
+        "drain",
+        "request",
+        "lease",
+        "seed",
     ];
     for name in settings.keys() {
         assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");

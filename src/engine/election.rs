@@ -86,7 +86,9 @@ enum Doubt {
 enum Deferred {
     Resign,
     /// With its end: a call that hangs does not put that off.
-    Withdraw { until: Time },
+    Withdraw {
+        until: Time,
+    },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
@@ -312,7 +314,9 @@ impl Election {
             let waits = self.calls.is_running(within);
             match what {
                 Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
-                Deferred::Withdraw { until } if !waits || until <= fx.now => self.withdraw_by(fx, setup, until),
+                Deferred::Withdraw { until } if !waits || until <= fx.now => {
+                    self.withdraw_by(fx, setup, until)
+                }
                 what => self.deferred.push((within, what)),
             }
         }
@@ -649,7 +653,9 @@ impl Election {
         match self.others_record(ground) {
             // It takes another id.
             Some(_) if !ground.id_in_use => None,
-            Some(kv) => Some(format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease)),
+            Some(kv) => {
+                Some(format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease))
+            }
             None if self.is_idle() => {
                 let why = claim.outdated(&self.view, ground.setup)?;
                 Some(format!("does not campaign: {why}"))

@@ -430,7 +430,11 @@ impl Engine {
         }
         // Not while the record of another election may be on its way under this id.
         if wish.another_id && !self.elections.values().any(Election::may_have_written) {
-            self.fx.log(Level::Warn, None, "somebody else is registered under the server id; taking another one");
+            self.fx.log(
+                Level::Warn,
+                None,
+                "somebody else is registered under the server id; taking another one",
+            );
             self.reread.forget();
             for e in self.elections.values_mut() {
                 e.forget(&mut self.fx);
