@@ -404,9 +404,12 @@ impl Election {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                 }
+                if failure == Failure::LeaseNotFound {
+                    // Tried again under another lease, as soon as there is one.
+                    return Wish { not_found: Some(operation.lease), ..Wish::default() };
+                }
                 self.retry = Some(self.backoff.after(&failure, fx));
-                let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
-                Wish { not_found, ..Wish::default() }
+                Wish::default()
             }
         }
     }
