@@ -85,8 +85,9 @@ enum Doubt {
 #[derive(Debug)]
 enum Deferred {
     Resign,
-    /// With its end: a call that hangs does not put that off.
+    /// Begun at `begin` at the latest: a call that hangs does not put off the end.
     Withdraw {
+        begin: Time,
         until: Time,
     },
 }
@@ -275,7 +276,10 @@ impl Election {
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
         let until = fx.now + timeout;
         match within.filter(|call| self.calls.is_running(*call)) {
-            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            Some(call) => {
+                let begin = until - reserve(timeout);
+                self.deferred.push((call, Deferred::Withdraw { begin, until }));
+            }
             None => self.withdraw_by(fx, setup, until),
         }
     }
@@ -314,8 +318,8 @@ impl Election {
             let waits = self.calls.is_running(within);
             match what {
                 Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
-                Deferred::Withdraw { until } if !waits || until <= fx.now => {
-                    self.withdraw_by(fx, setup, until)
+                Deferred::Withdraw { begin, until } if !waits || begin <= fx.now => {
+                    self.withdraw_by(fx, setup, until);
                 }
                 what => self.deferred.push((within, what)),
             }
@@ -911,8 +915,8 @@ impl Election {
             due(until, "stop over");
         }
         for (_, what) in &self.deferred {
-            if let Deferred::Withdraw { until } = what {
-                due(*until, "stop over");
+            if let Deferred::Withdraw { begin, .. } = what {
+                due(*begin, "stop due");
             }
         }
         if let Some(standby) = &self.standby
@@ -979,6 +983,11 @@ impl Election {
     pub fn running(&self) -> Vec<&'static str> {
         self.calls.names().collect()
     }
+}
+
+/// What is kept of a stop's time for its last steps.
+pub(super) fn reserve(left: Duration) -> Duration {
+    (left / 4).min(Duration::from_secs(1))
 }
 
 fn holder(lock: &KeyValue) -> Option<Holder> {
