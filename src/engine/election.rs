@@ -297,7 +297,7 @@ impl Election {
     }
 
     pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
-        let Some(ended) = self.calls.end(call) else { return false };
+        let Some(ended) = self.calls.end(fx, call) else { return false };
         if let Outcome::Failed(why) = &outcome {
             let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
             fx.log(Level::Warn, Some(self.id), text);
