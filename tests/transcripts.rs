@@ -286,6 +286,7 @@ fn run(path: &Path) {
         bless,
     };
     let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("# "), "{path:?}: begin with what the rule is");
     let name = path.strip_prefix(&folder).unwrap().display().to_string();
     let blessed = player.play(&name, &text);
     player.keep(path, &text, &blessed);
