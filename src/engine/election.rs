@@ -621,7 +621,7 @@ impl Election {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        if announced && self.win.is_none() && self.told_holder != revision {
+        if announced && self.want == Want::Primacy && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
