@@ -1,4 +1,4 @@
-"""Endpoints that refuse, that swallow all packets, that only learn: the good one among them is found and kept."""
+"""Endpoints that refuse, swallow all packets, or only learn: the good one among them is found and kept."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Etcd:
         self.options = options
         self._secured = secured
         self._user = ("root", options.password) if options.password else None
-        self._context: ssl.SSLContext | None = None
+        self._context = ssl.create_default_context() if options.tls else None
         self.reload()
 
     @classmethod
@@ -147,10 +147,10 @@ class Etcd:
         return cls(members, options, secured)
 
     def reload(self) -> None:
-        """Reads the certificates again, for gateways made from now on."""
-        if self.options.tls:
-            self._context = ssl.create_default_context(cafile=str(self.options.tls.cert))
+        """Has the gateways read the certificates again."""
+        if self.options.tls and self._context:
             self._context.check_hostname = False
+            self._context.load_verify_locations(self.options.tls.cert)
             self._context.load_cert_chain(self._secured["cert"], self._secured["key"])
 
     @property
