@@ -119,6 +119,7 @@ impl Server {
             }
         });
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .max_concurrent_streams(None)
             .serve_connection(TokioIo::new(io), service);
         tokio::select! {
             // What a client did wrong ends its connection and nothing else.

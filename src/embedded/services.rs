@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use etcd_client::proto::*;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_stream::Stream;
+use tonic::codegen::tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 

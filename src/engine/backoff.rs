@@ -26,7 +26,9 @@ impl Backoff {
 
     /// When to try again after `failure`.
     pub fn after(&mut self, failure: &Failure, fx: &mut Effects) -> Time {
-        let pause = if failure.may_pass() { self.pause() } else { UNTIL_CHANGED };
+        // A lease that is not found is replaced at once.
+        let passes = failure.may_pass() || *failure == Failure::LeaseNotFound;
+        let pause = if passes { self.pause() } else { UNTIL_CHANGED };
         self.failures = self.failures.saturating_add(1);
         fx.now + fx.jittered(pause)
     }

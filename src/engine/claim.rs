@@ -19,15 +19,6 @@ pub(super) struct Claim {
     ranges: Vec<Range>,
 }
 
-/// Why a candidate does not campaign, for people.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Blocked {
-    /// This key is there; it is somebody's lock, or that of an older kind of coordinator.
-    Held(Key, LeaseId),
-    /// The cluster has seen a newer version.
-    Outdated(String),
-}
-
 fn compare(key: &Key, condition: Condition) -> Compare {
     Compare { range: Range::Key(key.clone()), condition }
 }
@@ -105,27 +96,30 @@ impl Claim {
         self.broken(view, token, lease).is_none().then_some(token)
     }
 
-    /// What keeps the candidate from campaigning, as far as is known.
-    pub fn blocked(&self, view: &View, setup: &Setup) -> Option<Blocked> {
+    /// A key that must be absent for a win, and is there as far as is known: somebody's lock, or that or the record of
+    /// an older kind of coordinator.
+    pub fn in_the_way<'v>(&'v self, view: &'v View) -> Option<&'v KeyValue> {
         let locks = self.keys.locks.iter().filter_map(|lock| view.get(&lock.key));
-        let mut there = locks.chain(self.keys.rivals.iter().filter_map(|range| view.first(range)));
-        if let Some(kv) = there.next() {
-            return Some(Blocked::Held(kv.key.clone(), kv.lease));
-        }
-        let stored = view.get(self.keys.version.as_ref()?)?;
-        let refused = milvus::may_lead(&stored.value, setup.candidate.version()).err()?;
-        Some(Blocked::Outdated(format!("{}: {refused}", stored.key)))
+        locks.chain(self.keys.rivals.iter().filter_map(|range| view.first(range))).next()
     }
 
-    /// `If` nobody holds a key of the set or stands in its way, and the own record is as it was `Then` take the set.
-    pub fn campaign(&self, view: &View, setup: &Setup, record: Revision, lease: LeaseId) -> Txn {
+    /// Why the candidate is too old to campaign, if it is: the cluster has seen a newer version.
+    pub fn outdated(&self, view: &View, setup: &Setup) -> Option<String> {
+        let stored = view.get(self.keys.version.as_ref()?)?;
+        let refused = milvus::may_lead(&stored.value, setup.candidate.version()).err()?;
+        Some(format!("{}: {refused}", stored.key))
+    }
+
+    /// `If` nobody holds a key of the set or stands in its way, and the own record is as it is known `Then` take the
+    /// set, on its lease.
+    pub fn campaign(&self, view: &View, setup: &Setup, own: &KeyValue) -> Txn {
         let mut when: Vec<Compare> =
             self.keys.locks.iter().map(|lock| compare(&lock.key, Condition::Absent)).collect();
         when.extend(
             self.keys.rivals.iter().map(|r| Compare { range: r.clone(), condition: Condition::Absent }),
         );
-        when.extend(unchanged(&self.keys.record, record, lease));
-        let mut then: Vec<Op> = self.puts(&self.keys.locks, setup, lease);
+        when.extend(unchanged(&own.key, own.mod_revision, own.lease));
+        let mut then: Vec<Op> = self.puts(&self.keys.locks, setup, own.lease);
         if let Some(key) = &self.keys.version {
             when.push(compare(key, Condition::Version(view.get(key).map_or(0, |kv| kv.version))));
             then.push(Op::Put(key.clone(), milvus::version_value(setup.candidate.version()), LeaseId::NONE));
@@ -136,23 +130,24 @@ impl Claim {
     /// Puts the own record, over what is known of it.
     pub fn write_record(&self, view: &View, setup: &Setup, facts: Facts, lease: LeaseId) -> Txn {
         let value = milvus::encode(&setup.candidate, &self.role, self.server_id, lease, Some(facts));
-        self.over_record(view, vec![Op::Put(self.keys.record.clone(), value, lease)])
-    }
-
-    /// Deletes the own record, if it is as it is known.
-    pub fn delete_record(&self, view: &View) -> Txn {
-        self.over_record(view, vec![Op::Delete(self.keys.record.clone())])
-    }
-
-    fn over_record(&self, view: &View, then: Vec<Op>) -> Txn {
         let when = match self.record(view) {
             Some(kv) => unchanged(&kv.key, kv.mod_revision, kv.lease).into(),
             None => vec![compare(&self.keys.record, Condition::Absent)],
         };
-        self.with_reads(when, then)
+        self.with_reads(when, vec![Op::Put(self.keys.record.clone(), value, lease)])
     }
 
-    /// Gives back what is left of a key set: exactly the keys that stand as they are known.
+    /// Deletes the own record, if it is as it is known.
+    pub fn delete_record(&self, own: &KeyValue) -> Txn {
+        self.release(&[own])
+    }
+
+    /// Reads all keys, and writes nothing.
+    pub fn look(&self) -> Txn {
+        Txn { then: self.reads(), ..Txn::default() }
+    }
+
+    /// Deletes keys of ours, if all of them stand as they are known.
     pub fn release(&self, kvs: &[&KeyValue]) -> Txn {
         let when = kvs.iter().flat_map(|kv| unchanged(&kv.key, kv.mod_revision, kv.lease)).collect();
         self.with_reads(when, kvs.iter().map(|kv| Op::Delete(kv.key.clone())).collect())

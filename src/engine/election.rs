@@ -10,7 +10,7 @@ use super::Setup;
 use super::action::{Action, Call, Holder, LostReason, Notice, Purpose};
 use super::backoff::Backoff;
 use super::calls::{Calls, Kind};
-use super::claim::{Blocked, Claim};
+use super::claim::Claim;
 use super::effects::Effects;
 use super::event::Outcome;
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
@@ -40,9 +40,7 @@ pub(super) struct Election {
     /// watch, and what happened in between was seen by neither. Such a campaign is refused, and reads all keys.
     unchecked: bool,
     operation: Option<Operation>,
-    /// The own record's revision in a campaign that got no answer: it may have won, and may still win until
-    /// that record is rewritten or deleted.
-    in_doubt: Option<Revision>,
+    doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
     win: Option<Win>,
@@ -57,6 +55,8 @@ pub(super) struct Election {
     told_facts: Facts,
     told_holder: Option<Revision>,
     trouble: Option<String>,
+    /// The cluster has seen a newer version.
+    outdated: Option<String>,
     withdrawn: bool,
 }
 
@@ -71,10 +71,23 @@ enum Want {
     Nothing { until: Time },
 }
 
+/// What writes that got no answer leave open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Doubt {
+    Nothing,
+    /// One may have happened. The next answer tells: every transaction reads all keys.
+    Write,
+    /// A campaign may have won, and may still win, until the own record, which it compares, is rewritten or deleted.
+    Campaign,
+}
+
 #[derive(Debug)]
 enum Deferred {
     Resign,
-    Withdraw(Duration),
+    /// With its end: a call that hangs does not put that off.
+    Withdraw {
+        until: Time,
+    },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
@@ -84,8 +97,7 @@ struct Operation {
     purpose: Purpose,
     txn: Txn,
     lease: LeaseId,
-    /// For a campaign, the own record's revision that it compares; for a rewrite of that record, the facts put.
-    record: Revision,
+    /// What it puts into the own record, if it puts that.
     facts: Facts,
     /// Sent to a store that has gone back since.
     void: bool,
@@ -155,10 +167,12 @@ impl Ground<'_> {
 pub(super) struct Wish {
     /// Read all keys again now.
     pub reread: bool,
-    /// The record's key is somebody else's: another server id, if no election stands on this one yet.
+    /// The record's key is somebody else's: another server id, if no election was registered under this one yet.
     pub another_id: bool,
     /// A win needs re-reads at the primary's pace.
     pub won: bool,
+    /// The store does not know this lease.
+    pub not_found: Option<LeaseId>,
 }
 
 /// Where an election stands, in the words that status and logs use.
@@ -218,7 +232,7 @@ impl Election {
             watch: Watch::new(),
             unchecked: true,
             operation: None,
-            in_doubt: None,
+            doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
             win: None,
@@ -231,6 +245,7 @@ impl Election {
             told_facts: Facts::default(),
             told_holder: None,
             trouble: None,
+            outdated: None,
             withdrawn: false,
         }
     }
@@ -251,10 +266,14 @@ impl Election {
     }
 
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
-        if let Some(call) = within.filter(|call| self.calls.is_running(*call)) {
-            return self.deferred.push((call, Deferred::Withdraw(timeout)));
-        }
         let until = fx.now + timeout;
+        match within.filter(|call| self.calls.is_running(*call)) {
+            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            None => self.withdraw_by(fx, setup, until),
+        }
+    }
+
+    fn withdraw_by(&mut self, fx: &mut Effects, setup: &Setup, until: Time) {
         self.want = match self.want {
             Want::Nothing { until: earlier } => Want::Nothing { until: earlier.min(until) },
             _ => Want::Nothing { until },
@@ -279,14 +298,21 @@ impl Election {
             }
             _ => {}
         }
-        let deferred = std::mem::take(&mut self.deferred);
-        for (within, what) in deferred {
+        true
+    }
+
+    /// Does what was asked for inside calls that have ended since, or whose time is up.
+    fn do_deferred(&mut self, fx: &mut Effects, setup: &Setup) {
+        for (within, what) in std::mem::take(&mut self.deferred) {
+            let waits = self.calls.is_running(within);
             match what {
-                Deferred::Resign => self.resign(fx, setup, Some(within)),
-                Deferred::Withdraw(timeout) => self.withdraw(fx, setup, timeout, Some(within)),
+                Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
+                Deferred::Withdraw { until } if !waits || until <= fx.now => {
+                    self.withdraw_by(fx, setup, until)
+                }
+                what => self.deferred.push((within, what)),
             }
         }
-        true
     }
 
     fn warmed(&mut self, fx: &mut Effects, setup: &Setup, warm: bool) {
@@ -310,8 +336,8 @@ impl Election {
 
     // What the store says.
 
-    pub fn watching(&mut self) -> Wish {
-        Wish { reread: self.watch.confirmed(), ..Wish::default() }
+    pub fn watching(&mut self, fx: &Effects) -> Wish {
+        Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
     }
 
     pub fn has_watch(&self, watch: WatchId) -> bool {
@@ -356,6 +382,9 @@ impl Election {
             Ok(Answer::Txn(answer)) => {
                 self.backoff.reset();
                 self.trouble = None;
+                if self.doubt == Doubt::Write {
+                    self.doubt = Doubt::Nothing;
+                }
                 self.view.ran(&operation.txn, &answer);
                 self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
             }
@@ -364,11 +393,13 @@ impl Election {
                 let text = format!("{}: {} got no good answer: {failure}", self.role, operation.purpose);
                 fx.log(Level::Debug, Some(self.id), text.clone());
                 self.trouble = Some(text);
-                if operation.purpose == Purpose::Campaign && matches!(failure, Failure::Indefinite(_)) {
-                    self.in_doubt = Some(operation.record);
+                if matches!(failure, Failure::Indefinite(_)) {
+                    let campaign = operation.purpose == Purpose::Campaign;
+                    self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                 }
                 self.retry = Some(self.backoff.after(&failure, fx));
-                Wish::default()
+                let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
+                Wish { not_found, ..Wish::default() }
             }
         }
     }
@@ -388,17 +419,17 @@ impl Election {
             }
             Purpose::Campaign => {
                 self.unchecked = false;
-                self.refused(fx, ground);
+                self.refused(fx);
             }
             // Whichever branch ran, the record is not what a campaign in doubt compared: that one is decided now.
             Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
-                self.in_doubt = None;
+                self.doubt = Doubt::Nothing;
                 if succeeded {
                     self.told_facts = operation.facts;
                 } else if let Some(claim) = &self.claim
                     && operation.purpose == Purpose::Register
                     && let Some(kv) = claim.record(&self.view)
-                    && !ground.is_lease(kv.lease)
+                    && !ground.keeper.is_own(kv.lease)
                 {
                     let text = format!(
                         "{}: {} is there already, on lease {}; waiting until it is gone",
@@ -415,19 +446,17 @@ impl Election {
     }
 
     /// A campaign that the store refused: somebody holds the set, or something changed under it.
-    fn refused(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+    fn refused(&mut self, fx: &mut Effects) {
         let Some(claim) = &self.claim else { return };
         if self.standby.is_none() && self.win.is_none() && self.drain.is_none() {
             self.standby = Some(Standby::new(fx.now));
         }
-        match claim.blocked(&self.view, ground.setup) {
+        match claim.in_the_way(&self.view) {
             None => self.retry = Some(self.backoff.pass(fx)),
-            Some(Blocked::Held(key, lease)) => {
+            Some(KeyValue { key, lease, .. }) => {
                 let text = format!("{}: standby: {key} is held under lease {lease}", self.role);
                 fx.log(Level::Info, Some(self.id), text);
             }
-            // See `look_at_version`.
-            Some(Blocked::Outdated(_)) => {}
         }
     }
 
@@ -445,23 +474,15 @@ impl Election {
         fx.log(Level::Info, Some(self.id), format!("{}: won, token {token}, lease {lease}", self.role));
     }
 
+    /// There is a new lease: what failed under the old one is tried again now.
+    pub fn lease_granted(&mut self) {
+        self.retry = None;
+    }
+
     /// The lease is gone: whatever was won under it is lost.
     pub fn lease_lost(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) {
         if self.win.as_ref().is_some_and(|win| win.lease == lease) {
             self.lose(fx, setup, LostReason::LeaseExpired);
-        }
-    }
-
-    /// The lease's renewal is late, or has come.
-    pub fn suspend(&mut self, fx: &mut Effects, late: bool) {
-        if let Some(win) = &mut self.win
-            && !matches!(win.stage, Stage::Won { .. })
-            && win.suspended != late
-        {
-            win.suspended = late;
-            let token = win.token;
-            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
-            fx.push(Action::Notice { election: self.id, what });
         }
     }
 
@@ -478,7 +499,7 @@ impl Election {
         self.unchecked = true;
         self.view = View::default();
         self.claim = None;
-        self.in_doubt = None;
+        self.doubt = Doubt::Nothing;
         self.told_facts = Facts::default();
         if let Some(operation) = &mut self.operation {
             operation.void = true;
@@ -487,19 +508,23 @@ impl Election {
 
     // What follows.
 
+    /// Whether it has not claimed its keys yet.
+    pub fn is_new(&self) -> bool {
+        self.claim.is_none()
+    }
+
     /// Does what is due, from what is known.
     pub fn advance(&mut self, fx: &mut Effects, ground: Ground<'_>) -> Wish {
-        if self.withdrawn {
-            return Wish::default();
-        }
         if let (None, Some(id)) = (&self.claim, ground.server_id) {
             self.claim = Some(Claim::new(ground.setup, &self.role, id));
         }
+        self.do_deferred(fx, ground.setup);
         self.look_at_win(fx, ground);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
         self.look_at_version(fx, ground);
-        self.start_calls(fx);
+        self.start_calls(fx, ground);
+        self.look_at_lease(fx, ground);
         self.open_watch(fx);
         let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
         self.start_operation(fx, ground);
@@ -548,6 +573,20 @@ impl Election {
         self.standby.get_or_insert_with(|| Standby::new(fx.now));
     }
 
+    /// Whether the lease's renewal is late: primary until the deadline, and no longer unless it comes.
+    fn look_at_lease(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let late = ground.keeper.held().is_some_and(|held| held.late);
+        if let Some(win) = &mut self.win
+            && !matches!(win.stage, Stage::Won { .. })
+            && win.suspended != late
+        {
+            win.suspended = late;
+            let token = win.token;
+            let what = if late { Notice::Suspended { token } } else { Notice::Resumed { token } };
+            fx.push(Action::Notice { election: self.id, what });
+        }
+    }
+
     fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let (Some(drain), Some(claim)) = (&self.drain, &self.claim) else {
             // Without a claim there are no keys of this store to wait for.
@@ -567,49 +606,47 @@ impl Election {
     }
 
     fn look_at_holder(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let lock = self.claim.as_ref().and_then(|claim| claim.lock(&self.view));
-        let ours = lock.is_some_and(|kv| ground.is_lease(kv.lease));
-        if self.yielding.is_some_and(|until| until <= fx.now || (lock.is_some() && !ours)) {
+        let other = self.others_lock(ground);
+        let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
+        if self.yielding.is_some_and(|until| until <= fx.now || revision.is_some()) {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        let revision = lock.map(|kv| kv.mod_revision);
-        if announced && !ours && self.win.is_none() && self.told_holder != revision {
+        if announced && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
-            let holder = self.holder();
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
     }
 
-    /// Who holds the lock, if it is known and the lock can be read.
+    /// The lock, if another session holds it; one that we have lost may still be there under our former lease.
+    fn others_lock(&self, ground: Ground<'_>) -> Option<&KeyValue> {
+        self.lock().filter(|kv| !ground.keeper.is_own(kv.lease))
+    }
+
+    fn lock(&self) -> Option<&KeyValue> {
+        self.claim.as_ref()?.lock(&self.view)
+    }
+
+    /// Who holds the lock, itself included, if it is known and the lock can be read.
     pub fn holder(&self) -> Option<Holder> {
-        let lock = self.claim.as_ref()?.lock(&self.view)?;
-        let record = Record::parse(&lock.value).ok()?;
-        Some(Holder {
-            server_id: record.server_id,
-            address: record.address,
-            lease: lock.lease,
-            revision: lock.mod_revision,
-        })
+        self.lock().and_then(holder)
     }
 
     /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
     fn look_at_version(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let idle = self.want == Want::Primacy && self.win.is_none() && self.drain.is_none();
-        let outdated = match self.claim.as_ref().and_then(|claim| claim.blocked(&self.view, ground.setup)) {
-            Some(Blocked::Outdated(why)) if idle => Some(format!("{}: does not campaign: {why}", self.role)),
-            _ => None,
-        };
-        if let Some(text) = outdated
-            && self.trouble.as_ref() != Some(&text)
-        {
-            fx.log(Level::Error, Some(self.id), text.clone());
-            self.trouble = Some(text);
+        let claim = self.claim.as_ref().filter(|_| idle);
+        let outdated = claim.and_then(|claim| claim.outdated(&self.view, ground.setup));
+        if let Some(why) = &outdated {
+            if self.outdated != outdated {
+                fx.log(Level::Error, Some(self.id), format!("{}: does not campaign: {why}", self.role));
+            }
             self.standby.get_or_insert_with(|| Standby::new(fx.now));
         }
+        self.outdated = outdated;
     }
 
-    fn start_calls(&mut self, fx: &mut Effects) {
+    fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         if !self.calls.is_empty() || self.drain.is_some() {
             return;
         }
@@ -627,11 +664,12 @@ impl Election {
         if self.want != Want::Primacy || campaigning {
             return;
         }
-        let holder = self.holder();
+        let other = self.others_lock(ground);
+        let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
         let Some(standby) = &mut self.standby else { return };
         if !standby.announced {
             standby.announced = true;
-            self.told_holder = holder.as_ref().map(|holder| holder.revision);
+            self.told_holder = revision;
             self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
         } else if standby.next_warmup <= fx.now {
             self.calls.start(fx, self.id, Kind::Warmup, Call::Warmup);
@@ -648,7 +686,7 @@ impl Election {
 
     /// A campaign that got no answer had won after all.
     fn adopt(&mut self, fx: &mut Effects, ground: Ground<'_>) -> bool {
-        if self.operation.is_some() || self.in_doubt.is_some() || self.win.is_some() {
+        if self.operation.is_some() || self.doubt == Doubt::Campaign || self.win.is_some() {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
@@ -658,7 +696,7 @@ impl Election {
             self.take_win(fx, ground, token, lease);
         }
         if self.win.is_some() {
-            self.start_calls(fx);
+            self.start_calls(fx, ground);
         }
         self.win.is_some()
     }
@@ -686,81 +724,78 @@ impl Election {
         if self.operation.is_some() || self.retry.is_some() {
             return;
         }
-        let Some((purpose, txn, record)) = self.next_operation(fx, ground, lease) else { return };
+        let Some((purpose, txn)) = self.next_operation(fx.now, ground, lease) else { return };
         let patience = self.backoff.patience(ATTEMPT, ground.setup.request_timeout);
         let request = fx.send(purpose, Some(self.id), patience, Request::Txn(txn.clone()));
         let facts = self.facts();
-        self.operation = Some(Operation { request, purpose, txn, lease, record, facts, void: false });
+        self.operation = Some(Operation { request, purpose, txn, lease, facts, void: false });
     }
 
     /// The next thing to do in the store; the order is one of urgency.
-    fn next_operation(
-        &self,
-        fx: &Effects,
-        ground: Ground<'_>,
-        lease: LeaseId,
-    ) -> Option<(Purpose, Txn, Revision)> {
+    fn next_operation(&self, now: Time, ground: Ground<'_>, lease: LeaseId) -> Option<(Purpose, Txn)> {
         let claim = self.claim.as_ref()?;
         let view = &self.view;
         let record = claim.record(view);
-        let revision = record.map_or(Revision(0), |kv| kv.mod_revision);
-        let op = |purpose, txn| Some((purpose, txn, revision));
+        let is_own = record.is_some_and(|kv| ground.keeper.is_own(kv.lease));
+        let campaign_in_doubt = self.doubt == Doubt::Campaign;
 
         if self.win.is_none() {
             // The service's record goes before the drain, the lock after it.
             let published = claim.published(view, lease);
             if !published.is_empty() {
-                return op(Purpose::Unpublish, claim.release(&published));
+                return Some((Purpose::Unpublish, claim.release(&published)));
             }
             let held = claim.held(view, lease);
-            let kept = self.drain.as_ref().is_some_and(|d| self.calls.of(d.token) && fx.now < d.until);
-            if !held.is_empty() && self.in_doubt.is_none() && !kept {
-                return op(Purpose::Release, claim.release(&held));
+            if !held.is_empty() && !campaign_in_doubt && !self.is_draining(now) {
+                return Some((Purpose::Release, claim.release(&held)));
             }
         }
+        let rewrite = |purpose| Some((purpose, claim.write_record(view, ground.setup, self.facts(), lease)));
         if matches!(self.want, Want::Nothing { .. }) {
-            let leave = record.is_some_and(|kv| kv.lease == lease) || self.in_doubt.is_some();
-            return if leave && self.drain.is_none() {
-                op(Purpose::Unregister, claim.delete_record(view))
-            } else {
-                None
+            return match record {
+                _ if self.is_draining(now) => None,
+                // One on a former lease goes with that.
+                Some(kv) if kv.lease == lease || (is_own && campaign_in_doubt) => {
+                    Some((Purpose::Unregister, claim.delete_record(kv)))
+                }
+                _ => (self.doubt != Doubt::Nothing).then(|| (Purpose::Settle, claim.look())),
             };
         }
-        let rewrite = |purpose| op(purpose, claim.write_record(view, ground.setup, self.facts(), lease));
         match record {
             None => return rewrite(Purpose::Register),
-            Some(kv) if kv.lease != lease => {
-                // On one of our former leases it is moved; anybody else's is waited for.
-                return if ground.keeper.is_retired(kv.lease) { rewrite(Purpose::Move) } else { None };
-            }
-            Some(_) if self.in_doubt.is_some() => return rewrite(Purpose::Settle),
+            Some(kv) if is_own && kv.lease != lease => return rewrite(Purpose::Move),
+            Some(_) if is_own && campaign_in_doubt => return rewrite(Purpose::Settle),
+            // It is somebody else's by now, so that the campaign can not win any more; whether it has is the question.
+            Some(_) if campaign_in_doubt => return Some((Purpose::Settle, claim.look())),
             Some(_) => {}
         }
-        match &self.win {
-            None if self.may_campaign() => {
-                let free = match claim.blocked(view, ground.setup) {
-                    None => true,
-                    Some(Blocked::Held(..)) => self.unchecked,
-                    Some(Blocked::Outdated(_)) => false,
-                };
-                if free && self.watch.is_open() {
-                    return op(Purpose::Campaign, claim.campaign(view, ground.setup, revision, lease));
+        match (&self.win, record) {
+            (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
+                let free = self.unchecked || claim.in_the_way(view).is_none();
+                if free && self.outdated.is_none() {
+                    return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            Some(win) if win.stage == Stage::Ready => {
+            (Some(win), _) if win.stage == Stage::Ready => {
                 if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return op(Purpose::Publish, claim.publish(view, ground.setup, win.token, lease));
+                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
                 }
             }
             _ => {}
         }
         let settled = self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
-        if settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
+        if is_own && settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
     }
 
-    /// Ends the election once nothing of it is left.
+    /// Whether callbacks of a win that is over still hold its keys.
+    fn is_draining(&self, now: Time) -> bool {
+        self.drain.as_ref().is_some_and(|drain| now < drain.until && self.calls.of(drain.token))
+    }
+
+    /// Tells the host that the election has ended: nothing of it is left in the store, or there is no more time to see
+    /// to that, and no callback runs. What is left is cleaned up behind the host's back, since the lease lives on.
     fn finish(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        if self.is_settled(fx.now, ground) && self.calls.is_empty() {
+        if !self.withdrawn && self.is_settled(fx.now, ground) && self.calls.is_empty() {
             self.watch.close(fx);
             self.withdrawn = true;
             fx.push(Action::Withdrawn { election: self.id });
@@ -770,10 +805,11 @@ impl Election {
     /// Whether it has been ended and nothing of it is left in the store, or there is no more time to see to it.
     pub fn is_settled(&self, now: Time, ground: Ground<'_>) -> bool {
         let Want::Nothing { until } = self.want else { return false };
-        if now >= until || self.withdrawn {
-            return true;
-        }
-        let nothing_left = match (&self.claim, ground.lease()) {
+        now >= until || self.withdrawn || self.leaves_nothing(now, ground)
+    }
+
+    fn leaves_nothing(&self, now: Time, ground: Ground<'_>) -> bool {
+        let nothing = match (&self.claim, ground.lease()) {
             (Some(claim), Some(lease)) => {
                 claim.record(&self.view).is_none_or(|kv| kv.lease != lease)
                     && claim.held(&self.view, lease).is_empty()
@@ -781,17 +817,26 @@ impl Election {
             }
             _ => true,
         };
-        nothing_left && self.operation.is_none() && self.in_doubt.is_none() && self.drain.is_none()
+        nothing && self.operation.is_none() && self.doubt == Doubt::Nothing && !self.is_draining(now)
     }
 
-    /// Whether it is over, callbacks and all.
+    /// Whether the host has been told that it is over.
     pub fn is_withdrawn(&self) -> bool {
         self.withdrawn
     }
 
+    /// Whether it can be forgotten.
+    pub fn is_over(&self, now: Time, ground: Ground<'_>) -> bool {
+        self.withdrawn && self.leaves_nothing(now, ground)
+    }
+
     /// Whether callbacks of a win on this lease still need its keys.
     pub fn needs(&self, lease: LeaseId, now: Time) -> bool {
-        self.drain.as_ref().is_some_and(|d| d.lease == lease && now < d.until && self.calls.of(d.token))
+        self.is_draining(now) && self.drain.as_ref().is_some_and(|drain| drain.lease == lease)
+    }
+
+    pub fn is_running(&self, call: CallId) -> bool {
+        self.calls.is_running(call)
     }
 
     pub fn has_win(&self) -> bool {
@@ -803,19 +848,19 @@ impl Election {
         self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::ranges)
     }
 
-    /// Whether its record stands in the store, under the present lease or a former one.
+    /// Whether its record stands in the store, on the present lease or a former one.
     pub fn is_registered(&self, keeper: &Keeper) -> bool {
-        let ours = |lease| keeper.held().is_some_and(|held| held.id == lease) || keeper.is_retired(lease);
-        self.claim.as_ref().and_then(|claim| claim.record(&self.view)).is_some_and(|kv| ours(kv.lease))
+        let record = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
+        record.is_some_and(|kv| keeper.is_own(kv.lease))
     }
 
     /// When something is due, and what it is called.
     pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
-        if self.withdrawn {
-            return;
-        }
         if let Some(at) = self.retry {
             due(at, "retry due");
+        }
+        if self.withdrawn {
+            return;
         }
         self.watch.timers(&mut due);
         if let Some(Win { stage: Stage::Won { give_back }, .. }) = self.win {
@@ -829,6 +874,11 @@ impl Election {
         }
         if let Want::Nothing { until } = self.want {
             due(until, "stop over");
+        }
+        for (_, what) in &self.deferred {
+            if let Deferred::Withdraw { until } = what {
+                due(*until, "stop over");
+            }
         }
         if let Some(standby) = &self.standby
             && standby.announced
@@ -883,7 +933,7 @@ impl Election {
 
     /// What troubles it, for people.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.outdated.as_deref().or(self.trouble.as_deref())
     }
 
     pub fn is_warm(&self) -> bool {
@@ -894,6 +944,16 @@ impl Election {
     pub fn running(&self) -> Vec<&'static str> {
         self.calls.names().collect()
     }
+}
+
+fn holder(lock: &KeyValue) -> Option<Holder> {
+    let record = Record::parse(&lock.value).ok()?;
+    Some(Holder {
+        server_id: record.server_id,
+        address: record.address,
+        lease: lock.lease,
+        revision: lock.mod_revision,
+    })
 }
 
 impl Standby {

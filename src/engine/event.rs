@@ -14,7 +14,8 @@ pub enum Event {
     Tick,
     /// The host starts the session: a lease and a server id are asked for.
     Open,
-    /// The host adds an election; its candidate key is put, nothing else.
+    /// The host adds an election; its candidate key is put, nothing else. One whose role an earlier election of the
+    /// session still has, or that conflicts with it, waits until that one is over.
     Register {
         /// A name for it, never used before in this session.
         election: ElectionId,

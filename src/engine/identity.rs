@@ -21,6 +21,8 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Identity {
     state: State,
+    /// An election was registered under it: it is kept from then on.
+    in_use: bool,
     backoff: Backoff,
 }
 
@@ -38,7 +40,7 @@ enum State {
 
 impl Identity {
     pub fn new() -> Self {
-        Identity { state: State::Closed, backoff: Backoff::default() }
+        Identity { state: State::Closed, in_use: false, backoff: Backoff::default() }
     }
 
     /// The id, once it is taken.
@@ -47,6 +49,15 @@ impl Identity {
             State::Known(id) => Some(id),
             _ => None,
         }
+    }
+
+    /// An election is registered under it.
+    pub fn use_it(&mut self) {
+        self.in_use = true;
+    }
+
+    pub fn is_in_use(&self) -> bool {
+        self.in_use
     }
 
     /// Takes an id, another one if there is one already.
@@ -58,6 +69,7 @@ impl Identity {
             otherwise: vec![Op::Get(Range::Key(key))],
         };
         self.state = State::Reading(self.send(fx, setup, make));
+        self.in_use = false;
     }
 
     pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) {

@@ -27,6 +27,9 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 pub(super) struct Keeper {
     state: State,
     backoff: Backoff,
+    first: LeaseId,
+    /// The one to ask for next, or that is being asked for. Ids count up, so that what hangs on any from `first` on is
+    /// known to be ours.
     next: LeaseId,
     retired: Vec<Retired>,
 }
@@ -67,9 +70,16 @@ enum Renewal {
 #[derive(Debug)]
 struct Retired {
     id: LeaseId,
-    request: Option<RequestId>,
-    retry: Time,
+    revoke: Revoke,
     backoff: Backoff,
+}
+
+#[derive(Debug)]
+enum Revoke {
+    /// Not before this request for the lease is answered: it could be granted after it was revoked.
+    After(RequestId),
+    Due(Time),
+    Sent(RequestId),
 }
 
 /// What a step did to the lease.
@@ -87,7 +97,7 @@ pub(super) enum Change {
 
 impl Keeper {
     pub fn new(first: LeaseId) -> Self {
-        Keeper { state: State::Closed, backoff: Backoff::default(), next: first, retired: Vec::new() }
+        Keeper { state: State::Closed, backoff: Backoff::default(), first, next: first, retired: Vec::new() }
     }
 
     /// The lease, if there is one.
@@ -98,9 +108,9 @@ impl Keeper {
         }
     }
 
-    /// Whether `lease` was ours and may still be known to the store.
-    pub fn is_retired(&self, lease: LeaseId) -> bool {
-        self.retired.iter().any(|r| r.id == lease)
+    /// Whether `lease` is one that this session has asked for, now or before.
+    pub fn is_own(&self, lease: LeaseId) -> bool {
+        self.first <= lease && lease <= self.next
     }
 
     /// Whether nothing of ours is left in the store that we know of.
@@ -122,7 +132,8 @@ impl Keeper {
                 self.lose(fx);
             }
             // It may have been granted, or may be granted later; a revoke of an unknown lease does no harm.
-            State::Asking { .. } | State::Waiting { again: true, .. } => self.retire_next(),
+            State::Asking { request, .. } => self.retire(self.next, Revoke::After(request)),
+            State::Waiting { again: true, .. } => self.retire_next(),
             State::Closed | State::Waiting { .. } => {}
         }
         self.state = State::Closed;
@@ -135,6 +146,15 @@ impl Keeper {
             self.ask(fx, setup, false);
         }
         lost
+    }
+
+    /// The store does not know the lease any more.
+    pub fn not_found(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) -> Option<Change> {
+        if self.held()?.id != lease {
+            return None;
+        }
+        fx.log(Level::Warn, None, format!("lease {lease} is gone: the store does not know it any more"));
+        self.replace(fx, setup)
     }
 
     /// Looks at the timers.
@@ -157,10 +177,10 @@ impl Keeper {
     /// Revokes what is retired, unless somebody still `needs` it.
     pub fn revoke_retired(&mut self, fx: &mut Effects, setup: &Setup, needs: impl Fn(LeaseId) -> bool) {
         for lease in &mut self.retired {
-            if lease.request.is_none() && lease.retry <= fx.now && !needs(lease.id) {
+            if matches!(lease.revoke, Revoke::Due(at) if at <= fx.now) && !needs(lease.id) {
                 let patience = lease.backoff.patience(ATTEMPT, setup.request_timeout);
-                lease.request =
-                    Some(fx.send(Purpose::Revoke, None, patience, Request::Revoke { lease: lease.id }));
+                let what = Request::Revoke { lease: lease.id };
+                lease.revoke = Revoke::Sent(fx.send(Purpose::Revoke, None, patience, what));
             }
         }
     }
@@ -177,8 +197,10 @@ impl Keeper {
             }
             _ => {}
         }
-        for lease in self.retired.iter().filter(|r| r.request.is_none()) {
-            due(lease.retry, "revoke due");
+        for lease in &self.retired {
+            if let Revoke::Due(at) = lease.revoke {
+                due(at, "revoke due");
+            }
         }
     }
 
@@ -190,8 +212,19 @@ impl Keeper {
         request: RequestId,
         result: &Result<Answer, Failure>,
     ) -> Option<Change> {
-        if let Some(at) = self.retired.iter().position(|r| r.request == Some(request)) {
-            self.revoked(fx, at, result);
+        for (at, lease) in self.retired.iter_mut().enumerate() {
+            match lease.revoke {
+                Revoke::After(asked) if asked == request => lease.revoke = Revoke::Due(fx.now),
+                Revoke::Sent(asked) if asked == request => match result {
+                    Err(failure) if *failure != Failure::LeaseNotFound => {
+                        lease.revoke = Revoke::Due(lease.backoff.after(failure, fx));
+                    }
+                    _ => {
+                        self.retired.swap_remove(at);
+                    }
+                },
+                _ => continue,
+            }
             return None;
         }
         match &mut self.state {
@@ -306,12 +339,8 @@ impl Keeper {
                 was_late.then_some(Change::Renewed)
             }
             Ok(_) | Err(Failure::LeaseNotFound) => {
-                fx.log(
-                    Level::Warn,
-                    None,
-                    format!("lease {} is gone: the store does not know it any more", held.id),
-                );
-                self.replace(fx, setup)
+                let lease = held.id;
+                self.not_found(fx, setup, lease)
             }
             Err(_) => {
                 let first = !std::mem::replace(&mut held.late, true);
@@ -322,32 +351,20 @@ impl Keeper {
         }
     }
 
-    fn revoked(&mut self, fx: &mut Effects, at: usize, result: &Result<Answer, Failure>) {
-        match (result, self.retired.get_mut(at)) {
-            (Err(failure), Some(lease)) if *failure != Failure::LeaseNotFound => {
-                lease.request = None;
-                lease.retry = lease.backoff.after(failure, fx);
-            }
-            _ => {
-                self.retired.swap_remove(at);
-            }
-        }
-    }
-
     fn lose(&mut self, fx: &mut Effects) -> Option<LeaseId> {
         let id = self.held()?.id;
         fx.push(Action::Deadline { lease: id, until: Time::ZERO });
-        self.retire(id);
+        self.retire(id, Revoke::Due(Time::ZERO));
         self.state = State::Closed;
         Some(id)
     }
 
     fn retire_next(&mut self) {
-        self.retire(self.next);
+        self.retire(self.next, Revoke::Due(Time::ZERO));
         self.next = LeaseId(self.next.0 + 1);
     }
 
-    fn retire(&mut self, id: LeaseId) {
-        self.retired.push(Retired { id, request: None, retry: Time::ZERO, backoff: Backoff::default() });
+    fn retire(&mut self, id: LeaseId, revoke: Revoke) {
+        self.retired.push(Retired { id, revoke, backoff: Backoff::default() });
     }
 }

@@ -38,7 +38,7 @@ pub use text::ParseError;
 
 use crate::clock::Time;
 use crate::log::Level;
-use crate::milvus::{Candidate, Layout, Root};
+use crate::milvus::{Candidate, Layout, Role, Root};
 use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
 use effects::Effects;
 use election::{Election, Ground, Wish};
@@ -102,8 +102,8 @@ struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
     /// The store had at least this revision when it was sent; an answer with a lower one comes from a store that
-    /// went back.
-    floor: Revision,
+    /// went back. `None`: sent before it went back, so that the answer says nothing about the store as it is now.
+    floor: Option<Revision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +175,9 @@ impl Engine {
                 next = Some((at, name));
             }
         };
-        self.keeper.timers(&mut due);
+        if self.life != Life::Closed {
+            self.keeper.timers(&mut due);
+        }
         self.identity.timers(&mut due);
         if self.can_reread() {
             self.reread.timers(&mut due);
@@ -260,7 +262,7 @@ impl Engine {
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
-                    let (id, wish) = (e.id, e.watching());
+                    let (id, wish) = (e.id, e.watching(fx));
                     self.grant_wish(id, wish);
                 }
             }
@@ -298,10 +300,10 @@ impl Engine {
 
     fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
         let Some(asked) = self.asked.remove(&request) else { return };
-        let went_back = match &result {
-            Ok(Answer::Txn(answer)) => {
+        let went_back = match (&result, asked.floor) {
+            (Ok(Answer::Txn(answer)), Some(floor)) => {
                 let other = self.cluster.is_some_and(|cluster| cluster != answer.cluster);
-                let older = answer.revision < asked.floor;
+                let older = answer.revision < floor;
                 self.cluster = Some(answer.cluster);
                 self.floor = if other || older { answer.revision } else { self.floor.max(answer.revision) };
                 other || older
@@ -345,6 +347,9 @@ impl Engine {
                 let ground = Ground { setup, keeper: &self.keeper, server_id: self.identity.known() };
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
+                    if e.is_registered(&self.keeper) {
+                        self.identity.use_it();
+                    }
                     self.grant_wish(election, wish);
                 }
             }
@@ -364,9 +369,9 @@ impl Engine {
         for election in self.elections.values_mut() {
             match change {
                 Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
-                Change::Late => election.suspend(&mut self.fx, true),
-                Change::Renewed => election.suspend(&mut self.fx, false),
-                Change::Granted => {}
+                Change::Granted => election.lease_granted(),
+                // They see for themselves.
+                Change::Late | Change::Renewed => {}
             }
         }
         if let Change::Lost(lease) = change {
@@ -385,6 +390,7 @@ impl Engine {
             election.store_rolled_back(&mut self.fx, &self.setup);
         }
         self.reread.forget();
+        self.asked.values_mut().for_each(|asked| asked.floor = None);
         let change = self.keeper.replace(&mut self.fx, &self.setup);
         self.lease_changed(change);
         self.take_another_id();
@@ -405,8 +411,17 @@ impl Engine {
         if wish.won {
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
         }
-        if wish.another_id && !self.elections.values().any(|e| e.is_registered(&self.keeper)) {
-            self.fx.log(Level::Warn, None, "the server id is in use; taking another one");
+        if let Some(lease) = wish.not_found {
+            let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
+            self.lease_changed(change);
+        }
+        if wish.another_id && !self.identity.is_in_use() {
+            self.fx.log(
+                Level::Warn,
+                None,
+                "somebody else is registered under the server id; taking another one",
+            );
+            self.reread.forget();
             for e in self.elections.values_mut() {
                 e.forget(&mut self.fx);
             }
@@ -445,23 +460,33 @@ impl Engine {
             }
         }
         self.look_again();
-        self.go_on_stopping();
-        let Engine { setup, fx, keeper, elections, .. } = self;
-        let now = fx.now;
-        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+        if self.life != Life::Closed {
+            self.end_leases();
+            self.look_at_stop();
+        }
     }
 
     fn advance(&mut self, id: ElectionId) {
+        let barred = self.is_barred(id);
         let Engine { setup, fx, keeper, identity, elections, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let ground = Ground { setup, keeper, server_id: identity.known() };
+        let server_id = identity.known().filter(|_| !barred);
+        let ground = Ground { setup, keeper, server_id };
         let wish = election.advance(fx, ground);
-        if election.is_withdrawn() {
+        if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
             elections.remove(&id);
+            self.dirty = Dirty::All;
         }
         if wish.won {
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
         }
+    }
+
+    /// Whether an earlier election has not cleaned up the keys yet that this one would claim.
+    fn is_barred(&self, id: ElectionId) -> bool {
+        let Some(new) = self.elections.get(&id).filter(|e| e.is_new()) else { return false };
+        let clash = |role: &Role| *role == new.role || role.conflicts_with(&new.role);
+        self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role))
     }
 
     fn can_reread(&self) -> bool {
@@ -479,16 +504,19 @@ impl Engine {
 
     fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
         let now = self.fx.now;
-        let until = match self.life {
+        let within = within.filter(|call| self.elections.values().any(|e| e.is_running(*call)));
+        let (until, asked) = match self.life {
             Life::Closed => return,
-            Life::Stopping { until } | Life::StopAsked { until, .. } => until.min(now + timeout),
-            _ => now + timeout,
+            Life::Stopping { until } => (until.min(now + timeout), None),
+            // The call in which it was asked for first still counts.
+            Life::StopAsked { call, until, .. } => (until.min(now + timeout), within.and(Some(call))),
+            _ => (now + timeout, within),
         };
-        match within {
-            Some(call) if !matches!(self.life, Life::Stopping { .. }) => {
+        match asked {
+            Some(call) => {
                 self.life = Life::StopAsked { call, begin: until - Self::reserve(until.since(now)), until };
             }
-            _ => self.begin_stop(until),
+            None => self.begin_stop(until),
         }
     }
 
@@ -506,17 +534,25 @@ impl Engine {
         self.dirty = Dirty::All;
     }
 
-    fn go_on_stopping(&mut self) {
-        let Life::Stopping { until } = self.life else { return };
+    /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
+    fn end_leases(&mut self) {
         let now = self.fx.now;
         let ground = self.ground();
-        if self.elections.values().all(|e| e.is_settled(now, ground)) {
+        let stopping = matches!(self.life, Life::Stopping { .. });
+        if stopping && self.elections.values().all(|e| e.is_settled(now, ground)) {
             self.keeper.close(&mut self.fx);
             self.identity.close();
         }
+        let Engine { setup, fx, keeper, elections, .. } = self;
+        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+    }
+
+    fn look_at_stop(&mut self) {
+        let Life::Stopping { until } = self.life else { return };
         let clean = self.keeper.is_clean();
-        if clean || now >= until {
+        if clean || self.fx.now >= until {
             self.life = Life::Closed;
+            self.elections.retain(|_, election| !election.is_withdrawn());
             self.fx.push(Action::Closed { clean });
         }
     }
@@ -524,7 +560,7 @@ impl Engine {
     fn note_requests(&mut self, actions: &[Action]) {
         for action in actions {
             if let Action::Send { request, purpose, election, .. } = action {
-                let asked = Asked { purpose: *purpose, election: *election, floor: self.floor };
+                let asked = Asked { purpose: *purpose, election: *election, floor: Some(self.floor) };
                 self.asked.insert(*request, asked);
             }
         }

@@ -23,7 +23,6 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 pub(super) struct Reread {
     /// `None`: as soon as there is something to read.
     due: Option<Time>,
-    started: Time,
     under_way: Vec<Batch>,
     /// Asked for while one was under way.
     again: bool,
@@ -76,7 +75,7 @@ impl Reread {
         if due > fx.now || !self.under_way.is_empty() {
             return;
         }
-        (self.started, self.due) = (fx.now, Some(fx.now + period));
+        self.due = Some(fx.now + period);
         let patience = self.backoff.patience(ATTEMPT, setup.request_timeout);
         let (mut gets, mut parts) = (Vec::new(), Vec::new());
         let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(ElectionId, usize)>| {

@@ -45,11 +45,7 @@ impl View {
     /// Takes in what a read of `range` found at `revision`.
     pub fn read(&mut self, range: &Range, revision: Revision, found: &[KeyValue]) {
         match range {
-            // Not even a tombstone is kept for a single key that was never there.
-            Range::Key(key) => match found.first() {
-                Some(kv) => self.set(key.clone(), revision, Some(kv.clone())),
-                None => self.set(key.clone(), revision, None),
-            },
+            Range::Key(key) => self.set(key.clone(), revision, found.first().cloned()),
             Range::Span { from, to } => {
                 let gone = |key: &Key, seen: &Seen| {
                     from <= key
@@ -75,6 +71,8 @@ impl View {
                         self.read(range, answer.revision, found);
                     }
                 }
+                // The watch may have been faster than the answer, and knows better what was there before.
+                Op::Put(key, ..) if self.keys.get(key).is_some_and(|s| s.known >= answer.revision) => {}
                 Op::Put(key, value, lease) => {
                     let kv = self.written(key, value, *lease, answer.revision);
                     self.set(key.clone(), answer.revision, Some(kv));
@@ -132,6 +130,17 @@ mod tests {
         view.watched(event("lock", 12, false));
         view.read(&Range::Key("lock".into()), Revision(11), &[kv("lock", 5)]);
         assert_eq!(view.get(&"lock".into()), None);
+    }
+
+    #[test]
+    fn an_own_put_that_the_watch_saw_first_is_not_counted_twice() {
+        let mut view = View::default();
+        let written = KeyValue { version: 4, create_revision: Revision(2), ..kv("version", 9) };
+        view.watched(KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written.clone()) });
+        let put = Op::Put("version".into(), "v".into(), LeaseId::NONE);
+        let txn = Txn { then: vec![put], ..Txn::default() };
+        view.ran(&txn, &TxnAnswer { succeeded: true, revision: Revision(9), ..TxnAnswer::default() });
+        assert_eq!(view.get(&"version".into()), Some(&written));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! A watch that is opened again whenever it ends.
 
+use std::time::Duration;
+
 use super::action::Action;
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::WatchId;
 use crate::clock::Time;
 use crate::store::Range;
+
+/// One that has stood for so long is opened again at once.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// One watch after the other, on the same keys.
 #[derive(Debug)]
@@ -22,7 +27,8 @@ enum State {
     Closed(Time),
     /// Asked for.
     Opening(WatchId),
-    Open(WatchId),
+    /// Confirmed at this time.
+    Open(WatchId, Time),
 }
 
 impl Watch {
@@ -41,7 +47,7 @@ impl Watch {
 
     /// Closes it, and forgets that there was one.
     pub fn close(&mut self, fx: &mut Effects) {
-        if let State::Open(watch) | State::Opening(watch) = self.state {
+        if let State::Open(watch, _) | State::Opening(watch) = self.state {
             fx.push(Action::Unwatch { watch });
         }
         *self = Watch::new();
@@ -49,25 +55,31 @@ impl Watch {
 
     /// Whether this is its present name; whatever bears an older one is stale.
     pub fn is(&self, watch: WatchId) -> bool {
-        self.state == State::Open(watch) || self.state == State::Opening(watch)
+        matches!(self.state, State::Open(present, _) | State::Opening(present) if present == watch)
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open(_))
+        matches!(self.state, State::Open(..))
     }
 
     /// It is confirmed; whether something may have been missed before.
-    pub fn confirmed(&mut self) -> bool {
+    pub fn confirmed(&mut self, fx: &Effects) -> bool {
         if let State::Opening(watch) = self.state {
-            self.state = State::Open(watch);
-            self.backoff.reset();
+            self.state = State::Open(watch, fx.now);
         }
         std::mem::replace(&mut self.again, true)
     }
 
-    /// It has ended. One that was open is opened again at once, one that could not be opened more slowly each time.
+    /// It has ended. One that has stood for a while is opened again at once; one that could not be opened, or that the
+    /// store confirms and ends, more slowly each time.
     pub fn ended(&mut self, fx: &mut Effects) {
-        let at = if self.is_open() { fx.now } else { self.backoff.pass(fx) };
+        let steady = matches!(self.state, State::Open(_, since) if fx.now.since(since) >= STEADY);
+        let at = if steady {
+            self.backoff.reset();
+            fx.now
+        } else {
+            self.backoff.pass(fx)
+        };
         self.state = State::Closed(at);
     }
 

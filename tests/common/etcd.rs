@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 /// One etcd process. Start it on the test's own thread: it dies with the thread that started it.
 pub struct EtcdServer {
+    program: PathBuf,
     folder: PathBuf,
     client_port: u16,
     peer_port: u16,
@@ -33,11 +34,17 @@ impl EtcdServer {
 
     /// The same, with further flags, such as `--auth-token-ttl=1`.
     pub fn start_with(flags: &[&str]) -> EtcdServer {
+        EtcdServer::start_program(&binary(), flags)
+    }
+
+    /// The same, of this program.
+    pub fn start_program(program: &Path, flags: &[&str]) -> EtcdServer {
         let flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
         let scheme = if flags.iter().any(|f| f.starts_with("--cert-file")) { "https" } else { "http" };
         // Ports are free when they are picked, but not held: somebody else may be faster.
         for _ in 0..5 {
             let mut server = EtcdServer {
+                program: program.to_owned(),
                 folder: new_folder(),
                 client_port: free_port(),
                 peer_port: free_port(),
@@ -113,7 +120,7 @@ impl EtcdServer {
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
         let health = format!("http://127.0.0.1:{}", self.health_port);
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .args(["--name", "one", "--logger", "zap", "--log-level", "info"])
             .arg("--data-dir")
@@ -211,7 +218,8 @@ fn binary() -> PathBuf {
         return path.into();
     }
     // The crates of this workspace lie at its root or below it.
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
+    let built =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
     if let Some(built) = built.into_iter().find(|built| built.is_file()) {
         return built;
     }

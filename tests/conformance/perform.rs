@@ -104,6 +104,11 @@ impl Run<'_> {
                 self.txn(&answer.0)
             }
             Operation::Compact(revision) => {
+                // Whether a watch that lags is told in time is decided by a race.
+                let lagging = self.streams.iter().filter(|(_, stream)| stream.lagging);
+                for number in lagging.map(|(number, _)| *number).collect::<Vec<_>>() {
+                    self.barrier(number).await;
+                }
                 let answer = self.client.compact(self.absolute(*revision), None).await?;
                 self.header(&answer.0.header)
             }

@@ -11,11 +11,16 @@ use primacy::embedded::model::{
 };
 use primacy::store::{Key, LeaseId, Value};
 
-use crate::Pair;
 use crate::script::{Operation, Script};
+use crate::{Difference, Pair};
 
-/// Runs `cases` random scripts; how many ran, and the shortest that failed.
-pub fn run(runtime: &Runtime, pair: &mut Pair, cases: u64, seed: u64) -> (usize, Option<Script>) {
+/// Runs `cases` random scripts; how many ran, and the shortest that failed, with what it found.
+pub fn run(
+    runtime: &Runtime,
+    pair: &mut Pair,
+    cases: u64,
+    seed: u64,
+) -> (usize, Option<(Script, Vec<Difference>)>) {
     let config = Config {
         cases: u32::try_from(cases).unwrap(),
         failure_persistence: None,
@@ -27,14 +32,19 @@ pub fn run(runtime: &Runtime, pair: &mut Pair, cases: u64, seed: u64) -> (usize,
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let ran = std::cell::Cell::new(0);
     let pair = std::cell::RefCell::new(pair);
+    let found = std::cell::RefCell::new(Vec::new());
     let result = runner.run(&script(), |script| {
         ran.set(ran.get() + 1);
         let differences = runtime.block_on(pair.borrow_mut().run(&script));
-        if differences.is_empty() { Ok(()) } else { Err(TestCaseError::fail(format!("{differences:?}"))) }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        found.replace(differences);
+        Err(TestCaseError::fail("the servers differ"))
     });
     match result {
         Ok(()) => (ran.get(), None),
-        Err(TestError::Fail(_, script)) => (ran.get(), Some(script)),
+        Err(TestError::Fail(_, script)) => (ran.get(), Some((script, found.into_inner()))),
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
 }

@@ -128,8 +128,10 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
         None => {
             let index = free.next;
             let (chunk, _) = place(index);
-            let empty = || Slot(RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }));
-            let chunk_of = CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
+            let empty =
+                || Slot(RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }));
+            let chunk_of =
+                CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
             chunk_of.get_or_init(|| (0..64usize << chunk).map(|_| empty()).collect());
             free.next += 1;
             index

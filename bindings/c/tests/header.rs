@@ -1,4 +1,5 @@
 //! `include/primacy.h` is what cbindgen makes of this crate, and C and C++ compilers have nothing against it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod cc;
 
@@ -7,7 +8,17 @@ use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
 const FILES: [&str; 11] = [
-    "status", "error", "version", "log", "config", "candidate", "session", "call", "election", "txn", "result",
+    "status",
+    "error",
+    "version",
+    "log",
+    "config",
+    "candidate",
+    "session",
+    "call",
+    "election",
+    "txn",
+    "result",
 ];
 
 fn fresh() -> String {
@@ -21,9 +32,10 @@ fn fresh() -> String {
          #define PRIMACY_VERSION_MAJOR {}\n#define PRIMACY_VERSION_MINOR {}\n#define PRIMACY_VERSION_PATCH {}\n",
         numbers[0], numbers[1], numbers[2]
     ));
-    let builder = FILES.iter().chain(&["observer"]).fold(cbindgen::Builder::new().with_config(config), |b, file| {
-        b.with_src(here.join(format!("src/{file}.rs")))
-    });
+    let builder =
+        FILES.iter().chain(&["observer"]).fold(cbindgen::Builder::new().with_config(config), |b, file| {
+            b.with_src(here.join(format!("src/{file}.rs")))
+        });
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
     String::from_utf8(header).unwrap()
@@ -40,7 +52,10 @@ fn the_committed_header_is_what_cbindgen_makes() {
         fs::write(committed(), &fresh).unwrap();
     }
     let same = fs::read_to_string(committed()).is_ok_and(|committed| committed == fresh);
-    assert!(same, "include/primacy.h is not what cbindgen makes of bindings/c/src: run `make header` and commit it");
+    assert!(
+        same,
+        "include/primacy.h is not what cbindgen makes of bindings/c/src: run `make header` and commit it"
+    );
 }
 
 #[test]

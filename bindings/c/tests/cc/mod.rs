@@ -43,7 +43,8 @@ pub fn run(command: &mut Command) -> String {
 /// Compiles a C program of ours, linked to the static or to the shared library.
 pub fn program(source: &str, shared: bool) -> PathBuf {
     let name = Path::new(source).file_stem().unwrap().to_string_lossy();
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", if shared { "so" } else { "a" }));
+    let to =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", if shared { "so" } else { "a" }));
     let (archive, library) = libraries();
     let mut command = cc();
     command.args(STRICT).args(["-std=c11", "-g", "-o"]).arg(&to).arg(root().join(source));
@@ -65,6 +66,13 @@ fn libraries() -> &'static (PathBuf, PathBuf) {
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--package", "primacy-c", "--message-format", "json"]).current_dir(root());
+        // What cargo tells a test of its package would make build scripts that look at it run again.
+        for (name, _) in env::vars_os() {
+            let told = |prefix: &str| name.to_string_lossy().starts_with(prefix);
+            if told("CARGO_PKG_") || told("CARGO_MANIFEST_") || told("CARGO_CRATE_") {
+                cargo.env_remove(&name);
+            }
+        }
         let files: Vec<PathBuf> = run(&mut cargo)
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())

@@ -1,0 +1,356 @@
+//! The store, and the truth about it: who wrote what, who has won what, until when a lease is surely kept.
+//!
+//! The truth is read off the store's own history (a watch on everything), not off what anybody was told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::embedded::model::{self, Keys, Model, Options, StreamId, WatchResponse};
+use primacy::engine::{ElectionId, Purpose, Token};
+use primacy::milvus::{self, Role, Root};
+use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request};
+
+use crate::scenario::{MIXCOORD, ROLES};
+
+/// Who does something to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// A session of a process: the process, and its how-many-eth life.
+    Session(usize, u32),
+    /// A coordinator that runs Milvus's own code.
+    Neighbour(usize),
+    /// Somebody by hand.
+    Operator,
+    /// The store itself: a lease ran out.
+    Store,
+}
+
+/// A key set that was taken by a campaign.
+#[derive(Clone, Debug)]
+pub struct Win {
+    /// By whom.
+    pub who: Who,
+    /// Of which of its elections.
+    pub election: ElectionId,
+    /// Its role.
+    pub role: usize,
+    /// The roles that nobody else may be primary of.
+    pub roles: u32,
+    /// The fencing token.
+    pub token: Token,
+    /// The lease it stands on.
+    pub lease: LeaseId,
+    /// When one of its keys went first, and through whom.
+    pub gone: Option<(Time, Who)>,
+    /// When something was done to it that the guarantees exclude: by hand, or by putting the store back.
+    pub excused: Option<Time>,
+}
+
+/// What the truth says about a moment in the store's life, kept with a backup.
+#[derive(Clone, Debug, Default)]
+struct Truth {
+    owners: BTreeMap<Key, Who>,
+    /// The win that each lock key belongs to.
+    locks: BTreeMap<Key, usize>,
+    /// The highest token under which a guarded write was committed, by role.
+    committed: [i64; ROLES.len()],
+}
+
+/// The store and the truth about it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The store.
+    pub model: Model,
+    /// Where everything lies.
+    pub root: Root,
+    /// All wins there ever were.
+    pub wins: Vec<Win>,
+    /// From here on the store does not answer, until then.
+    pub down_until: Time,
+    /// Puts are refused until then.
+    pub no_space_until: Time,
+    /// When the store was put back last.
+    pub restored: Option<Time>,
+    /// How often it was put back to revisions that it hands out again.
+    pub incarnation: u32,
+    truth: Truth,
+    leases: BTreeMap<LeaseId, (Who, Time)>,
+    backup: Option<(model::Snapshot, Truth)>,
+    spy: StreamId,
+    writes: Vec<model::Event>,
+    /// A broken rule, found out about while something was written.
+    pub broken: Option<(&'static str, String)>,
+}
+
+/// Where hosts write under their tokens.
+pub const DATA: &str = "r/m/data/";
+
+/// The bits of all roles that exclude each other with `role`.
+pub fn roles_of(role: usize) -> u32 {
+    if role == MIXCOORD { 0b1111 } else { 1 << role }
+}
+
+impl Cluster {
+    /// An empty store.
+    pub fn new(seed: u64, now: Time) -> Self {
+        let mut model = Model::new(Options { seed, ..Options::default() });
+        let spy = open_spy(&mut model, now);
+        Cluster {
+            model,
+            root: Root::join("r", "m").expect("a root"),
+            wins: Vec::new(),
+            down_until: Time::ZERO,
+            no_space_until: Time::ZERO,
+            restored: None,
+            incarnation: 0,
+            truth: Truth::default(),
+            leases: BTreeMap::new(),
+            backup: None,
+            spy,
+            writes: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// Answers a request; what watches have to say is left in the model.
+    pub fn perform(&mut self, now: Time, who: Who, what: &Request) -> Result<Answer, Failure> {
+        if now < self.no_space_until && takes_space(what) {
+            return Err(Failure::Refused("etcdserver: mvcc: database space exceeded".into()));
+        }
+        let result = self.model.perform(now, what);
+        match (what, &result) {
+            (Request::Grant { lease, .. }, Ok(Answer::Granted { ttl })) => {
+                self.leases.insert(*lease, (who, now + *ttl));
+            }
+            (Request::KeepAlive { lease, .. }, Ok(Answer::Renewed { ttl })) if *ttl > Duration::ZERO => {
+                if let Some((_, until)) = self.leases.get_mut(lease) {
+                    *until = (*until).max(now + *ttl);
+                }
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// Until when the store surely keeps a lease, unless somebody ends it.
+    pub fn kept_until(&self, lease: LeaseId) -> Option<Time> {
+        self.leases.get(&lease).map(|(_, until)| *until)
+    }
+
+    /// Whose lease it is.
+    pub fn lease_of(&self, lease: LeaseId) -> Option<Who> {
+        self.leases.get(&lease).map(|(who, _)| *who)
+    }
+
+    /// Who wrote a key last.
+    pub fn owner(&self, key: &Key) -> Option<Who> {
+        self.truth.owners.get(key).copied()
+    }
+
+    /// The wins that hold their locks now.
+    pub fn holders(&self) -> impl Iterator<Item = (&Key, usize)> {
+        self.truth.locks.iter().map(|(key, win)| (key, *win))
+    }
+
+    /// All keys that are there.
+    pub fn keys(&mut self, now: Time) -> Vec<KeyValue> {
+        let all = model::Get::of(Keys::From("\0".into()));
+        self.model.get(now, &all).expect("a plain read").kvs
+    }
+
+    /// One key.
+    pub fn key(&mut self, now: Time, key: &Key) -> Option<KeyValue> {
+        self.model.get(now, &model::Get::of(Keys::One(key.clone()))).expect("a plain read").kvs.pop()
+    }
+
+    /// The win of a session under this token and lease.
+    pub fn win(&self, who: Who, role: usize, token: Token, lease: LeaseId) -> Option<usize> {
+        let found = |w: &Win| w.who == who && w.role == role && w.token == token && w.lease == lease;
+        self.wins.iter().rposition(found)
+    }
+
+    /// Notes what has been written since the last time, by `who`; returns what the watches of others say.
+    /// Writes of the store itself (leases that ran out) must have been noted before.
+    pub fn note(&mut self, now: Time, who: Who) -> Vec<(StreamId, WatchResponse)> {
+        let mut responses = self.model.take_responses();
+        if responses.is_empty() {
+            return responses;
+        }
+        self.writes.clear();
+        let (spy, writes) = (self.spy, &mut self.writes);
+        responses.retain_mut(|(stream, response)| {
+            if *stream == spy {
+                writes.append(&mut response.events);
+            }
+            *stream != spy
+        });
+        for write in std::mem::take(&mut self.writes) {
+            self.written(now, who, &write);
+        }
+        responses
+    }
+
+    fn written(&mut self, now: Time, who: Who, write: &model::Event) {
+        let key = &write.event.key;
+        if write.previous.is_some() {
+            let owner = self.owner(key);
+            let shared = *key == self.root.id_key()
+                || *key == self.root.version_key()
+                || key.as_bytes().starts_with(DATA.as_bytes());
+            if matches!(who, Who::Session(..)) && owner != Some(who) && !shared {
+                self.broken = Some(("somebody else's key", format!("{who:?} wrote {key} of {owner:?}")));
+            }
+            if let Some(at) = self.truth.locks.remove(key) {
+                let win = &mut self.wins[at];
+                win.gone.get_or_insert((now, who));
+                let expected = who == win.who || who == Who::Store;
+                if !expected {
+                    win.excused.get_or_insert(now);
+                }
+            }
+        }
+        if write.event.now.is_some() {
+            self.truth.owners.insert(key.clone(), who);
+        } else {
+            self.truth.owners.remove(key);
+        }
+    }
+
+    /// Notes a campaign of ours that has succeeded: the whole key set must stand under its revision.
+    pub fn won(
+        &mut self,
+        now: Time,
+        who: Who,
+        role: usize,
+        election: ElectionId,
+        keys: &milvus::Keys,
+        answer: &Answer,
+    ) {
+        let Answer::Txn(answer) = answer else { return };
+        let lease = self.key(now, &keys.locks[0].key).map_or(LeaseId::NONE, |kv| kv.lease);
+        for lock in &keys.locks {
+            let there = self.key(now, &lock.key);
+            if !there.is_some_and(|kv| kv.mod_revision == answer.revision && kv.lease == lease) {
+                self.broken = Some(("whole key set", format!("{who:?} won without {}", lock.key)));
+            }
+            self.truth.locks.insert(lock.key.clone(), self.wins.len());
+        }
+        self.wins.push(Win {
+            who,
+            election,
+            role,
+            roles: roles_of(role),
+            token: Token(answer.revision.0),
+            lease,
+            gone: None,
+            excused: None,
+        });
+    }
+
+    /// Notes a guarded write that was committed.
+    pub fn committed(&mut self, win: usize) {
+        let w = &self.wins[win];
+        let holds = self.truth.locks.values().filter(|at| **at == win).count();
+        let whole = if w.role == MIXCOORD { 4 } else { 1 };
+        let highest = &mut self.truth.committed[w.role];
+        if holds != whole {
+            self.broken =
+                Some(("fencing", format!("a write of {w:?} was committed, and it holds {holds} keys")));
+        } else if w.token.0 < *highest {
+            self.broken =
+                Some(("fencing", format!("a write of {w:?} was committed after one under {highest}")));
+        }
+        *highest = w.token.0.max(*highest);
+    }
+
+    /// A lease is ended by hand.
+    pub fn revoked_by_hand(&mut self, now: Time, lease: LeaseId) {
+        for win in self.wins.iter_mut().filter(|win| win.lease == lease) {
+            win.excused.get_or_insert(now);
+        }
+    }
+
+    /// Takes a backup.
+    pub fn back_up(&mut self) {
+        self.backup = Some((self.model.snapshot(), self.truth.clone()));
+    }
+
+    /// Puts the store back to the backup, if there is one.
+    pub fn restore(&mut self, now: Time, bump: bool, other_cluster: bool) -> bool {
+        let Some((snapshot, truth)) = &self.backup else { return false };
+        self.model.restore(now, snapshot);
+        self.truth = truth.clone();
+        if bump {
+            self.model.bump_revision(1_000_000);
+        } else {
+            self.incarnation += 1;
+        }
+        if other_cluster {
+            self.model.set_cluster(self.model.cluster() + 1);
+        }
+        self.restored = Some(now);
+        for (at, win) in self.wins.iter_mut().enumerate() {
+            if self.truth.locks.values().any(|lock| *lock == at) {
+                win.gone = None;
+            } else if win.gone.is_none() {
+                win.gone = Some((now, Who::Operator));
+                win.excused.get_or_insert(now);
+            }
+        }
+        self.prolong(now);
+        self.spy = open_spy(&mut self.model, now);
+        true
+    }
+
+    /// The store stops, and is back at `until`; its leases begin anew.
+    pub fn restart(&mut self, now: Time, until: Time) {
+        self.model.restart(now);
+        self.prolong(now);
+        self.down_until = until;
+        self.spy = open_spy(&mut self.model, now);
+    }
+
+    /// Another leader: all leases begin anew.
+    pub fn new_leader(&mut self, now: Time) {
+        self.model.leader_changed(now);
+        self.prolong(now);
+    }
+
+    fn prolong(&mut self, now: Time) {
+        let kept = self.model.leases(now);
+        for lease in kept {
+            if let Some(ttl) = self.model.time_to_live(now, lease)
+                && let Some((_, until)) = self.leases.get_mut(&lease)
+            {
+                *until = (*until).max(now + Duration::from_secs(ttl.granted.unsigned_abs()));
+            }
+        }
+    }
+
+    /// The role's name.
+    pub fn role(role: usize) -> Role {
+        Role::parse(ROLES[role]).expect("a role")
+    }
+}
+
+/// A campaign's purpose says that its success is a win.
+pub fn is_win(purpose: Purpose, result: &Result<Answer, Failure>) -> bool {
+    purpose == Purpose::Campaign && matches!(result, Ok(Answer::Txn(answer)) if answer.succeeded)
+}
+
+fn open_spy(model: &mut Model, now: Time) -> StreamId {
+    let spy = model.open_stream(now);
+    let everything = model::Watch { previous: true, ..model::Watch::of(Keys::From("\0".into())) };
+    model.watch(now, spy, everything);
+    spy
+}
+
+fn takes_space(what: &Request) -> bool {
+    use primacy::store::Op;
+    match what {
+        Request::Grant { .. } => true,
+        Request::Txn(txn) => txn.then.iter().chain(&txn.otherwise).any(|op| matches!(op, Op::Put(..))),
+        _ => false,
+    }
+}

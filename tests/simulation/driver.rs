@@ -1,0 +1,317 @@
+//! The driver of a process: hands events to its engine and performs what the engine decides.
+
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::engine::{Action, Engine, Event, Notice, RequestId, Setup};
+use primacy::milvus::{Candidate, Keys};
+use primacy::store::{Answer, Failure, LeaseId};
+
+use crate::cluster::Cluster;
+use crate::liveness::Phase;
+use crate::process::{Election, Session, Watch};
+use crate::random::{self, Draw};
+use crate::world::{Happening, World};
+
+impl World<'_> {
+    /// A process starts; its host opens a session.
+    pub fn start(&mut self, process: usize) {
+        let (scenario, now) = (self.scenario, self.now);
+        let plan = &scenario.processes[process];
+        let p = &mut self.processes[process];
+        if p.session.as_ref().is_some_and(|session| session.closed.is_none()) {
+            return;
+        }
+        p.life += 1;
+        p.returns = false;
+        let r = &mut random::of(&[scenario.seed, 2, process as u64, u64::from(p.life)]);
+        let address = format!("p{process}:1");
+        let version = semver::Version::new(3, plan.minor, 0);
+        let setup = Setup {
+            root: self.cluster.root.clone(),
+            layout: plan.layout,
+            candidate: Candidate::new(&address, "", version).expect("a candidate"),
+            ttl: Duration::from_secs(scenario.ttl),
+            margin: scenario.margin,
+            warmup_interval: scenario.warmup_interval,
+            activation_timeout: scenario.activation_timeout,
+            drain_timeout: scenario.drain_timeout,
+            request_timeout: scenario.request_timeout,
+            first_lease: LeaseId(i64::from(p.life) * 1000 + 100_000 * (process as i64 + 1)),
+            seed: r.u64(..),
+        };
+        p.session = Some(Session::new(Engine::new(setup), now));
+        p.next_tick = Time::NEVER;
+        let life = p.life;
+        self.trace.note(now, format!("p{process}"), "starts");
+        let patience = now + scenario.request_timeout * r.pick(&[1, 4]);
+        self.queue.push(patience, Happening::Impatient { process, life });
+        self.step(process, Event::Open);
+    }
+
+    /// The host registers a role.
+    pub fn register(&mut self, process: usize, life: u32, role: usize, wants: bool) {
+        if !self.is_alive(process, life) {
+            return;
+        }
+        let layout = self.scenario.processes[process].layout;
+        let keys = Keys::new(&self.cluster.root, &Cluster::role(role), layout, 0);
+        let Some(session) = &mut self.processes[process].session else { return };
+        if !session.goes_on() {
+            return;
+        }
+        let id = primacy::engine::ElectionId(u32::try_from(session.elections.len()).expect("few"));
+        session.elections.push(Election::new(id, role, keys.locks[0].key.clone(), wants));
+        self.step(process, Event::Register { election: id, role: Cluster::role(role) });
+        if wants {
+            self.step(process, Event::Campaign { election: id });
+        }
+    }
+
+    /// The host has waited long enough for its session to open.
+    pub fn impatient(&mut self, process: usize, life: u32) {
+        let open = |s: &Session| s.opened.is_some() || !s.goes_on();
+        if self.is_alive(process, life) && !self.processes[process].session.as_ref().is_some_and(open) {
+            self.stop(process, Duration::from_secs(1), Some(Duration::from_millis(500)));
+        }
+    }
+
+    /// The host ends the session, and opens another one after `again`.
+    pub fn stop(&mut self, process: usize, timeout: Duration, again: Option<Duration>) {
+        let p = &mut self.processes[process];
+        let now = p.clock.read(self.now);
+        let Some(session) = &mut p.session else { return };
+        if session.closed.is_some() {
+            return;
+        }
+        session.stopped_calmly = matches!(self.phase, Phase::Idle { .. }) && session.goes_on();
+        session.will_stop(now, timeout);
+        session.stop_began = true;
+        session.again = session.again.or(again);
+        p.returns |= session.again.is_some();
+        self.step(process, Event::Stop { timeout, within: None });
+    }
+
+    /// One step of an engine.
+    pub fn step(&mut self, process: usize, event: Event) {
+        let p = &mut self.processes[process];
+        let now = p.clock.read(self.now);
+        let Some(session) = &mut p.session else { return };
+        self.steps += 1;
+        p.stepped = now;
+        if self.trace.on {
+            let name = match (&event, session.engine.next_timer()) {
+                (Event::Tick, Some((at, name))) if at <= now => name.to_owned(),
+                _ => event.to_string(),
+            };
+            self.trace.note(self.now, format!("p{process}"), format!("[{now}] {name}"));
+        }
+        self.before_step(process, &event);
+        let p = &mut self.processes[process];
+        let Some(session) = &mut p.session else { return };
+        let actions = session.engine.step(now, event);
+        let next = session.engine.next_deadline();
+        p.next_tick = next.map_or(Time::NEVER, |at| p.clock.when(at));
+        if self.scenario.network.late > 0 && !self.is_calm() {
+            self.serve_late(process);
+        }
+        if self.processes[process].freeze.is_some() {
+            self.freeze(process, actions);
+            return;
+        }
+        for action in actions {
+            self.perform(process, action);
+        }
+        self.after_step(process);
+    }
+
+    /// Timers are served late now and then.
+    fn serve_late(&mut self, process: usize) {
+        let r = &mut random::of(&[self.scenario.seed, 4, process as u64, self.steps]);
+        let p = &mut self.processes[process];
+        if p.next_tick < Time::NEVER && r.permille(self.scenario.network.late) {
+            p.next_tick += r.stretched(Duration::from_millis(300));
+        }
+    }
+
+    /// The process is stopped between what its engine decided and the doing of it.
+    fn freeze(&mut self, process: usize, actions: Vec<Action>) {
+        let p = &mut self.processes[process];
+        let length = p.freeze.take().unwrap_or_default();
+        p.frozen = actions;
+        self.pause(process, length);
+    }
+
+    /// The process is stopped.
+    pub fn pause(&mut self, process: usize, length: Duration) {
+        let p = &mut self.processes[process];
+        p.paused = Some(self.now + length);
+        p.next_tick = Time::NEVER;
+        p.disturbed = self.now + length;
+        self.trace.note(self.now, format!("p{process}"), format!("is stopped for {length:?}"));
+        self.queue.push(self.now + length, Happening::Resumes { process });
+    }
+
+    /// The process goes on: what it was about to do, what has arrived, and its timers, in either order.
+    pub fn resumes(&mut self, process: usize) {
+        let p = &mut self.processes[process];
+        if p.paused.is_none_or(|until| until > self.now) {
+            return;
+        }
+        self.trace.note(self.now, format!("p{process}"), "goes on");
+        p.paused = None;
+        p.disturbed = self.now;
+        let life = p.life;
+        let (frozen, inbox) = (std::mem::take(&mut p.frozen), std::mem::take(&mut p.inbox));
+        for action in frozen {
+            self.perform(process, action);
+        }
+        self.after_step(process);
+        let r = &mut random::of(&[self.scenario.seed, 5, process as u64, self.now.as_nanos()]);
+        if r.bool() && self.is_alive(process, life) {
+            self.step(process, Event::Tick);
+        }
+        // Each takes a moment, so that other processes may come in between.
+        for (i, what) in inbox.into_iter().enumerate() {
+            self.queue.push(self.now + Duration::from_micros(i as u64 * 20), what);
+        }
+        let p = &mut self.processes[process];
+        let next = p.session.as_ref().and_then(|s| s.engine.next_timer()).map(|(at, _)| p.clock.when(at));
+        p.next_tick = next.map_or(Time::NEVER, |at| at.max(self.now));
+    }
+
+    fn perform(&mut self, process: usize, action: Action) {
+        self.trace.note(self.now, format!("p{process}"), format_args!("    -> {action}"));
+        self.before_action(process, &action);
+        let p = &mut self.processes[process];
+        let life = p.life;
+        let Some(session) = &mut p.session else { return };
+        match action {
+            Action::Send { request, purpose, election, timeout, what } => {
+                session.sent += 1;
+                self.seen.sent[purpose as usize] += 1;
+                self.send(process, request, purpose, election, timeout, what);
+            }
+            Action::Watch { watch, ranges } => {
+                session.watches.push(Watch { id: watch, stream: None, silent: false });
+                self.open_watch(process, watch, ranges);
+            }
+            Action::Unwatch { watch } => {
+                session.watches.retain(|w| w.id != watch);
+                self.close_streams(|p, l, w| p == process && l == life && w == watch);
+            }
+            Action::Call { election, call, what } => self.call(process, election, call, &what),
+            Action::Cancel { election, call } => self.cancel(process, election, call),
+            Action::Deadline { lease, until } => {
+                match session.cells.iter_mut().find(|(id, _)| *id == lease) {
+                    Some(cell) => cell.1 = until,
+                    None => session.cells.push((lease, until)),
+                }
+                if until > Time::ZERO {
+                    self.look_at_deadline(process, lease, until);
+                }
+            }
+            Action::Primacy { election, win } => self.publish(process, election, win),
+            Action::Opened { .. } => {
+                session.opened = Some(self.now);
+                let plan = &self.scenario.processes[process];
+                let r = &mut random::of(&[self.scenario.seed, 6, process as u64, u64::from(life)]);
+                for (role, wants) in &plan.roles {
+                    let at = self.now + r.stretched(Duration::from_millis(200));
+                    let what = Happening::Register { process, life, role: *role, wants: *wants };
+                    self.queue.push(at, what);
+                }
+            }
+            Action::OpenFailed { .. } => {
+                let what = Happening::Impatient { process, life };
+                self.queue.push(self.now + Duration::from_millis(10), what);
+            }
+            Action::Withdrawn { election } => self.withdrawn(process, election),
+            Action::Closed { clean } => self.closed(process, clean),
+            Action::Notice { election, what: Notice::Ready { .. } } => {
+                if let Some(e) = session.election(election) {
+                    e.ready = true;
+                }
+            }
+            Action::Notice { .. } | Action::Log { .. } => {}
+        }
+    }
+
+    fn withdrawn(&mut self, process: usize, election: primacy::engine::ElectionId) {
+        let p = &mut self.processes[process];
+        let life = p.life;
+        let Some(session) = &mut p.session else { return };
+        let goes_on = session.goes_on();
+        let Some(e) = session.election(election) else { return };
+        e.withdrawn = true;
+        if let (Some(again), true) = (e.again, goes_on) {
+            let what = Happening::Register { process, life, role: e.role, wants: e.wants };
+            self.queue.push(self.now + again, what);
+        }
+    }
+
+    fn closed(&mut self, process: usize, clean: bool) {
+        let p = &mut self.processes[process];
+        let Some(session) = &mut p.session else { return };
+        session.closed = Some(clean);
+        if let Some(again) = session.again {
+            self.queue.push(self.now + again, Happening::Start { process });
+        }
+    }
+
+    /// Something arrives at the driver.
+    pub fn reaches(&mut self, process: usize, life: u32, event: Event) {
+        if !self.is_alive(process, life) {
+            return;
+        }
+        let now = self.now;
+        let p = &mut self.processes[process];
+        let Some(session) = &mut p.session else { return };
+        match event {
+            Event::Answered { request, result } => {
+                let Some(at) = session.open.iter().position(|open| open.request == request) else { return };
+                let deadline = session.open[at].deadline;
+                let cut = p.cut.is_some_and(|(until, _)| until > now);
+                if cut && now < deadline {
+                    // It waits in a buffer that nobody drains.
+                    self.queue.push(deadline, Happening::TimesOut { process, life, request });
+                    return;
+                }
+                session.open.swap_remove(at);
+                let luck = &mut random::of(&[self.scenario.seed, 7, process as u64, request.0]);
+                let given_up = now > deadline && luck.bool();
+                let result = if given_up { Err(Failure::Indefinite("timeout".into())) } else { result };
+                self.step(process, Event::Answered { request, result });
+            }
+            Event::Watching { watch } | Event::Watched { watch, .. } => {
+                if session.watches.iter().any(|w| w.id == watch && !w.silent) {
+                    self.step(process, event);
+                }
+            }
+            Event::WatchEnded { watch, .. } => {
+                if let Some(at) = session.watches.iter().position(|w| w.id == watch) {
+                    session.watches.swap_remove(at);
+                    self.close_streams(|p, l, w| p == process && l == life && w == watch);
+                    self.step(process, event);
+                }
+            }
+            event => self.step(process, event),
+        }
+    }
+
+    /// A request gets no answer any more.
+    pub fn times_out(&mut self, process: usize, life: u32, request: RequestId) {
+        if self.is_alive(process, life)
+            && let Some(session) = &mut self.processes[process].session
+            && let Some(at) = session.open.iter().position(|open| open.request == request)
+        {
+            session.open.swap_remove(at);
+            let members = self.scenario.members;
+            let p = &mut self.processes[process];
+            p.member = (p.member + 1) % members;
+            p.disturbed = self.now;
+            let result: Result<Answer, Failure> = Err(Failure::Indefinite("timeout".into()));
+            self.step(process, Event::Answered { request, result });
+        }
+    }
+}

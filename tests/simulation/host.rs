@@ -1,0 +1,236 @@
+//! The host of a process: how its callbacks go, what it asks for, what it writes under its token.
+
+use std::time::Duration;
+
+use primacy::engine::{Call, CallId, ElectionId, Event, Outcome, Token};
+use primacy::store::{LeaseId, Op, Txn};
+
+use crate::cluster::DATA;
+use crate::process::{Deferred, Kind, Running, Session};
+use crate::random::{self, Draw, Rng};
+use crate::scenario::ROLES;
+use crate::world::{Happening, World};
+
+/// How one call goes.
+enum Course {
+    Ends(Duration),
+    WhenCancelled,
+    WhenFaultsEnd,
+    Never,
+}
+
+impl World<'_> {
+    /// The engine calls the host.
+    pub fn call(&mut self, process: usize, election: ElectionId, call: CallId, what: &Call) {
+        let life = self.processes[process].life;
+        let r = &mut random::of(&[self.scenario.seed, 12, process as u64, u64::from(life), call.0]);
+        let kind = match what {
+            Call::Standby { .. } => Kind::Standby,
+            Call::Warmup => Kind::Warmup,
+            Call::Primary { token, .. } => Kind::Primary(*token),
+            Call::Lost { token, .. } => Kind::Lost(*token),
+        };
+        let course = self.course(kind, r);
+        let outcome = self.outcome(kind, r);
+        let asks = !self.is_calm() && r.permille(self.scenario.hosts.within);
+        let lasts = if let Course::Ends(after) = course { after } else { Duration::from_secs(2) };
+        let running = Running {
+            call,
+            kind,
+            cancelled: false,
+            heeds: matches!(course, Course::WhenCancelled) || r.bool(),
+            hangs: matches!(course, Course::WhenFaultsEnd),
+        };
+        let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else {
+            return;
+        };
+        e.running.push(running);
+        e.hangs |= matches!(course, Course::Never);
+        if let Course::Ends(after) = course {
+            let what = Happening::CallEnds { process, life, election, call, outcome };
+            self.queue.push(self.now + after, what);
+        }
+        if asks {
+            let at = self.now + lasts.mul_f64(r.f64());
+            self.queue.push(at, Happening::Asks { process, life, election, call });
+        }
+        if let Kind::Primary(token) = kind {
+            self.seen.primaries += 1;
+            for _ in 0..r.u32(0..=self.scenario.hosts.writes) {
+                let at = self.now + r.stretched(self.scenario.granted() * 3);
+                let slow =
+                    if r.permille(300) { self.scenario.granted() * 2 } else { Duration::from_millis(5) };
+                let slow = r.stretched(slow);
+                self.queue.push(at, Happening::Writes { process, life, election, token, slow });
+            }
+        }
+        if let Call::Lost { reason, .. } = what {
+            self.seen.lost[*reason as usize] += 1;
+        }
+    }
+
+    fn course(&self, kind: Kind, r: &mut Rng) -> Course {
+        let hosts = &self.scenario.hosts;
+        let quick = if r.permille(300) { Duration::ZERO } else { r.millis(0, 20) };
+        if self.is_calm() {
+            return Course::Ends(quick);
+        }
+        // An `on_lost` is never cancelled.
+        let cancels = !matches!(kind, Kind::Lost(_));
+        match () {
+            () if r.permille(hosts.hang_for_ever) => Course::Never,
+            () if r.permille(hosts.hang) => Course::WhenFaultsEnd,
+            () if r.permille(hosts.until_cancelled) && cancels => Course::WhenCancelled,
+            () if r.permille(hosts.slow) => Course::Ends(r.stretched(Duration::from_secs(10))),
+            () => Course::Ends(quick),
+        }
+    }
+
+    fn outcome(&self, kind: Kind, r: &mut Rng) -> Outcome {
+        if !self.is_calm() && r.permille(self.scenario.hosts.fail) {
+            return Outcome::Failed("no".into());
+        }
+        match kind {
+            Kind::Warmup if self.is_calm() || r.bool() => Outcome::Warm,
+            _ => Outcome::Done,
+        }
+    }
+
+    /// The engine tells the host that a call should end.
+    pub fn cancel(&mut self, process: usize, election: ElectionId, call: CallId) {
+        let life = self.processes[process].life;
+        let r = &mut random::of(&[self.scenario.seed, 13, process as u64, u64::from(life), call.0]);
+        let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else {
+            return;
+        };
+        let Some(running) = e.running.iter_mut().find(|r| r.call == call) else { return };
+        running.cancelled = true;
+        if running.heeds {
+            let outcome = if r.bool() { Outcome::Done } else { Outcome::Failed("cancelled".into()) };
+            let at = self.now + r.stretched(Duration::from_millis(200));
+            self.queue.push(at, Happening::CallEnds { process, life, election, call, outcome });
+        }
+    }
+
+    /// A call of the host ends.
+    pub fn call_ends(
+        &mut self,
+        process: usize,
+        life: u32,
+        election: ElectionId,
+        call: CallId,
+        outcome: Outcome,
+    ) {
+        if self.is_alive(process, life)
+            && let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election))
+            && e.running.iter().any(|r| r.call == call)
+        {
+            self.step(process, Event::Completed { call, outcome });
+        }
+    }
+
+    /// The host asks for something inside a call.
+    pub fn asks(&mut self, process: usize, life: u32, election: ElectionId, call: CallId) {
+        if !self.is_alive(process, life) {
+            return;
+        }
+        let r = &mut random::of(&[self.scenario.seed, 14, process as u64, u64::from(life), call.0]);
+        let timeout = r.stretched(Duration::from_secs(10));
+        let again = (!r.permille(200)).then(|| r.stretched(Duration::from_secs(5)));
+        let p = &mut self.processes[process];
+        let now = p.clock.read(self.now);
+        let Some(session) = &mut p.session else { return };
+        let goes_on = session.goes_on();
+        let Some(e) = session.election(election) else { return };
+        if e.withdrawn || !goes_on || !e.running.iter().any(|r| r.call == call) {
+            return;
+        }
+        let within = Some(call);
+        match r.u32(0..4) {
+            0 => {
+                e.deferred.push((call, Deferred::Withdraw(timeout)));
+                e.again = again;
+                self.step(process, Event::Withdraw { election, timeout, within });
+            }
+            1 => {
+                session.will_stop(now, timeout);
+                session.again = again;
+                p.returns = again.is_some();
+                self.step(process, Event::Stop { timeout, within });
+            }
+            _ => self.step(process, Event::Resign { election, within }),
+        }
+    }
+
+    /// The host writes under the token it was given, if it still may.
+    pub fn writes(&mut self, process: usize, life: u32, election: ElectionId, token: Token, slow: Duration) {
+        if !self.is_alive(process, life) {
+            return;
+        }
+        let now = self.now;
+        let p = &mut self.processes[process];
+        let local = p.clock.read(now);
+        let who = p.who();
+        let Some(session) = &mut p.session else { return };
+        let guard = session.engine.guard(election, token);
+        let said = session.says_primary(election, local);
+        let Some(e) = session.election(election) else { return };
+        let (role, says) = (e.role, said.is_some_and(|p| p.token == token));
+        let lease = match (&e.published, &e.lost) {
+            (Some(published), _) if published.token == token => published.lease,
+            (_, Some(lost)) if lost.token == token => lost.lease,
+            _ => LeaseId::NONE,
+        };
+        let Some(guard) = guard else {
+            if says {
+                self.violate("guard", format!("p{process} is primary under {token} and has no guard"));
+            }
+            return;
+        };
+        if guard.is_empty() {
+            self.violate("guard", format!("p{process}: the guard of {token} compares nothing"));
+        }
+        let Some(win) = self.cluster.win(who, role, token, lease) else { return };
+        let data = format!("{DATA}{}", ROLES[role]);
+        let put = Op::Put(data.as_str().into(), token.to_string().as_str().into(), LeaseId::NONE);
+        let txn = Txn { when: guard, then: vec![put], otherwise: Vec::new() };
+        self.queue.push(now + slow, Happening::WriteArrives { who, win, txn });
+    }
+
+    /// The faults end: callbacks that hung until now end.
+    pub fn hosts_behave(&mut self) {
+        for p in &self.processes {
+            let Some(session) = &p.session else { continue };
+            for e in &session.elections {
+                for running in e.running.iter().filter(|r| r.hangs) {
+                    let (process, life, election, call) = (p.index, p.life, e.id, running.call);
+                    let r = &mut random::of(&[self.scenario.seed, 15, process as u64, call.0]);
+                    let at = self.now + r.stretched(Duration::from_secs(1));
+                    let what = Happening::CallEnds { process, life, election, call, outcome: Outcome::Done };
+                    self.queue.push(at, what);
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// The host has asked for the end, which has to come within `timeout` of `now`, by its own clock.
+    pub fn will_stop(&mut self, now: primacy::clock::Time, timeout: Duration) {
+        let until = now + timeout;
+        self.stop = Some(self.stop.map_or(until, |earlier| earlier.min(until)));
+        // What is kept of the time for the revoke shortens the drains.
+        let reserve = (timeout / 4).min(Duration::from_secs(1));
+        self.drains_until = self.drains_until.min(now + (timeout - reserve));
+    }
+
+    /// What `is_primary` says, asked at `now` by its own clock.
+    pub fn says_primary(
+        &self,
+        election: ElectionId,
+        now: primacy::clock::Time,
+    ) -> Option<crate::process::Published> {
+        let published = self.elections.get(election.0 as usize)?.published?;
+        (self.cell(published.lease) > now).then_some(published)
+    }
+}

@@ -1,0 +1,332 @@
+//! The rules that hold at every moment, looked at with each step and each action of an engine.
+//!
+//! Their names are those of the guarantees in the README's words; a shrunk run must break the same one.
+
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token};
+use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
+
+use crate::process::{Deferred, Election, Kind, Lost, Published, Session};
+use crate::scenario::ROLES;
+use crate::world::World;
+
+/// More steps in a second than an engine needs that is not busy with itself, for each of its elections.
+const BUSY: u32 = 400;
+
+impl World<'_> {
+    /// Before the engine sees an event.
+    pub fn before_step(&mut self, process: usize, event: &Event) {
+        let second = self.now.as_nanos() / 1_000_000_000;
+        let p = &mut self.processes[process];
+        let now = p.clock.read(self.now);
+        let Some(session) = &mut p.session else { return };
+        session.steps = if session.steps.0 == second { (second, session.steps.1 + 1) } else { (second, 1) };
+        if session.steps.1 > BUSY {
+            return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
+        }
+        match event {
+            Event::Completed { call, .. } => session.completes(*call, now),
+            Event::Withdraw { election, timeout, within: None } => {
+                if let Some(e) = session.election(*election) {
+                    e.will_end(now + *timeout);
+                }
+            }
+            Event::Answered { result: Ok(Answer::Txn(answer)), .. } => {
+                session.sees(answer.reads.iter().flatten());
+            }
+            Event::Watched { events, .. } => session.sees(events.iter().filter_map(|e| e.now.as_ref())),
+            _ => {}
+        }
+    }
+
+    /// Before the driver performs an action.
+    pub fn before_action(&mut self, process: usize, action: &Action) {
+        let p = &mut self.processes[process];
+        let now = p.stepped;
+        let Some(session) = &mut p.session else { return };
+        let over = session.closed.is_some();
+        let broken = match action {
+            Action::Send { .. } | Action::Watch { .. } if over => {
+                Some(("nothing after the end", "asks the store".into()))
+            }
+            Action::Opened { .. } | Action::Primacy { win: Some(_), .. } if over => {
+                Some(("nothing after the end", "goes on".into()))
+            }
+            Action::Call { election, call, what } => session.may_call(*election, *call, what, now, over),
+            Action::Cancel { election, call } => session.may_cancel(*election, *call),
+            Action::Send { purpose, election, what, .. } => session.may_send(
+                *purpose,
+                *election,
+                what,
+                now,
+                self.scenario.granted(),
+                self.scenario.drain_timeout,
+            ),
+            Action::Withdrawn { election } => session.may_end(*election),
+            Action::Closed { .. } => {
+                let unpaired =
+                    session.elections.iter().find(|e| e.published.is_some() || e.called.0 != e.called.1);
+                unpaired.map(|e| ("one lost for each primary", format!("{} ends without on_lost", e.id)))
+            }
+            _ => None,
+        };
+        if let Some((rule, text)) = broken {
+            self.violate(rule, format!("p{process}: {action}: {text}"));
+        }
+    }
+
+    /// After all actions of a step.
+    pub fn after_step(&mut self, process: usize) {
+        let p = &self.processes[process];
+        let now = p.stepped;
+        let Some(session) = &p.session else { return };
+        let mut broken = None;
+        for e in &session.elections {
+            if let Some(token) = e.expected {
+                broken = Some(("primary is told", format!("{}: on_primary of {token} was not called", e.id)));
+            }
+            // A step looks at the time first; whatever it was about, a win whose deadline has passed is lost then.
+            if e.published.is_some_and(|published| session.cell(published.lease) <= now) {
+                broken = Some(("lost at the deadline", format!("{} is still primary", e.id)));
+            }
+        }
+        if session.stop.is_some_and(|until| now > until + Duration::from_millis(400))
+            && session.closed.is_none()
+        {
+            broken = Some(("bounded stop", "the session is not closed in time".into()));
+        }
+        if let Some((rule, text)) = broken {
+            self.violate(rule, format!("p{process}: {text}"));
+        }
+    }
+
+    /// The engine says who is primary from now on.
+    pub fn publish(&mut self, process: usize, election: ElectionId, win: Option<(Token, LeaseId)>) {
+        let p = &mut self.processes[process];
+        let who = p.who();
+        let now = p.stepped;
+        let Some(session) = &mut p.session else { return };
+        let cell = win.map(|(_, lease)| session.cell(lease));
+        let Some(e) = session.election(election) else { return };
+        let Some((token, lease)) = win else {
+            e.published = None;
+            e.ready = false;
+            return;
+        };
+        let role = e.role;
+        let Some(win) = self.cluster.win(who, role, token, lease) else {
+            let text = format!("p{process} says that it won {} under {token}, lease {lease}", ROLES[role]);
+            return self.violate("a win is in the store", text);
+        };
+        e.published = Some(Published { token, lease, win });
+        e.expected = Some(token);
+        if cell.is_some_and(|until| until <= now) {
+            let text = format!("p{process}: the deadline of lease {lease} has passed");
+            self.violate("a win on a lease that is ours", text);
+        }
+        self.look_for_overlap(process, election);
+    }
+
+    /// The engine sets a deadline: by then the store must still keep the lease.
+    pub fn look_at_deadline(&mut self, process: usize, lease: LeaseId, until: Time) {
+        let p = &self.processes[process];
+        let ends = p.clock.when(until);
+        let kept = self.cluster.kept_until(lease);
+        if kept.is_none_or(|kept| ends > kept) || self.cluster.lease_of(lease) != Some(p.who()) {
+            let text = format!(
+                "p{process}: lease {lease} is said to be ours until {ends}, it is kept until {kept:?}"
+            );
+            return self.violate("the deadline is before the lease's end", text);
+        }
+        let Some(session) = &p.session else { return };
+        let on_it = session.elections.iter().filter(|e| e.published.is_some_and(|p| p.lease == lease));
+        let on_it: Vec<ElectionId> = on_it.map(|e| e.id).collect();
+        for election in on_it {
+            self.look_for_overlap(process, election);
+        }
+    }
+
+    /// What one process says of itself has changed: nobody else may say the same.
+    fn look_for_overlap(&mut self, process: usize, election: ElectionId) {
+        let Some(mine) = self.says(process, election) else { return };
+        for other in 0..self.processes.len() {
+            let Some(session) = &self.processes[other].session else { continue };
+            for e in &session.elections {
+                let Some(theirs) = self.says(other, e.id).filter(|_| (other, e.id) != (process, election))
+                else {
+                    continue;
+                };
+                let (a, b) = (&self.cluster.wins[mine.win], &self.cluster.wins[theirs.win]);
+                if a.roles & b.roles != 0 && a.excused.is_none() && b.excused.is_none() {
+                    let text = format!(
+                        "p{process} is primary of {} under {}, and p{other} of {} under {}",
+                        ROLES[a.role], a.token, ROLES[b.role], b.token
+                    );
+                    return self.violate("one primary", text);
+                }
+            }
+        }
+    }
+
+    /// What `is_primary` of a process says now.
+    pub fn says(&self, process: usize, election: ElectionId) -> Option<Published> {
+        let p = &self.processes[process];
+        p.session.as_ref()?.says_primary(election, p.clock.read(self.now))
+    }
+}
+
+type Broken = Option<(&'static str, String)>;
+
+impl Session {
+    fn completes(&mut self, call: CallId, now: Time) {
+        for e in &mut self.elections {
+            if let Some(at) = e.running.iter().position(|r| r.call == call) {
+                e.running.remove(at);
+                let asked = e.deferred.iter().position(|(within, _)| *within == call);
+                if let Some((_, Deferred::Withdraw(timeout))) = asked.map(|at| e.deferred.swap_remove(at)) {
+                    e.will_end(now + timeout);
+                }
+            }
+        }
+    }
+
+    /// The engine sees these keys: perhaps the lock in somebody else's hands.
+    fn sees<'k>(&mut self, keys: impl Iterator<Item = &'k KeyValue> + Clone) {
+        for e in &mut self.elections {
+            if let Some(lost) = &mut e.lost
+                && !lost.seen_other
+            {
+                lost.seen_other = keys.clone().any(|kv| kv.key == e.lock && kv.lease != lost.lease);
+            }
+        }
+    }
+
+    fn may_call(&mut self, election: ElectionId, call: CallId, what: &Call, now: Time, over: bool) -> Broken {
+        let Some(e) = self.election(election) else { return Some(("calls", "no such election".into())) };
+        if over || e.withdrawn {
+            return Some(("nothing after the end", format!("{election} has ended")));
+        }
+        if e.running.iter().any(|r| r.call == call) {
+            return Some(("calls", "the name is used twice".into()));
+        }
+        if let Call::Lost { token, lease, reason } = what {
+            e.called.1 += 1;
+            if e.called.0 != e.called.1 || e.last_token != *token {
+                return Some(("one lost for each primary", format!("the last win was {}", e.last_token)));
+            }
+            if e.published.is_some() {
+                return Some(("is_primary ends before on_lost", format!("{election} is still primary")));
+            }
+            if e.running.iter().any(|r| !r.cancelled) {
+                return Some(("cancelled before on_lost", "a callback runs that was not told to end".into()));
+            }
+            let (token, lease, reason, seen_other) = (*token, *lease, *reason, false);
+            e.lost = Some(Lost { token, lease, reason, at: now, seen_other });
+            return None;
+        }
+        if !e.running.is_empty() {
+            return Some(("one call at a time", format!("{:?} is running", e.running)));
+        }
+        match what {
+            Call::Primary { token, lease } => {
+                e.called.0 += 1;
+                let told = e.published.is_some_and(|p| p.token == *token && p.lease == *lease);
+                if !told || e.expected.take() != Some(*token) {
+                    return Some(("is_primary begins with on_primary", "it said no".into()));
+                }
+                // A store that went back hands out the same tokens again: then the last loss says so.
+                let anew = e.lost.as_ref().is_some_and(|l| l.reason == LostReason::StoreRolledBack)
+                    || self.went_back;
+                if *token <= self.election(election)?.last_token && !anew {
+                    return Some(("tokens increase", "an older token".into()));
+                }
+                self.election(election)?.last_token = *token;
+                None
+            }
+            _ if e.published.is_some() => Some(("calls", "a standby's call of a primary".into())),
+            _ if e.is_ending(now) => {
+                Some(("nothing after the end", "a standby's call of one that ends".into()))
+            }
+            _ => None,
+        }
+    }
+
+    fn may_cancel(&mut self, election: ElectionId, call: CallId) -> Broken {
+        let e = self.election(election)?;
+        let running = e.running.iter().find(|r| r.call == call);
+        running.is_none().then(|| ("calls", "cancels what does not run".into()))
+    }
+
+    fn may_send(
+        &mut self,
+        purpose: Purpose,
+        election: Option<ElectionId>,
+        what: &Request,
+        now: Time,
+        ttl: Duration,
+        drain: Duration,
+    ) -> Broken {
+        if let Request::Revoke { lease } = what {
+            let kept = self.elections.iter().find(|e| e.keeps(Some(*lease), now, drain, self.drains_until));
+            return kept.map(|e| ("keys stay while callbacks run", format!("{} has {:?}", e.id, e.running)));
+        }
+        let drains_until = self.drains_until;
+        let stopping = self.stop.is_some() && self.stop_began;
+        let busy = election.is_some_and(|id| self.open.iter().any(|open| open.election == Some(id)));
+        let e = self.election(election?)?;
+        if busy {
+            return Some(("one operation at a time", "another one is under way".into()));
+        }
+        if purpose == Purpose::Release && e.keeps(None, now, drain, drains_until) && deletes(what, &e.lock) {
+            return Some(("keys stay while callbacks run", format!("{:?}", e.running)));
+        }
+        if purpose != Purpose::Campaign {
+            return None;
+        }
+        if e.runs_of_a_win() || e.running.iter().any(|r| r.cancelled) {
+            return Some(("no campaign while an older win's callbacks run", format!("{:?}", e.running)));
+        }
+        if stopping || e.is_ending(now) || e.published.is_some() || !e.wants {
+            return Some(("no campaign unless asked to", String::new()));
+        }
+        let held_off = e.lost.as_ref().is_some_and(|lost| {
+            let voluntary = matches!(lost.reason, LostReason::Resigned | LostReason::ActivationFailed);
+            voluntary && !lost.seen_other && now < lost.at + ttl
+        });
+        (held_off && !self.went_back)
+            .then(|| ("others first", "it campaigns at once after it resigned".into()))
+    }
+
+    fn may_end(&mut self, election: ElectionId) -> Broken {
+        let e = self.election(election)?;
+        if e.withdrawn || !e.running.is_empty() || e.published.is_some() || e.called.0 != e.called.1 {
+            return Some(("an election ends once, with nothing running", format!("{:?}", e.running)));
+        }
+        None
+    }
+}
+
+impl Election {
+    /// The host has ended it; it has to be over by then.
+    pub fn will_end(&mut self, until: Time) {
+        self.withdraw = Some(self.withdraw.map_or(until, |earlier| earlier.min(until)));
+    }
+
+    fn is_ending(&self, _now: Time) -> bool {
+        self.withdraw.is_some()
+    }
+
+    /// Whether callbacks of a win on `lease` (or any) keep its keys.
+    fn keeps(&self, lease: Option<LeaseId>, now: Time, drain: Duration, drains_until: Time) -> bool {
+        let Some(lost) = &self.lost else { return false };
+        let until = (lost.at + drain).min(self.withdraw.unwrap_or(Time::NEVER)).min(drains_until);
+        let runs = |r: &crate::process::Running| matches!(r.kind, Kind::Primary(t) | Kind::Lost(t) if t == lost.token);
+        lease.is_none_or(|lease| lease == lost.lease) && now < until && self.running.iter().any(runs)
+    }
+}
+
+fn deletes(what: &Request, key: &Key) -> bool {
+    matches!(what, Request::Txn(txn) if txn.then.iter().any(|op| matches!(op, Op::Delete(k) if k == key)))
+}

@@ -1,0 +1,278 @@
+//! What has to come to pass once the faults have ended: somebody is primary wherever somebody wants to be, then
+//! there is quiet, and whoever is told to stop stops and leaves nothing behind.
+
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::milvus::Layout;
+
+use crate::cluster::{self, Who};
+use crate::neighbour;
+use crate::process::{Election, Process, Session};
+use crate::scenario::{MIXCOORD, ROLES};
+use crate::world::{Happening, World};
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a request may be on its way at most, after it was given up.
+const LATE: Duration = Duration::from_secs(75);
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Things break.
+    Faults,
+    /// Everything works; until `until` it must have settled.
+    Settling { until: Time },
+    /// It has settled; nothing may happen until then.
+    Idle { until: Time },
+    /// All sessions were told to stop; until then they have time.
+    Stopping { until: Time },
+    /// Requests that are still on their way arrive until then.
+    Draining { until: Time },
+    /// The end.
+    Over,
+}
+
+impl World<'_> {
+    /// Looks at how far the run is.
+    pub fn look(&mut self) {
+        let now = self.now;
+        let mut next = now + LOOK;
+        match self.phase {
+            Phase::Faults => {
+                self.trace.note(now, "PHASE", "the faults have ended");
+                self.phase = Phase::Settling { until: now + self.patience() };
+                self.faults_end();
+            }
+            Phase::Settling { until } => match self.settled() {
+                Ok(()) => {
+                    self.trace.note(now, "PHASE", "settled");
+                    let took = now.since(self.scenario.faults_end).as_secs();
+                    self.seen.settled = self.seen.settled.max(took);
+                    self.begin_idling();
+                    next = now + self.scenario.granted() * 2;
+                    self.phase = Phase::Idle { until: next };
+                }
+                Err(why) if now > until => self.violate("somebody is primary in the end", why),
+                Err(_) => {}
+            },
+            Phase::Idle { .. } => {
+                self.end_idling();
+                self.trace.note(now, "PHASE", "all stop");
+                let timeout = Duration::from_secs(4);
+                for process in 0..self.processes.len() {
+                    self.stop(process, timeout, None);
+                }
+                next = now + timeout * 2;
+                self.phase = Phase::Stopping { until: next };
+            }
+            Phase::Stopping { .. } => {
+                self.look_at_stopped();
+                for index in 0..self.neighbours.len() {
+                    self.neighbour_ends(index, false);
+                }
+                next = now + LATE;
+                self.phase = Phase::Draining { until: next };
+            }
+            Phase::Draining { .. } => {
+                self.settle_store();
+                self.look_for_leftovers();
+                self.phase = Phase::Over;
+            }
+            Phase::Over => {}
+        }
+        self.queue.push(next, Happening::Look);
+    }
+
+    /// How long it may take to settle: leases of the dead run out, requests that were sent just before the end are
+    /// waited for, whoever resigned lets others go first, a re-read finds out what watches never said.
+    fn patience(&self) -> Duration {
+        let s = self.scenario;
+        let usual = s.granted() * 5 + s.request_timeout + Duration::from_secs(15);
+        let hangs = |p: &Process| p.session.as_ref().is_some_and(|s| s.elections.iter().any(|e| e.hangs));
+        let hanging = self.processes.iter().filter(|p| hangs(p)).count();
+        match u32::try_from(hanging).unwrap_or(0) {
+            0 => usual,
+            n => usual + s.drain_timeout + (s.activation_timeout + s.granted()) * n,
+        }
+    }
+
+    /// Whether everything is as it should be; otherwise what is not.
+    fn settled(&mut self) -> Result<(), String> {
+        self.settle_store();
+        for p in &self.processes {
+            if p.returns || p.paused.is_some() {
+                return Err(format!("p{} is not back", p.index));
+            }
+        }
+        let keys = self.cluster.keys(self.now);
+        let there = |key: &primacy::store::Key| keys.iter().any(|kv| kv.key == *key);
+        for p in &self.processes {
+            let Some(session) = &p.session else { continue };
+            if session.closed.is_some() {
+                continue;
+            }
+            if !session.goes_on() {
+                return Err(format!("p{} has not stopped", p.index));
+            }
+            if session.opened.is_none() {
+                return Err(format!("p{} has not opened", p.index));
+            }
+            for e in &session.elections {
+                self.is_election_settled(p, session, e, &there)?;
+            }
+        }
+        for role in 0..ROLES.len() {
+            self.is_role_settled(role, &keys)?;
+        }
+        Ok(())
+    }
+
+    fn is_election_settled(
+        &self,
+        p: &Process,
+        session: &Session,
+        e: &Election,
+        there: &dyn Fn(&primacy::store::Key) -> bool,
+    ) -> Result<(), String> {
+        if e.withdrawn || e.hangs {
+            return Ok(());
+        }
+        if e.withdraw.is_some() || !e.deferred.is_empty() {
+            return Err(format!("p{} {} has not ended", p.index, e.id));
+        }
+        let layout = self.scenario.processes[p.index].layout;
+        let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
+        let keys =
+            primacy::milvus::Keys::new(&self.cluster.root, &cluster::Cluster::role(e.role), layout, id);
+        let owner = self.cluster.owner(&keys.record).filter(|_| there(&keys.record));
+        if owner != Some(p.who()) && !owner.is_some_and(|other| self.is_live(other)) {
+            return Err(format!("p{} {} has no record {}", p.index, e.id, keys.record));
+        }
+        if let Some(published) = self.says(p.index, e.id) {
+            let win = &self.cluster.wins[published.win];
+            if win.gone.is_some() {
+                return Err(format!("p{} {} is primary, and its win is gone", p.index, e.id));
+            }
+            if let (true, Some(service)) =
+                (e.ready, keys.services.iter().find(|service| !there(&service.key)))
+            {
+                return Err(format!("p{} {} is ready without {}", p.index, e.id, service.key));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_live(&self, who: Who) -> bool {
+        match who {
+            Who::Session(process, life) => {
+                let p = &self.processes[process];
+                p.life == life && p.session.as_ref().is_some_and(|s| s.closed.is_none())
+            }
+            Who::Neighbour(index) => neighbour::is_there(&self.neighbours[index], self.now),
+            Who::Operator | Who::Store => false,
+        }
+    }
+
+    /// Somebody is primary of a role if somebody wants to be, and nobody stands in the way.
+    fn is_role_settled(&self, role: usize, keys: &[primacy::store::KeyValue]) -> Result<(), String> {
+        let version = keys.iter().find(|kv| kv.key == self.cluster.root.version_key());
+        let (mut willing, mut primary) = (None, false);
+        for p in &self.processes {
+            let Some(session) = p.session.as_ref().filter(|s| s.closed.is_none()) else { continue };
+            let own = semver::Version::new(3, self.scenario.processes[p.index].minor, 0);
+            let outdated = role == MIXCOORD
+                && version.is_some_and(|kv| primacy::milvus::may_lead(&kv.value, &own).is_err());
+            for e in session.elections.iter().filter(|e| e.role == role && !e.withdrawn) {
+                primary |= self.says(p.index, e.id).is_some();
+                let waits = keys.iter().any(|kv| {
+                    let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
+                    let own = format!("{}/session/{}-{id}", self.cluster.root, ROLES[role]);
+                    kv.key.to_string() == own && self.cluster.owner(&kv.key) != Some(p.who())
+                });
+                if e.wants && !e.hangs && !outdated && !waits {
+                    willing = Some((p.index, e.id));
+                }
+            }
+        }
+        let Some((process, election)) = willing.filter(|_| !primary) else { return Ok(()) };
+        let in_the_way = keys.iter().find(|kv| {
+            self.stands_in_the_way(role, &kv.key)
+                && self.cluster.owner(&kv.key).is_some_and(|w| self.is_live(w))
+        });
+        match in_the_way {
+            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => Ok(()),
+            _ => Err(format!("nobody is primary of {}; p{process} {election} wants to be", ROLES[role])),
+        }
+    }
+
+    /// Whether a key keeps candidates of a role from campaigning.
+    fn stands_in_the_way(&self, role: usize, key: &primacy::store::Key) -> bool {
+        let role = cluster::Cluster::role(role);
+        [Layout::Milvus, Layout::AfterStart].into_iter().any(|layout| {
+            let keys = primacy::milvus::Keys::new(&self.cluster.root, &role, layout, 0);
+            keys.locks.iter().any(|lock| lock.key == *key)
+                || keys.rivals.iter().any(|rival| rival.contains(key))
+        })
+    }
+
+    fn begin_idling(&mut self) {
+        for session in self.processes.iter_mut().filter_map(|p| p.session.as_mut()) {
+            session.sent = 0;
+            session.losses = session.elections.iter().map(|e| e.called.1).sum();
+        }
+    }
+
+    /// While nothing happens, nobody loses anything, and the store is left in peace.
+    fn end_idling(&mut self) {
+        if let Err(why) = self.settled() {
+            self.violate("it stays settled", why);
+        }
+        for process in 0..self.processes.len() {
+            let Some(session) = self.processes[process].session.as_ref().filter(|s| s.closed.is_none())
+            else {
+                continue;
+            };
+            // Two TTLs: six renewals, up to four re-reads, and the facts told in each record.
+            let most = 16 + 3 * u32::try_from(session.elections.len()).unwrap_or(0);
+            let (sent, losses) = (session.sent, session.elections.iter().map(|e| e.called.1).sum::<u32>());
+            if sent > most {
+                self.violate(
+                    "an idle session is quiet",
+                    format!("p{process} sent {sent} requests in two TTLs"),
+                );
+            } else if losses > session.losses {
+                self.violate("nothing is lost without a fault", format!("p{process} lost primacy"));
+            }
+        }
+    }
+
+    fn look_at_stopped(&mut self) {
+        for process in 0..self.processes.len() {
+            let Some(session) = &self.processes[process].session else { continue };
+            match session.closed {
+                None => self.violate("bounded stop", format!("p{process} has not closed")),
+                Some(false) => {
+                    let asked_now = session.again.is_none() && session.stop.is_some();
+                    if asked_now && session.stopped_calmly {
+                        self.violate("a stop is clean", format!("p{process} did not close clean"));
+                    }
+                }
+                Some(true) => {}
+            }
+        }
+    }
+
+    /// In the end no key is left that a session wrote, but the counter and the version.
+    fn look_for_leftovers(&mut self) {
+        let (id, version) = (self.cluster.root.id_key(), self.cluster.root.version_key());
+        for kv in self.cluster.keys(self.now) {
+            let ours = matches!(self.cluster.owner(&kv.key), Some(Who::Session(..)));
+            let data = kv.key.as_bytes().starts_with(cluster::DATA.as_bytes());
+            if ours && !data && kv.key != id && kv.key != version {
+                self.violate("nothing is left behind", format!("{} is still there", kv.key));
+            }
+        }
+    }
+}

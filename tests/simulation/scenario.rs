@@ -1,0 +1,477 @@
+//! What a seed decides before anything happens: who takes part, how the network is, what breaks and when.
+//!
+//! A scenario is plain data, so that a failure can be shrunk: a run with fewer faults, a calmer network or fewer
+//! candidates is a run like any other.
+
+use std::fmt;
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::milvus::Layout;
+
+use crate::clock::START;
+use crate::random::{self, Draw, Rng};
+
+/// The roles that take part. A mixcoord is the three after it as well.
+pub const ROLES: [&str; 5] = ["mixcoord", "querycoord", "datacoord", "rootcoord", "indexcoord"];
+/// Where the mixcoord stands in [`ROLES`].
+pub const MIXCOORD: usize = 0;
+
+/// Everything that a seed decides.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What each draw on the way is derived from.
+    pub seed: u64,
+    /// Asked for by every candidate, in seconds.
+    pub ttl: u64,
+    /// As in the setup of the engine.
+    pub margin: Option<Duration>,
+    /// As in the setup of the engine.
+    pub warmup_interval: Duration,
+    /// As in the setup of the engine.
+    pub activation_timeout: Duration,
+    /// As in the setup of the engine.
+    pub drain_timeout: Duration,
+    /// As in the setup of the engine.
+    pub request_timeout: Duration,
+    /// The processes that run our engine.
+    pub processes: Vec<ProcessPlan>,
+    /// Coordinators that run Milvus's own code.
+    pub neighbours: Vec<NeighbourPlan>,
+    /// How many members etcd has.
+    pub members: usize,
+    /// How the network is until the faults end.
+    pub network: NetworkPlan,
+    /// How the hosts are until the faults end.
+    pub hosts: HostPlan,
+    /// What breaks, in the order of time.
+    pub faults: Vec<(Time, Fault)>,
+    /// From here on everything works.
+    pub faults_end: Time,
+}
+
+/// A process that runs our engine.
+#[derive(Clone, Debug)]
+pub struct ProcessPlan {
+    /// When it starts.
+    pub start: Time,
+    /// Its roles, and whether it campaigns for them.
+    pub roles: Vec<(usize, bool)>,
+    /// Its layout.
+    pub layout: Layout,
+    /// Its version: 3.`minor`.0.
+    pub minor: u64,
+    /// What its clock gains, in microseconds a second.
+    pub drift: i64,
+    /// What its clock shows at the start, in nanoseconds.
+    pub origin: u64,
+}
+
+/// A coordinator that runs Milvus's own code.
+#[derive(Clone, Debug)]
+pub struct NeighbourPlan {
+    /// When it starts.
+    pub start: Time,
+    /// Its role.
+    pub role: usize,
+    /// When it ends, and whether in an orderly way.
+    pub end: Option<(Time, bool)>,
+}
+
+/// How the network is: of a thousand requests, how many fare badly, and how.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkPlan {
+    /// The longest usual way, in milliseconds.
+    pub usual: u64,
+    /// Of a thousand, how many fare badly.
+    pub trouble: u32,
+    /// The ways in which they do.
+    pub ways: Vec<Way>,
+    /// Requests for this purpose fare badly this way every other time.
+    pub target: Option<(primacy::engine::Purpose, Way)>,
+    /// Of a thousand timers and callbacks, how many are served late.
+    pub late: u32,
+}
+
+/// How a request fares badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It never arrives; nobody says so.
+    Lost,
+    /// It is done; the answer never arrives.
+    Unanswered,
+    /// It is done long after it was given up.
+    Late,
+    /// Both ways take long.
+    Slow,
+    /// It is not sent: the connection is refused.
+    Refused,
+    /// The connection breaks before it arrives.
+    BrokenBefore,
+    /// The connection breaks after it is done.
+    BrokenAfter,
+}
+
+const WAYS: [Way; 7] =
+    [Way::Lost, Way::Unanswered, Way::Late, Way::Slow, Way::Refused, Way::BrokenBefore, Way::BrokenAfter];
+
+/// How the hosts are: of a thousand calls, how many go how.
+#[derive(Clone, Debug, Default)]
+pub struct HostPlan {
+    /// Take up to several seconds.
+    pub slow: u32,
+    /// Run until they are cancelled, and a little longer.
+    pub until_cancelled: u32,
+    /// Run until the faults end.
+    pub hang: u32,
+    /// Run until the end of the run.
+    pub hang_for_ever: u32,
+    /// Fail.
+    pub fail: u32,
+    /// Ask for something inside: to resign, to end the election, to end the session.
+    pub within: u32,
+    /// Guarded writes of a primary, at most.
+    pub writes: u32,
+}
+
+/// Something that breaks, or that somebody does.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// A process is stopped and goes on later; inside a step of its driver, or between two.
+    Pause { process: usize, length: Duration, within_step: bool },
+    /// A process dies; it comes back as a new session.
+    Crash { process: usize, back: Option<Duration> },
+    /// A process can not reach etcd.
+    Cut { process: usize, length: Duration, how: Cut },
+    /// A member of etcd hangs; what it got meanwhile it does afterwards.
+    Stall { member: usize, length: Duration },
+    /// etcd is stopped and started again.
+    Restart { length: Duration },
+    /// etcd has a new leader: all leases begin anew.
+    NewLeader,
+    /// A backup is taken.
+    Backup,
+    /// The store is put back to the backup.
+    Restore { bump: bool, other_cluster: bool },
+    /// The history up to now is forgotten.
+    Compact,
+    /// The store has no space: puts and grants are refused.
+    NoSpace { length: Duration },
+    /// The watches of a process end.
+    BreakWatches { process: usize },
+    /// The watches of a process say nothing more.
+    SilenceWatches { process: usize },
+    /// What the watches of a process say arrives late.
+    HoldWatches { process: usize, length: Duration },
+    /// An operator does something by hand.
+    Operator { what: Operator, pick: u64 },
+    /// The host asks to resign.
+    Resign { process: usize, election: usize },
+    /// The host ends an election, and registers it again later.
+    Withdraw { process: usize, election: usize, timeout: Duration, again: Option<Duration> },
+    /// The host ends the session, and opens another one later.
+    Stop { process: usize, timeout: Duration, again: Option<Duration> },
+}
+
+/// How a process is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing arrives.
+    Silent,
+    /// Nothing arrives until it heals; then all that was sent does.
+    Held,
+    /// Connections are refused.
+    Refused,
+    /// Requests arrive, answers do not.
+    OneWay,
+}
+
+/// What an operator does by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Deletes a lock.
+    DeleteLock,
+    /// Deletes a candidate's own record.
+    DeleteRecord,
+    /// Writes something over a lock.
+    OverwriteLock,
+    /// Writes something over a candidate's own record.
+    OverwriteRecord,
+    /// Ends the lease of a key.
+    Revoke,
+    /// Puts a stray candidate's record, on no lease.
+    Stray,
+    /// Writes another version under the version key, or something that is none.
+    Version,
+    /// Deletes the version key.
+    DeleteVersion,
+    /// Deletes the counter of server ids, or sets it back.
+    ServerId,
+}
+
+const OPERATOR: [Operator; 9] = [
+    Operator::DeleteLock,
+    Operator::DeleteRecord,
+    Operator::OverwriteLock,
+    Operator::OverwriteRecord,
+    Operator::Revoke,
+    Operator::Stray,
+    Operator::Version,
+    Operator::DeleteVersion,
+    Operator::ServerId,
+];
+
+/// Kinds of faults; a scenario has some of them, so that each gets a run in which little else happens.
+const KINDS: [fn(&mut Rng, &Frame) -> Fault; 17] = [
+    |r, f| Fault::Pause { process: f.process(r), length: f.length(r), within_step: r.bool() },
+    |r, f| Fault::Crash { process: f.process(r), back: f.back(r) },
+    |r, f| Fault::Cut {
+        process: f.process(r),
+        length: f.length(r),
+        how: r.pick(&[Cut::Silent, Cut::Held, Cut::Refused, Cut::OneWay]),
+    },
+    |r, f| Fault::Stall { member: r.usize(0..f.members), length: f.length(r) },
+    |r, f| Fault::Restart { length: f.length(r).min(Duration::from_secs(f.ttl)) },
+    |_, _| Fault::NewLeader,
+    |_, _| Fault::Backup,
+    |r, _| Fault::Restore { bump: r.permille(300), other_cluster: r.permille(150) },
+    |_, _| Fault::Compact,
+    |r, f| Fault::NoSpace { length: f.length(r) },
+    |r, f| Fault::BreakWatches { process: f.process(r) },
+    |r, f| Fault::SilenceWatches { process: f.process(r) },
+    |r, f| Fault::HoldWatches { process: f.process(r), length: f.length(r) },
+    |r, _| Fault::Operator { what: r.pick(&OPERATOR), pick: r.u64(..) },
+    |r, f| Fault::Resign { process: f.process(r), election: r.usize(0..3) },
+    |r, f| Fault::Withdraw {
+        process: f.process(r),
+        election: r.usize(0..3),
+        timeout: f.length(r),
+        again: f.back(r),
+    },
+    |r, f| Fault::Stop { process: f.process(r), timeout: f.length(r), again: f.back(r) },
+];
+
+/// What a fault is drawn for.
+struct Frame {
+    processes: usize,
+    members: usize,
+    ttl: u64,
+}
+
+impl Frame {
+    fn process(&self, r: &mut Rng) -> usize {
+        r.usize(0..self.processes)
+    }
+
+    fn length(&self, r: &mut Rng) -> Duration {
+        r.stretched(Duration::from_secs(self.ttl * 3))
+    }
+
+    fn back(&self, r: &mut Rng) -> Option<Duration> {
+        (!r.permille(150)).then(|| r.stretched(Duration::from_secs(self.ttl * 2)))
+    }
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub fn of(seed: u64) -> Scenario {
+        let r = &mut random::of(&[seed, 1]);
+        let ttl = r.pick(&[2, 3, 5, 5, 10]);
+        let margin = r.bool().then(|| Duration::from_millis(r.u64(ttl * 40..ttl * 250)));
+        let count = r.pick(&[1, 2, 2, 2, 3, 3, 4, 5]);
+        let length = Duration::from_secs(r.pick(&[10, 20, 40]).max(ttl * 2)) / r.pick(&[1, 2]);
+        let processes = processes(r, count, ttl, margin, length);
+        let members = r.pick(&[1, 3]);
+        let frame = Frame { processes: count, members, ttl };
+        Scenario {
+            seed,
+            ttl,
+            margin,
+            warmup_interval: Duration::from_millis(r.pick(&[50, 500, 1000, 3000])),
+            activation_timeout: Duration::from_millis(r.pick(&[500, 2000, 10_000])),
+            drain_timeout: Duration::from_millis(r.pick(&[300, 2000, 10_000, 30_000])),
+            request_timeout: Duration::from_millis(r.pick(&[1000, 4000, 10_000])),
+            neighbours: neighbours(r, length),
+            members,
+            network: network(r),
+            hosts: hosts(r),
+            faults: faults(r, &frame, length),
+            faults_end: START + length,
+            processes,
+        }
+    }
+
+    /// What etcd grants.
+    pub fn granted(&self) -> Duration {
+        Duration::from_secs(self.ttl.max(2))
+    }
+}
+
+fn processes(
+    r: &mut Rng,
+    count: usize,
+    ttl: u64,
+    margin: Option<Duration>,
+    length: Duration,
+) -> Vec<ProcessPlan> {
+    let granted = Duration::from_secs(ttl.max(2));
+    // A clock that is slow by more than margin / TTL breaks the promise: that is what the margin is for.
+    let margin = margin.unwrap_or(granted / 10);
+    let bound = i64::try_from(margin.as_micros() * 1_000_000 / granted.as_micros()).expect("small");
+    let drift = match r.pick(&[0, 1, 2]) {
+        0 => 0,
+        1 => bound / 50,
+        _ => bound * 95 / 100,
+    };
+    let layout = match r.pick(&[0, 0, 0, 1, 1, 2]) {
+        0 => Some(Layout::Milvus),
+        1 => Some(Layout::AfterStart),
+        _ => None,
+    };
+    let choice: &[usize] =
+        r.pick(&[&[3][..], &[4], &[MIXCOORD], &[1, 3, 4], &[MIXCOORD, 3], &[MIXCOORD, 1, 2, 3, 4]]);
+    let together = r.permille(400);
+    (0..count)
+        .map(|_| {
+            let start = if together { Duration::ZERO } else { r.stretched(length) };
+            let mut roles = vec![(r.pick(choice), r.permille(930))];
+            for _ in 0..r.pick(&[0, 0, 0, 1, 2]) {
+                let role = r.pick(choice);
+                let excluded = |&(other, _): &(usize, bool)| {
+                    other == role || (other.min(role) == MIXCOORD && other.max(role) < 4)
+                };
+                if !roles.iter().any(excluded) {
+                    roles.push((role, r.permille(930)));
+                }
+            }
+            ProcessPlan {
+                start: START + start,
+                roles,
+                layout: layout.unwrap_or_else(|| r.pick(&[Layout::Milvus, Layout::AfterStart])),
+                minor: if r.permille(100) { r.u64(0..3) } else { 1 },
+                drift: if drift == 0 { 0 } else { r.i64(-drift..=drift) },
+                origin: r.u64(1_000_000_000..1_000_000_000_000),
+            }
+        })
+        .collect()
+}
+
+fn neighbours(r: &mut Rng, length: Duration) -> Vec<NeighbourPlan> {
+    let count = r.pick(&[0, 0, 0, 1, 1, 2]);
+    (0..count)
+        .map(|_| NeighbourPlan {
+            start: START + r.stretched(length),
+            role: r.pick(&[MIXCOORD, 3, 3, 4]),
+            end: (!r.permille(200)).then(|| (START + r.stretched(length * 2), r.bool())),
+        })
+        .collect()
+}
+
+fn network(r: &mut Rng) -> NetworkPlan {
+    let mut ways = WAYS.to_vec();
+    r.shuffle(&mut ways);
+    ways.truncate(r.usize(1..=ways.len()));
+    use primacy::engine::Purpose as P;
+    let purposes = [
+        P::Grant,
+        P::Renew,
+        P::Revoke,
+        P::TakeId,
+        P::Register,
+        P::Move,
+        P::Settle,
+        P::Update,
+        P::Campaign,
+        P::Campaign,
+        P::Campaign,
+        P::Release,
+        P::Publish,
+        P::Unpublish,
+        P::Unregister,
+        P::Reread,
+    ];
+    NetworkPlan {
+        usual: r.pick(&[2, 5, 50]),
+        trouble: r.pick(&[0, 0, 10, 50, 200, 500]),
+        ways,
+        target: r.permille(400).then(|| (r.pick(&purposes), r.pick(&WAYS))),
+        late: r.pick(&[0, 0, 20, 100]),
+    }
+}
+
+fn hosts(r: &mut Rng) -> HostPlan {
+    let mut rate = |most: &[u32]| if r.permille(600) { 0 } else { r.pick(most) };
+    HostPlan {
+        slow: rate(&[50, 300, 1000]),
+        until_cancelled: rate(&[50, 300]),
+        hang: rate(&[20, 200]),
+        hang_for_ever: rate(&[5, 50]),
+        fail: rate(&[50, 300]),
+        within: rate(&[20, 200]),
+        writes: rate(&[2, 4, 8]),
+    }
+}
+
+fn faults(r: &mut Rng, frame: &Frame, length: Duration) -> Vec<(Time, Fault)> {
+    let mut kinds = KINDS.to_vec();
+    r.shuffle(&mut kinds);
+    kinds.truncate(r.usize(1..=6));
+    // A restore needs something to restore.
+    let count = r.pick(&[0, 2, 4, 8, 12]);
+    let mut faults: Vec<(Time, Fault)> = (0..count)
+        .map(|_| {
+            let kind = kinds[r.usize(0..kinds.len())];
+            (START + r.millis(0, length.as_millis() as u64), kind(r, frame))
+        })
+        .collect();
+    if faults.iter().any(|(_, fault)| matches!(fault, Fault::Restore { .. })) {
+        faults.push((START + r.millis(0, length.as_millis() as u64), Fault::Backup));
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "ttl {} margin {:?} warm-up {:?} activation {:?} drain {:?} request {:?} members {} faults end {}",
+            self.ttl,
+            self.margin,
+            self.warmup_interval,
+            self.activation_timeout,
+            self.drain_timeout,
+            self.request_timeout,
+            self.members,
+            self.faults_end
+        )?;
+        for (i, p) in self.processes.iter().enumerate() {
+            let roles: Vec<String> = p
+                .roles
+                .iter()
+                .map(|(role, wants)| {
+                    format!("{}{}", ROLES[*role], if *wants { "" } else { " (registered only)" })
+                })
+                .collect();
+            writeln!(
+                f,
+                "p{i}: {} {} 3.{}.0 from {} drift {} clock {}",
+                roles.join(", "),
+                p.layout,
+                p.minor,
+                p.start,
+                p.drift,
+                Time::from_nanos(p.origin)
+            )?;
+        }
+        for (i, n) in self.neighbours.iter().enumerate() {
+            writeln!(f, "n{i}: {} from {} end {:?}", ROLES[n.role], n.start, n.end)?;
+        }
+        writeln!(f, "{:?}", self.network)?;
+        writeln!(f, "{:?}", self.hosts)?;
+        for (at, fault) in &self.faults {
+            writeln!(f, "{at} {fault:?}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,390 @@
+//! The world of one run: true time, what happens next, and to whom.
+//!
+//! Everything happens one after the other at an instant of true time. Only here does time pass.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::embedded::model::StreamId;
+use primacy::engine::{CallId, ElectionId, Event, LostReason, Outcome, Purpose, RequestId, Token, WatchId};
+use primacy::store::{Range, Request, Txn};
+
+use crate::clock::{Clock, START};
+use crate::cluster::{Cluster, Who};
+use crate::liveness::Phase;
+use crate::neighbour::Neighbour;
+use crate::process::Process;
+use crate::queue::Queue;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+
+/// More steps than any run needs: an engine that is busy with itself.
+const MOST_STEPS: u64 = 20_000;
+
+/// A rule that was broken.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which rule; a shrunk run must break the same one.
+    pub rule: &'static str,
+    /// How.
+    pub text: String,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Report {
+    /// Steps of engines.
+    pub steps: u64,
+    /// What was seen, so that we know what the runs reach.
+    pub seen: Seen,
+    /// The first rule broken.
+    pub violation: Option<Violation>,
+    /// What happened, if it was asked for.
+    pub trace: Vec<String>,
+    /// Two runs of one scenario must agree in this.
+    pub fingerprint: u64,
+}
+
+/// How often this and that happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Calls of `on_primary`.
+    pub primaries: u64,
+    /// Calls of `on_lost`, by the number of the reason.
+    pub lost: [u64; 9],
+    /// Wins that were never told to the host.
+    pub untold: u64,
+    /// Guarded writes that were committed.
+    pub committed: u64,
+    /// Guarded writes that were refused.
+    pub refused: u64,
+    /// Requests that were sent, by purpose.
+    pub sent: [u64; 14],
+    /// Seconds of true time.
+    pub seconds: u64,
+    /// Seconds from the end of the faults until everything was settled; the longest.
+    pub settled: u64,
+    /// Wins of neighbours.
+    pub neighbours: u64,
+}
+
+/// Something that happens.
+#[derive(Debug)]
+pub enum Happening {
+    /// A process starts (again).
+    Start { process: usize },
+    /// The host registers a role.
+    Register { process: usize, life: u32, role: usize, wants: bool },
+    /// The host gives up opening a session.
+    Impatient { process: usize, life: u32 },
+    /// A request arrives at the store.
+    Arrives(Box<Sent>),
+    /// Something arrives at the driver.
+    Reaches { process: usize, life: u32, event: Event },
+    /// A request gets no answer any more.
+    TimesOut { process: usize, life: u32, request: RequestId },
+    /// The opening of a watch arrives at the store.
+    Opens { process: usize, life: u32, watch: WatchId, ranges: Vec<Range> },
+    /// A call of the host ends.
+    CallEnds { process: usize, life: u32, election: ElectionId, call: CallId, outcome: Outcome },
+    /// The host asks for something inside a call.
+    Asks { process: usize, life: u32, election: ElectionId, call: CallId },
+    /// The host writes under its token.
+    Writes { process: usize, life: u32, election: ElectionId, token: Token, slow: Duration },
+    /// A guarded write arrives at the store.
+    WriteArrives { who: Who, win: usize, txn: Txn },
+    /// Something breaks.
+    Breaks { fault: usize },
+    /// A process that was stopped goes on.
+    Resumes { process: usize },
+    /// etcd is up again.
+    StoreIsBack,
+    /// A neighbour does its next thing.
+    Neighbour { index: usize },
+    /// A neighbour renews its lease.
+    NeighbourRenews { index: usize },
+    /// A neighbour ends.
+    NeighbourEnds { index: usize, orderly: bool },
+    /// The next look at how far the run is.
+    Look,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Sent {
+    pub process: usize,
+    pub life: u32,
+    pub request: RequestId,
+    pub purpose: Purpose,
+    pub election: Option<ElectionId>,
+    pub what: Request,
+    pub member: usize,
+    /// When the driver gives up.
+    pub deadline: Time,
+    /// That is already on the calendar.
+    pub timer: bool,
+    /// How long the answer takes; `None`: it never comes.
+    pub answer: Option<Duration>,
+    /// What comes back is that the connection broke.
+    pub breaks: bool,
+}
+
+/// The world.
+pub struct World<'s> {
+    /// What the seed decided.
+    pub scenario: &'s Scenario,
+    /// True time.
+    pub now: Time,
+    /// What will happen.
+    pub queue: Queue<Happening>,
+    /// The store.
+    pub cluster: Cluster,
+    /// Processes that run our engine.
+    pub processes: Vec<Process>,
+    /// Coordinators that run Milvus's own code.
+    pub neighbours: Vec<Neighbour>,
+    /// Which watch of which session a stream at the store is.
+    pub streams: Vec<(StreamId, Listener)>,
+    /// How long each member of etcd hangs.
+    pub stalled: Vec<Time>,
+    /// How far the run is.
+    pub phase: Phase,
+    /// What happened.
+    pub trace: Trace,
+    /// The first rule broken.
+    pub violation: Option<Violation>,
+    /// Steps of engines.
+    pub steps: u64,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// Who listens to a stream of watches.
+#[derive(Clone, Copy, Debug)]
+pub enum Listener {
+    /// A watch of a session.
+    Session { process: usize, life: u32, watch: WatchId },
+    /// A neighbour.
+    Neighbour(usize),
+}
+
+/// Runs a scenario.
+pub fn run(scenario: &Scenario, trace: bool) -> Report {
+    let mut world = World::new(scenario, trace);
+    let ended = catch_unwind(AssertUnwindSafe(|| world.go()));
+    if let Err(panic) = ended {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_default();
+        world.violate("panic", text);
+    }
+    world.seen.seconds = world.now.since(START).as_secs();
+    let revision = world.cluster.model.revision().unsigned_abs();
+    Report {
+        steps: world.steps,
+        seen: world.seen,
+        violation: world.violation,
+        trace: world.trace.lines,
+        fingerprint: world.now.as_nanos() ^ revision << 40 ^ world.steps << 20,
+    }
+}
+
+impl<'s> World<'s> {
+    fn new(scenario: &'s Scenario, trace: bool) -> Self {
+        let process = |(index, plan): (usize, &crate::scenario::ProcessPlan)| {
+            Process::new(index, Clock::new(plan.origin, plan.drift))
+        };
+        World {
+            scenario,
+            now: START,
+            queue: Queue::new(),
+            cluster: Cluster::new(scenario.seed, START),
+            processes: scenario.processes.iter().enumerate().map(process).collect(),
+            neighbours: scenario.neighbours.iter().map(Neighbour::new).collect(),
+            streams: Vec::new(),
+            stalled: vec![Time::ZERO; scenario.members],
+            phase: Phase::Faults,
+            trace: Trace { on: trace, lines: Vec::new() },
+            violation: None,
+            steps: 0,
+            seen: Seen::default(),
+        }
+    }
+
+    fn go(&mut self) {
+        let scenario = self.scenario;
+        for (process, plan) in scenario.processes.iter().enumerate() {
+            if plan.start < Time::NEVER {
+                self.queue.push(plan.start, Happening::Start { process });
+            } else {
+                self.processes[process].returns = false;
+            }
+        }
+        for (index, plan) in scenario.neighbours.iter().enumerate() {
+            self.queue.push(plan.start, Happening::Neighbour { index });
+            if let Some((at, orderly)) = plan.end {
+                self.queue.push(at, Happening::NeighbourEnds { index, orderly });
+            }
+        }
+        for (fault, (at, _)) in scenario.faults.iter().enumerate() {
+            self.queue.push(*at, Happening::Breaks { fault });
+        }
+        self.queue.push(scenario.faults_end, Happening::Look);
+        while self.violation.is_none() && self.phase != Phase::Over {
+            self.next();
+        }
+    }
+
+    /// Lets happen what happens next.
+    fn next(&mut self) {
+        let queue = self.queue.next();
+        let store = self.cluster.model.next_deadline();
+        let (mut tick, mut ticks) = (Time::NEVER, 0);
+        for process in &self.processes {
+            if process.next_tick < tick {
+                (tick, ticks) = (process.next_tick, process.index);
+            }
+        }
+        let at = queue.min(store).min(tick);
+        self.now = self.now.max(at);
+        if at == store {
+            self.settle_store();
+        } else if at == queue {
+            if let Some(what) = self.queue.pop() {
+                self.happens(what);
+            }
+        } else {
+            self.step(ticks, Event::Tick);
+        }
+        if self.steps > MOST_STEPS {
+            self.violate("busy", format!("more than {MOST_STEPS} steps"));
+        }
+    }
+
+    /// Lets the store do what it does by itself until now, and passes on what watches say.
+    pub fn settle_store(&mut self) {
+        self.cluster.model.advance(self.now);
+        self.listen(Who::Store);
+    }
+
+    fn happens(&mut self, what: Happening) {
+        if let Some(process) = what.to_process() {
+            let process = &mut self.processes[process];
+            if process.paused.is_some() {
+                process.inbox.push(what);
+                return;
+            }
+        }
+        match what {
+            Happening::Start { process } => self.start(process),
+            Happening::Register { process, life, role, wants } => self.register(process, life, role, wants),
+            Happening::Impatient { process, life } => self.impatient(process, life),
+            Happening::Arrives(sent) => self.arrives(*sent),
+            Happening::Reaches { process, life, event } => self.reaches(process, life, event),
+            Happening::TimesOut { process, life, request } => self.times_out(process, life, request),
+            Happening::Opens { process, life, watch, ranges } => self.opens(process, life, watch, &ranges),
+            Happening::CallEnds { process, life, election, call, outcome } => {
+                self.call_ends(process, life, election, call, outcome);
+            }
+            Happening::Asks { process, life, election, call } => self.asks(process, life, election, call),
+            Happening::Writes { process, life, election, token, slow } => {
+                self.writes(process, life, election, token, slow);
+            }
+            Happening::WriteArrives { who, win, txn } => self.write_arrives(who, win, txn),
+            Happening::Breaks { fault } => self.breaks(fault),
+            Happening::Resumes { process } => self.resumes(process),
+            Happening::StoreIsBack => self.cluster.new_leader(self.now),
+            Happening::Neighbour { index } => self.neighbour_goes_on(index),
+            Happening::NeighbourRenews { index } => self.neighbour_renews(index),
+            Happening::NeighbourEnds { index, orderly } => self.neighbour_ends(index, orderly),
+            Happening::Look => self.look(),
+        }
+    }
+
+    /// Whether this is still the present session of a process.
+    pub fn is_alive(&self, process: usize, life: u32) -> bool {
+        self.processes[process].life == life && self.processes[process].session.is_some()
+    }
+
+    /// Notes that a rule was broken; the first one counts.
+    pub fn violate(&mut self, rule: &'static str, text: impl Into<String>) {
+        let text = text.into();
+        self.trace.note(self.now, "VIOLATED", format!("{rule}: {text}"));
+        self.violation.get_or_insert(Violation { rule, text });
+    }
+
+    /// Whether the faults have ended.
+    pub fn is_calm(&self) -> bool {
+        self.phase != Phase::Faults
+    }
+}
+
+impl Happening {
+    /// The process that must be running for this to happen to it.
+    fn to_process(&self) -> Option<usize> {
+        match self {
+            Happening::Register { process, .. }
+            | Happening::Impatient { process, .. }
+            | Happening::Reaches { process, .. }
+            | Happening::TimesOut { process, .. }
+            | Happening::CallEnds { process, .. }
+            | Happening::Asks { process, .. }
+            | Happening::Writes { process, .. } => Some(*process),
+            _ => None,
+        }
+    }
+}
+
+impl Seen {
+    /// Adds what another run has seen.
+    pub fn add(&mut self, other: &Seen) {
+        self.primaries += other.primaries;
+        self.lost.iter_mut().zip(other.lost).for_each(|(sum, n)| *sum += n);
+        self.untold += other.untold;
+        self.committed += other.committed;
+        self.refused += other.refused;
+        self.sent.iter_mut().zip(other.sent).for_each(|(sum, n)| *sum += n);
+        self.seconds += other.seconds;
+        self.settled = self.settled.max(other.settled);
+        self.neighbours += other.neighbours;
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} s, {} on_primary, {} wins of neighbours, writes {} done {} refused, settled within {} s; lost:",
+            self.seconds, self.primaries, self.neighbours, self.committed, self.refused, self.settled
+        )?;
+        for reason in LostReason::ALL {
+            let n = self.lost[reason as usize];
+            if n > 0 {
+                write!(f, " {reason} {n}")?;
+            }
+        }
+        f.write_str("; requests:")?;
+        PURPOSES.iter().try_for_each(|purpose| write!(f, " {purpose} {}", self.sent[*purpose as usize]))
+    }
+}
+
+const PURPOSES: [Purpose; 14] = [
+    Purpose::Grant,
+    Purpose::Renew,
+    Purpose::Revoke,
+    Purpose::TakeId,
+    Purpose::Register,
+    Purpose::Move,
+    Purpose::Settle,
+    Purpose::Update,
+    Purpose::Campaign,
+    Purpose::Release,
+    Purpose::Publish,
+    Purpose::Unpublish,
+    Purpose::Unregister,
+    Purpose::Reread,
+];
