@@ -509,7 +509,11 @@ int main(int argc, char **argv) {
     for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
         char *value;
         switch (flag) {
-        case ETCD: set(config, "etcd.endpoints", optarg); break;
+        case ETCD:
+            set(config, "etcd.endpoints", optarg);
+            if (strncmp(optarg, "mem://", 6) == 0)
+                set(config, "primacy.allow_memory_store", "true"); /* on a command line it is meant */
+            break;
         case ROOT: set_root(config, optarg); break;
         case ROLE:
             if (role_count == MAX_ROLES)
