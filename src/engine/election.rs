@@ -13,6 +13,7 @@ use super::calls::{Calls, Kind};
 use super::claim::Claim;
 use super::effects::Effects;
 use super::event::Outcome;
+use super::identity::Identity;
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
 use super::lease::Keeper;
 use super::view::View;
@@ -146,9 +147,15 @@ pub(super) struct Ground<'a> {
     pub setup: &'a Setup,
     pub keeper: &'a Keeper,
     pub server_id: Option<i64>,
+    /// An election was registered under that id, so that it is kept.
+    pub id_in_use: bool,
 }
 
-impl Ground<'_> {
+impl<'a> Ground<'a> {
+    pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity) -> Self {
+        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use() }
+    }
+
     fn lease(self) -> Option<LeaseId> {
         self.keeper.held().map(|held| held.id)
     }
@@ -167,7 +174,7 @@ impl Ground<'_> {
 pub(super) struct Wish {
     /// Read all keys again now.
     pub reread: bool,
-    /// The record's key is somebody else's: another server id, if no election was registered under this one yet.
+    /// The record's key is somebody else's: another server id.
     pub another_id: bool,
     /// A win needs re-reads at the primary's pace.
     pub won: bool,
@@ -431,13 +438,15 @@ impl Election {
                     && let Some(kv) = claim.record(&self.view)
                     && !ground.keeper.is_own(kv.lease)
                 {
+                    if !ground.id_in_use {
+                        return Wish { another_id: true, ..Wish::default() };
+                    }
                     let text = format!(
                         "{}: {} is there already, on lease {}; waiting until it is gone",
                         self.role, kv.key, kv.lease
                     );
                     self.trouble = Some(text.clone());
                     fx.log(Level::Error, Some(self.id), text);
-                    return Wish { another_id: true, ..Wish::default() };
                 }
             }
             _ => {}
@@ -493,7 +502,7 @@ impl Election {
         self.last_token = Token(0);
     }
 
-    /// Forgets all that stands on the present server id.
+    /// Forgets all that it knows of the keys under the present server id.
     pub fn forget(&mut self, fx: &mut Effects) {
         self.watch.close(fx);
         self.unchecked = true;

@@ -199,7 +199,7 @@ impl Engine {
     }
 
     fn ground(&self) -> Ground<'_> {
-        Ground { setup: &self.setup, keeper: &self.keeper, server_id: self.identity.known() }
+        Ground::new(&self.setup, &self.keeper, &self.identity)
     }
 
     fn look_at_timers(&mut self) {
@@ -344,7 +344,7 @@ impl Engine {
                 self.dirty = Dirty::All;
             }
             (_, Some(election)) => {
-                let ground = Ground { setup, keeper: &self.keeper, server_id: self.identity.known() };
+                let ground = Ground::new(setup, &self.keeper, &self.identity);
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
                     if e.is_registered(&self.keeper) {
@@ -415,7 +415,7 @@ impl Engine {
             let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
             self.lease_changed(change);
         }
-        if wish.another_id && !self.identity.is_in_use() {
+        if wish.another_id {
             self.fx.log(
                 Level::Warn,
                 None,
@@ -470,8 +470,8 @@ impl Engine {
         let barred = self.is_barred(id);
         let Engine { setup, fx, keeper, identity, elections, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let server_id = identity.known().filter(|_| !barred);
-        let ground = Ground { setup, keeper, server_id };
+        let mut ground = Ground::new(setup, keeper, identity);
+        ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
             elections.remove(&id);

@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) struct Generation(u64);
 
 /// See the module.
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     auth: Option<Auth>,
     token: Mutex<Token>,
 }
@@ -31,7 +31,7 @@ struct Token {
 
 impl Credentials {
     /// None given: no token is ever sent.
-    pub(super) fn new(auth: Option<Auth>) -> Credentials {
+    pub(crate) fn new(auth: Option<Auth>) -> Credentials {
         Credentials { auth, token: Mutex::default() }
     }
 

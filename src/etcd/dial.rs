@@ -18,16 +18,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 /// A stream, in a while. Every fault is one of before anything was sent.
-pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
+pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
 
 /// Makes streams to one endpoint.
-pub(super) struct Dialler {
+pub(crate) struct Dialler {
     /// `host:port`, for people and for the `:authority` of requests.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `http` or `https`.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
     /// Makes one.
-    pub(super) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
+    pub(crate) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
 }
 
 /// A dialler for each endpoint of the settings, in their order.

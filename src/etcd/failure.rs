@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 /// What an attempt's error means. All but `Unknown` say that the request did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It was not sent, or this member does not serve it now: another endpoint may.
     NotServed(String),
     /// The same, after waiting in vain for what must come before it.

@@ -9,12 +9,12 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness.changes import NotInTime, now
-from harness.etcd import Gateway
-from harness.process import pick
+from primacy.testing.changes import NotInTime, now
+from primacy.testing.gateway import Gateway
+from primacy.testing.process import pick
 
 if TYPE_CHECKING:
-    from conftest import Launch
+    from contract.conftest import Launch
 
 EVENTS = {
     *("listening", "standby", "warmup", "warm", "primary", "ready"),

@@ -193,7 +193,7 @@ impl World<'_> {
                 self.send(process, request, purpose, election, timeout, what);
             }
             Action::Watch { watch, ranges } => {
-                session.watches.push(Watch { id: watch, stream: None, silent: false });
+                session.watches.push(Watch { id: watch, stream: None, confirmed: false, silent: false });
                 self.open_watch(process, watch, ranges);
             }
             Action::Unwatch { watch } => {
@@ -284,7 +284,8 @@ impl World<'_> {
                 self.step(process, Event::Answered { request, result });
             }
             Event::Watching { watch } | Event::Watched { watch, .. } => {
-                if session.watches.iter().any(|w| w.id == watch && !w.silent) {
+                if let Some(known) = session.watches.iter_mut().find(|w| w.id == watch && !w.silent) {
+                    known.confirmed = true;
                     self.step(process, event);
                 }
             }

@@ -145,10 +145,14 @@ impl World<'_> {
         if e.withdrawn || !goes_on || !e.running.iter().any(|r| r.call == call) {
             return;
         }
+        // Whoever asks for something inside a call lets that call end.
+        let at = self.now + r.stretched(Duration::from_secs(2));
+        let what = Happening::CallEnds { process, life, election, call, outcome: Outcome::Done };
+        self.queue.push(at, what);
         let within = Some(call);
         match r.u32(0..4) {
             0 => {
-                e.deferred.push((call, Deferred::Withdraw(timeout)));
+                e.deferred.push((call, Deferred::Withdraw(now + timeout)));
                 e.again = again;
                 self.step(process, Event::Withdraw { election, timeout, within });
             }

@@ -27,7 +27,7 @@ impl World<'_> {
             return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
         }
         match event {
-            Event::Completed { call, .. } => session.completes(*call, now),
+            Event::Completed { call, .. } => session.completes(*call),
             Event::Withdraw { election, timeout, within: None } => {
                 if let Some(e) = session.election(*election) {
                     e.will_end(now + *timeout);
@@ -180,13 +180,13 @@ impl World<'_> {
 type Broken = Option<(&'static str, String)>;
 
 impl Session {
-    fn completes(&mut self, call: CallId, now: Time) {
+    fn completes(&mut self, call: CallId) {
         for e in &mut self.elections {
             if let Some(at) = e.running.iter().position(|r| r.call == call) {
                 e.running.remove(at);
                 let asked = e.deferred.iter().position(|(within, _)| *within == call);
-                if let Some((_, Deferred::Withdraw(timeout))) = asked.map(|at| e.deferred.swap_remove(at)) {
-                    e.will_end(now + timeout);
+                if let Some((_, Deferred::Withdraw(until))) = asked.map(|at| e.deferred.swap_remove(at)) {
+                    e.will_end(until);
                 }
             }
         }

@@ -101,6 +101,10 @@ impl World<'_> {
     /// Whether everything is as it should be; otherwise what is not.
     fn settled(&mut self) -> Result<(), String> {
         self.settle_store();
+        // A lease that was not renewed meanwhile runs out yet.
+        if self.now < self.cluster.down_until + self.scenario.granted() {
+            return Err("etcd is not back for long enough".into());
+        }
         for p in &self.processes {
             if p.returns || p.paused.is_some() {
                 return Err(format!("p{} is not back", p.index));

@@ -109,6 +109,8 @@ pub struct Watch {
     pub id: WatchId,
     /// Its stream at the store, once it is open there.
     pub stream: Option<StreamId>,
+    /// The driver knows that it is open.
+    pub confirmed: bool,
     /// It says nothing more.
     pub silent: bool,
 }
@@ -217,8 +219,8 @@ pub struct Lost {
 /// What a host asks for inside a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferred {
-    /// To end the election.
-    Withdraw(Duration),
+    /// To end the election by then, by its own clock.
+    Withdraw(Time),
 }
 
 impl Process {

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.changes import now
+from primacy.testing.changes import now
 
 from demo.story import Case, Failover, Story, ms
 

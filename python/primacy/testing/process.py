@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.changes import Changes, NotInTime, now
+from primacy.testing.changes import Changes, NotInTime, now
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)  # found before any fork: a child must not load anything
@@ -33,6 +33,7 @@ class Process:
         self._changes = changes
         self.log = log
         self.lines: list[Line] = []
+        self.listeners: list[Callable[[Line], None]] = []
         self.code: int | None = None
         self._reader = asyncio.create_task(self._read())
 
@@ -57,6 +58,8 @@ class Process:
     def heard(self, line: Line) -> None:
         """Called for each line; a subclass looks at it before anyone who waits is woken."""
         self.lines.append(line)
+        for listener in self.listeners:
+            listener(line)
         self._changes.tell()
 
     async def _read(self) -> None:

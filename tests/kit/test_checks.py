@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from demo.judge import (
+from primacy.testing.checks import (
     Acknowledged,
     Entry,
-    Said,
     Window,
     disordered,
     late_writes,
@@ -16,6 +15,7 @@ from demo.judge import (
     windows,
     wrongly_lost,
 )
+from primacy.testing.history import Said
 
 
 def yes(t: int, id: int, token: int, received: int | None = None) -> Said:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.changes import Changes, now
-from harness.process import Line, Process, pick
+from primacy.testing.changes import Changes, now
+from primacy.testing.process import Line, Process, pick
 
 Answer = dict[str, Any]
 
