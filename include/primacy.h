@@ -1003,6 +1003,20 @@ primacy_status primacy_election_commit(primacy_election election,
                                        struct primacy_error **error_out);
 
 /**
+ * What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your own: add
+ * them all to each transaction, and it commits for nobody but the holder of this win.
+ *
+ * `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of which a
+ * transaction must find as they are there. It does not ask etcd. They stay the same for as long as the win lasts.
+ * `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
+ *
+ * `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_guard(primacy_election election,
+                                      int64_t token,
+                                      primacy_result *result_out);
+
+/**
  * Makes an empty transaction. It can be committed any number of times, by several threads too.
  *
  * Keys are whole etcd keys. Keys and values are bytes with a size; they are copied. The functions that add

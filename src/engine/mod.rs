@@ -131,6 +131,16 @@ enum Dirty {
     All,
 }
 
+impl Dirty {
+    fn and(self, election: ElectionId) -> Self {
+        match self {
+            Dirty::None => Dirty::One(election),
+            Dirty::One(other) if other == election => self,
+            _ => Dirty::All,
+        }
+    }
+}
+
 impl Engine {
     /// A session that has not been opened yet.
     pub fn new(setup: Setup) -> Self {
@@ -263,7 +273,8 @@ impl Engine {
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
                     let (id, wish) = (e.id, e.watching(fx));
-                    self.grant_wish(id, wish);
+                    self.touch(id);
+                    self.grant(wish);
                 }
             }
             Event::Watched { watch, events } => {
@@ -347,10 +358,13 @@ impl Engine {
                 let ground = Ground::new(setup, &self.keeper, &self.identity);
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
+                    // Whether the id is kept concerns all of them.
+                    let kept = self.identity.is_in_use();
+                    self.dirty = if kept { self.dirty.and(election) } else { Dirty::All };
                     if e.is_registered(&self.keeper) {
                         self.identity.use_it();
                     }
-                    self.grant_wish(election, wish);
+                    self.grant(wish);
                 }
             }
             _ => {}
@@ -403,8 +417,7 @@ impl Engine {
         self.dirty = Dirty::All;
     }
 
-    fn grant_wish(&mut self, election: ElectionId, wish: Wish) {
-        self.touch(election);
+    fn grant(&mut self, wish: Wish) {
         if wish.reread {
             self.reread.wish(self.fx.now);
         }
@@ -415,7 +428,8 @@ impl Engine {
             let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
             self.lease_changed(change);
         }
-        if wish.another_id {
+        // Not while the record of another election may be on its way under this id.
+        if wish.another_id && !self.elections.values().any(Election::may_have_written) {
             self.fx.log(
                 Level::Warn,
                 None,
@@ -430,11 +444,7 @@ impl Engine {
     }
 
     fn touch(&mut self, election: ElectionId) {
-        self.dirty = match self.dirty {
-            Dirty::None => Dirty::One(election),
-            Dirty::One(other) if other == election => Dirty::One(election),
-            _ => Dirty::All,
-        };
+        self.dirty = self.dirty.and(election);
     }
 
     fn ttl(&self) -> Duration {
@@ -477,9 +487,7 @@ impl Engine {
             elections.remove(&id);
             self.dirty = Dirty::All;
         }
-        if wish.won {
-            self.reread.at_latest(self.fx.now + self.ttl() / 2);
-        }
+        self.grant(wish);
     }
 
     /// Whether an earlier election has not cleaned up the keys yet that this one would claim.

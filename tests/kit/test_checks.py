@@ -94,8 +94,8 @@ def test_tokens_must_grow_from_win_to_win() -> None:
 
 def test_each_win_is_lost_exactly_once() -> None:
     assert wrongly_lost([win(10, 1, 5), lost(5)]) == []
-    assert wrongly_lost([win(10, 1, 5)]) == ["token 5 was lost 0 times"]
-    assert wrongly_lost([win(10, 1, 5), lost(5), lost(5)]) == ["token 5 was lost 2 times"]
+    assert wrongly_lost([win(10, 1, 5)]) == ["token 5 was won 1 times and lost 0 times"]
+    assert wrongly_lost([win(10, 1, 5), lost(5), lost(5)]) == ["token 5 was won 1 times and lost 2 times"]
 
 
 def test_an_entry_is_read_from_its_key_and_value() -> None:

@@ -26,7 +26,7 @@
 
 #include "primacy.h"
 
-enum { MAX_ROLES = 128, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, RETRY_MS = 500 };
+enum { MAX_ROLES = 1024, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, RETRY_MS = 500 };
 
 struct role {
     const char *name;

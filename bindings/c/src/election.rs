@@ -400,6 +400,31 @@ pub unsafe extern "C" fn primacy_election_commit(
     unsafe { ffi::enter(error_out, inside) }
 }
 
+/// What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your own: add
+/// them all to each transaction, and it commits for nobody but the holder of this win.
+///
+/// `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of which a
+/// transaction must find as they are there. It does not ask etcd. They stay the same for as long as the win lasts.
+/// `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
+///
+/// `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_election_guard(
+    election: primacy_election,
+    token: i64,
+    result_out: *mut primacy_result,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(result_out) };
+    ffi::enter_plain(|| {
+        out.required("result_out")?;
+        let election = handle::find::<Election>(election)?;
+        let guard = election.engine.guard(Token(token)).ok_or(PRIMACY_E_NOT_PRIMARY)?;
+        out.set(handle::new(Answer::of_guard(&guard).ok_or(PRIMACY_E_INTERNAL)?)?);
+        Ok(())
+    })
+}
+
 impl Election {
     fn stop(&self, timeout: Duration) {
         self.ending.within(timeout);
