@@ -127,9 +127,9 @@ impl Election {
         self.lane.complete(call, outcome)
     }
 
-    /// Whether this call has been asked to end.
+    /// Whether this call should end: it has been asked to, or is over.
     pub fn is_cancelled(&self, call: CallId) -> bool {
-        lock(&self.lane.state).calls.get(&call).is_some_and(|call| call.cancelled)
+        lock(&self.lane.state).calls.get(&call).is_none_or(|call| call.cancelled)
     }
 
     /// The token, if this process is primary now: a comparison of the clock with the lease's deadline, made at
