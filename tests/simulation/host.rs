@@ -38,6 +38,7 @@ impl World<'_> {
             call,
             kind,
             cancelled: false,
+            ends: matches!(course, Course::Ends(_)) && !self.is_calm(),
             heeds: matches!(course, Course::WhenCancelled) || r.bool(),
             hangs: matches!(course, Course::WhenFaultsEnd),
         };
@@ -119,7 +120,7 @@ impl World<'_> {
 
     /// The host asks for something inside a call.
     pub fn asks(&mut self, process: usize, life: u32, election: ElectionId, call: CallId) {
-        if !self.is_alive(process, life) {
+        if !self.is_alive(process, life) || self.is_calm() {
             return;
         }
         let r = &mut random::of(&[self.scenario.seed, 14, process as u64, u64::from(life), call.0]);

@@ -120,8 +120,8 @@ impl World<'_> {
             if !session.goes_on() {
                 return Err(format!("p{} has not stopped", p.index));
             }
-            if session.opened.is_none() {
-                return Err(format!("p{} has not opened", p.index));
+            if session.opened.is_none() || session.planned > 0 {
+                return Err(format!("p{} has not opened and registered", p.index));
             }
             for e in &session.elections {
                 self.is_election_settled(p, session, e, &there)?;
@@ -140,6 +140,9 @@ impl World<'_> {
         e: &Election,
         there: &dyn Fn(&primacy::store::Key) -> bool,
     ) -> Result<(), String> {
+        if e.running.iter().any(|r| r.ends || r.hangs) {
+            return Err(format!("p{} {} has a callback that will end", p.index, e.id));
+        }
         if e.withdrawn || e.hangs {
             return Ok(());
         }

@@ -65,6 +65,8 @@ pub struct Session {
     pub cells: Vec<(LeaseId, Time)>,
     /// The elections, by number; those that have ended as well.
     pub elections: Vec<Election>,
+    /// Roles that the host is about to register.
+    pub planned: u32,
     /// Since when it is open; true time.
     pub opened: Option<Time>,
     /// When the host asked it to open; true time.
@@ -83,6 +85,8 @@ pub struct Session {
     pub stop_began: bool,
     /// A stop was asked for when all was well.
     pub stopped_calmly: bool,
+    /// The call whose end the engine is being told of.
+    pub just_ended: Option<CallId>,
     /// Calls of `on_lost` when all was settled.
     pub losses: u32,
     /// Requests sent since the last time they were counted.
@@ -172,6 +176,8 @@ pub struct Running {
     pub kind: Kind,
     /// It has been told to end.
     pub cancelled: bool,
+    /// It began before the faults ended, and ends by itself.
+    pub ends: bool,
     /// It ends when it is told to.
     pub heeds: bool,
     /// It ends when the faults do.
@@ -261,6 +267,7 @@ impl Session {
             stuck_stream: false,
             cells: Vec::new(),
             elections: Vec::new(),
+            planned: 0,
             opened: None,
             began,
             stop: None,
@@ -270,6 +277,7 @@ impl Session {
             went_back: false,
             stop_began: false,
             stopped_calmly: false,
+            just_ended: None,
             losses: 0,
             sent: 0,
             steps: (0, 0),
