@@ -123,6 +123,9 @@ impl World<'_> {
             if session.opened.is_none() || session.planned > 0 {
                 return Err(format!("p{} has not opened and registered", p.index));
             }
+            if session.open.iter().any(|open| !open.calm) {
+                return Err(format!("p{} waits for an answer that will not come", p.index));
+            }
             for e in &session.elections {
                 self.is_election_settled(p, session, e, &there)?;
             }

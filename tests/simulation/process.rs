@@ -104,6 +104,8 @@ pub struct Open {
     pub election: Option<ElectionId>,
     /// When the driver gives up, in true time.
     pub deadline: Time,
+    /// It was sent after the faults had ended.
+    pub calm: bool,
 }
 
 /// A watch.
