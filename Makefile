@@ -6,14 +6,18 @@ MAKEFLAGS += --no-print-directory
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 PYTHON := target/venv/bin/python
+# Empty on a machine without Go.
+GO := $(shell command -v go)
 TOOLS := tests/tools
 
 # make demo ETCD=HOST:PORT uses that etcd; COORDINATORS=c,go,py mixes languages.
 ETCD ?=
 COORDINATORS ?= c
 
+GO_MODULES := go
+
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust contract tools demo
+TESTS := rust kit contract failover demo go
 
 .PHONY: help
 help: ## list the commands
@@ -27,7 +31,7 @@ build: ## the C library, for release: target/release/libprimacy.so and .a
 
 .PHONY: header
 header: ## write include/primacy.h anew from the Rust sources
-	PRIMACY_WRITE_HEADER=1 cargo test --quiet --package primacy-c --test header
+	PRIMACY_BLESS=1 cargo test --quiet --package primacy-c --test header
 
 # Optimised, but without the release's link-time optimisation, which takes minutes: see Cargo.toml.
 .PHONY: library
@@ -35,24 +39,46 @@ library:
 	cargo build --profile demo --package primacy-c
 
 .PHONY: coordinators
-coordinators: target/coordinators/c target/coordinators/client ## the sample coordinators, into target/coordinators/
+coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) ## the sample coordinators, into target/coordinators/
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
-SYSTEM_LIBRARIES := -lpthread -ldl -lm
+SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl
 target/coordinators/%: library
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(SOURCE) target/demo/libprimacy.a $(SYSTEM_LIBRARIES)
 target/coordinators/c: SOURCE = bindings/c/examples/coordinator.c
 target/coordinators/client: SOURCE = bindings/c/examples/client.c
 
+# What the Go package links to: in it only primacy_* is global, so that it links beside other Rust libraries.
+.PHONY: go-library
+go-library: library
+	@mkdir -p go/lib/linux_amd64
+	@cmp -s include/primacy.h go/lib/linux_amd64/primacy.h || cp include/primacy.h go/lib/linux_amd64/primacy.h
+	@[ go/lib/linux_amd64/libprimacy.a -nt target/demo/libprimacy.a ] || \
+		$(TOOLS)/prelink target/demo/libprimacy.a go/lib/linux_amd64/libprimacy.a
+
+.PHONY: go
+go: go-library ## the Go packages and their examples
+	@[ -n "$(GO)" ] || { echo "make go: Go is not installed: https://go.dev/dl"; exit 1; }
+	$(foreach module,$(GO_MODULES),cd $(module) && go build ./... && go vet ./... && cd $(CURDIR) &&) true
+
+.PHONY: target/coordinators/go
+target/coordinators/go: go-library
+	@mkdir -p $(@D)
+	cd go && go build -o ../$@ ./examples/coordinator
+
 .PHONY: dev-etcd
 dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
 	cargo build --profile demo --package primacy --bin primacy-dev-etcd
 
 .PHONY: etcd
-etcd: ## the newest etcd, into target/tools/etcd
+etcd: venv ## the newest etcd, into target/tools/etcd
 	@$(TOOLS)/etcd
+
+.PHONY: etcd-versions
+etcd-versions: ## the older ones that the guarantees are shown on as well
+	@$(TOOLS)/etcd 3.4 && $(TOOLS)/etcd 3.5.35
 
 .PHONY: venv
 venv:
@@ -62,7 +88,7 @@ venv:
 
 .PHONY: demo
 demo: coordinators venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT|embedded
-	@PYTHONPATH=$(TOOLS) $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
+	@PYTHONPATH=$(TOOLS):python $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
 
 # Testing
 
@@ -77,27 +103,47 @@ test: ## everything that must hold
 	echo "make test: passed: $(TESTS)"
 
 .PHONY: test-rust
-test-rust: ## engine, driver, C library
-	cargo test --workspace
+test-rust: etcd ## engine, driver, C library, on a real etcd
+	cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
-	$(PYTHON) -m pytest tests/contract
+	$(PYTHON) -m pytest tests/contract --primacy-coordinator "$(COORDINATORS)"
 
-.PHONY: test-tools
-test-tools: venv ## the demo judges as it should
-	$(PYTHON) -m pytest $(TOOLS)
+.PHONY: test-kit
+test-kit: venv ## the fault kit judges as it should
+	$(PYTHON) -m pytest tests/kit
+
+# Several tests at a time: nearly all of their time is waiting for a lease to run out.
+FAILOVER = $(PYTHON) -m pytest tests/failover --primacy-coordinator "$(COORDINATORS)" -n 4 --dist worksteal
+
+.PHONY: test-failover
+test-failover: coordinators etcd venv ## the short cut of `make failover`
+	$(FAILOVER) -m short
+
+.PHONY: failover
+failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, with everything done to them
+	$(FAILOVER)
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict
+
+.PHONY: test-go
+test-go: ## the Go packages, if Go is installed
+ifeq ($(GO),)
+	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
+else
+	@$(MAKE) go coordinators etcd
+	$(TOOLS)/test-go $(GO_MODULES)
+endif
 
 .PHONY: check
 check: venv ## format, lints, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check tests tests/tools/etcd
-	$(PYTHON) -m ruff check tests tests/tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
+	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m ruff check --config tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests python tests/tools/etcd
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

@@ -5,6 +5,7 @@
 //! threads of their own; nothing here waits for either. It decides nothing.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
 use crate::election::Lane;
 use crate::engine::{
-    Action, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Token, WatchId,
+    Action, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Setup, Token, WatchId,
 };
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
@@ -75,11 +76,17 @@ impl Shared {
         };
         self.tell(Event::Tick);
         if left == 0 && lock(&self.progress).broken {
-            self.progress(|progress| progress.over = true);
+            self.advance(|progress| progress.over = true);
         }
     }
 
-    fn progress(&self, change: impl FnOnce(&mut Progress)) {
+    /// How far the session is.
+    #[cfg(test)]
+    pub fn progress(&self) -> Progress {
+        lock(&self.progress).clone()
+    }
+
+    fn advance(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut lock(&self.progress));
         self.progressed.notify_all();
     }
@@ -92,11 +99,38 @@ impl Shared {
     }
 }
 
+/// Starts a session that does nothing yet. Must be called inside a tokio runtime.
+pub(crate) fn start(
+    clock: Clock,
+    runtime: Arc<Runtime>,
+    etcd: Etcd,
+    reports: mpsc::UnboundedReceiver<WatchReport>,
+    log: Log,
+    setup: Setup,
+) -> io::Result<Arc<Shared>> {
+    let alarm = clock.alarm()?;
+    let (tell, events) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared {
+        clock,
+        engine: Mutex::new(Engine::new(setup)),
+        events: tell,
+        etcd,
+        runtime,
+        log,
+        lanes: Mutex::default(),
+        recorder: Mutex::default(),
+        progress: Mutex::default(),
+        progressed: Condvar::new(),
+    });
+    tokio::spawn(drive(shared.clone(), alarm, events, reports));
+    Ok(shared)
+}
+
 /// Drives a session to its end: until it is closed and no callback of it runs any more.
 ///
 /// A panic in there is a bug of ours, and must not leave a primary behind that nobody watches: what `is_primary`
 /// answers ends, `on_lost(internal_error)` is called, and the lease runs out by itself.
-pub(crate) async fn drive(
+async fn drive(
     shared: Arc<Shared>,
     alarm: Alarm,
     events: mpsc::UnboundedReceiver<Event>,
@@ -104,11 +138,11 @@ pub(crate) async fn drive(
 ) {
     let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
     if tokio::spawn(driver.run(alarm, events, reports)).await.is_ok() {
-        return shared.progress(|progress| progress.over = true);
+        return shared.advance(|progress| progress.over = true);
     }
     shared.log.line(Level::Error, "the engine has panicked, which is a bug: the session is over");
     let lanes: Vec<Arc<Lane>> = lock(&shared.lanes).values().cloned().collect();
-    shared.progress(|progress| {
+    shared.advance(|progress| {
         (progress.closed, progress.broken, progress.over) = (Some(false), true, lanes.is_empty());
     });
     lanes.iter().for_each(Lane::abandon);
@@ -182,7 +216,7 @@ impl Driver {
         if let Event::Answered { result: Err(failure), .. } = event
             && lock(&self.shared.progress).opened.is_none()
         {
-            self.shared.progress(|progress| progress.failure = Some(failure.clone()));
+            self.shared.advance(|progress| progress.failure = Some(failure.clone()));
         }
     }
 
@@ -215,8 +249,8 @@ impl Driver {
                 }
             }
             Action::Notice { election, what } => self.notice(election, what),
-            Action::Opened { server_id } => shared.progress(|progress| progress.opened = Some(server_id)),
-            Action::OpenFailed { failure } => shared.progress(|progress| {
+            Action::Opened { server_id } => shared.advance(|progress| progress.opened = Some(server_id)),
+            Action::OpenFailed { failure } => shared.advance(|progress| {
                 (progress.failed, progress.failure) = (true, Some(failure));
             }),
             Action::Withdrawn { election } => {
@@ -226,11 +260,9 @@ impl Driver {
             }
             Action::Closed { clean } => {
                 self.closed = true;
-                shared.progress(|progress| progress.closed = Some(clean));
+                shared.advance(|progress| progress.closed = Some(clean));
             }
             Action::Log { level, text, .. } => shared.log.line(level, &text),
-            // An observer's; a session has none.
-            Action::Observed { .. } => {}
         }
     }
 

@@ -17,6 +17,8 @@ pub mod election;
 pub mod embedded;
 pub mod engine;
 pub mod etcd;
+#[cfg(all(test, feature = "embedded"))]
+mod in_virtual_time;
 pub mod log;
 pub mod milvus;
 pub mod observer;

@@ -186,10 +186,12 @@ impl Seen {
         (state.changes, state.primary.clone())
     }
 
-    fn saw(self: &Arc<Self>, primary: Option<Primary>) {
+    fn saw(self: &Arc<Self>, changes: u64, primary: Option<&Primary>) {
         let mut state = lock(&self.state);
-        state.primary = primary;
-        state.changes += 1;
+        if state.changes == changes {
+            return;
+        }
+        (state.changes, state.primary) = (changes, primary.cloned());
         self.changed.notify_all();
         if self.on_change.is_some() && !state.closed && !std::mem::replace(&mut state.telling, true) {
             let seen = self.clone();
@@ -240,7 +242,6 @@ async fn observe(
                 Action::Send { request, timeout, what, .. } => send(&etcd, &tell, request, what, timeout),
                 Action::Watch { watch, ranges } => etcd.watch(watch.0, ranges),
                 Action::Unwatch { watch } => etcd.unwatch(watch.0),
-                Action::Observed { primary } => seen.saw(primary),
                 Action::OpenFailed { failure } => {
                     let mut state = lock(&seen.state);
                     (state.failed, state.failure) = (true, Some(failure));
@@ -250,6 +251,8 @@ async fn observe(
                 _ => {}
             }
         }
+        let (changes, primary) = observing.seen();
+        seen.saw(changes, primary);
         let next = observing.next_deadline();
         event = tokio::select! {
             _ = &mut ended => return,

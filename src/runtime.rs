@@ -51,6 +51,13 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// For tests: callbacks run as tasks of the runtime that this is called in, in its time.
+    #[cfg(test)]
+    pub fn inline() -> Arc<Runtime> {
+        let callbacks = Callbacks { inline: Some(tokio::runtime::Handle::current()), ..Callbacks::default() };
+        Arc::new(Runtime { io: None, callbacks: Arc::new(callbacks) })
+    }
+
     /// Where I/O runs.
     pub fn io(&self) -> Option<&tokio::runtime::Handle> {
         self.io.as_ref().map(tokio::runtime::Runtime::handle)
@@ -84,6 +91,8 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Callbacks {
     state: Mutex<State>,
     changed: Condvar,
+    #[cfg(test)]
+    inline: Option<tokio::runtime::Handle>,
 }
 
 #[derive(Default)]
@@ -96,6 +105,11 @@ struct State {
 impl Callbacks {
     /// Runs `job` on a thread of its own as long as it takes.
     pub fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        #[cfg(test)]
+        if let Some(runtime) = &self.inline {
+            runtime.spawn(async move { job() });
+            return;
+        }
         let mut state = lock(&self.state);
         state.jobs.push_back(Box::new(job));
         let short = state.jobs.len() > state.idle;

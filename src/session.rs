@@ -1,10 +1,9 @@
 //! A session: one connection to etcd, one lease, one server id, and the elections on them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,13 +11,12 @@ use tokio::sync::mpsc;
 use crate::callback;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::driver::{Progress, Shared, drive};
+use crate::driver::{self, Progress, Shared};
 use crate::election::{Election, Host, Lane};
-use crate::engine::{ElectionId, Engine, Event, Setup, Snapshot};
+use crate::engine::{ElectionId, Event, Setup, Snapshot};
 use crate::etcd::Etcd;
 use crate::log::Log;
 use crate::milvus::{Candidate, Role, RoleError};
-use crate::recorder::Recorder;
 use crate::runtime::{Runtime, lock};
 use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
 
@@ -36,7 +34,7 @@ struct Handle {
     server_id: i64,
     request_timeout: Duration,
     next_election: AtomicU32,
-    /// Roles that are registered, and whether they may be registered beside each other.
+    /// Held while a role is compared with those that are registered, and added to them.
     registering: Mutex<()>,
 }
 
@@ -100,25 +98,24 @@ impl Session {
     pub fn open(settings: Settings, candidate: Candidate, log: Log) -> Result<Session, OpenError> {
         let request_timeout = settings.etcd.request_timeout;
         let cleanup = CLEANUP.min(request_timeout / 10);
-        let shared = Shared::start(settings, candidate, log)?;
+        let shared = start(settings, candidate, log)?;
         shared.tell(Event::Open);
         let reached = |progress: &Progress| progress.opened.is_some() || progress.failed;
         let progress = shared.wait(request_timeout.saturating_sub(cleanup), reached);
         if let Some(server_id) = progress.opened {
-            let (next_election, registering) = (AtomicU32::new(1), Mutex::new(()));
-            return Ok(Session(Arc::new(Handle {
-                shared,
-                server_id,
-                request_timeout,
-                next_election,
-                registering,
-            })));
+            return Ok(Session::of(shared, server_id, request_timeout));
         }
         shared.tell(Event::Stop { timeout: cleanup, within: None });
         shared.wait(cleanup, |progress| progress.over);
         let failure =
             progress.failure.unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
         Err(if progress.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
+    }
+
+    /// A handle on a session that is open.
+    pub(crate) fn of(shared: Arc<Shared>, server_id: i64, request_timeout: Duration) -> Session {
+        let (next_election, registering) = (AtomicU32::new(1), Mutex::new(()));
+        Session(Arc::new(Handle { shared, server_id, request_timeout, next_election, registering }))
     }
 
     /// Adds an election for `role`; its candidate record is put into the store, in the background. No callback
@@ -221,33 +218,15 @@ impl Drop for Handle {
     }
 }
 
-impl Shared {
-    /// Starts a driver for a new engine. It runs until it is told to stop.
-    fn start(settings: Settings, candidate: Candidate, log: Log) -> Result<Arc<Shared>, OpenError> {
-        let runtime = Runtime::shared()?;
-        let Some(io) = runtime.io().cloned() else { return Err(io::Error::other("no runtime").into()) };
-        let _inside = io.enter();
-        let clock = Clock::Boot;
-        let alarm = clock.alarm()?;
-        let log = log.behind(runtime.callbacks());
-        let (report, reports) = mpsc::unbounded_channel();
-        let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
-        let (tell, events) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            clock,
-            engine: Mutex::new(Engine::new(setup(settings, candidate))),
-            events: tell,
-            etcd,
-            runtime,
-            log,
-            lanes: Mutex::new(HashMap::new()),
-            recorder: Mutex::new(Recorder::default()),
-            progress: Mutex::new(Progress::default()),
-            progressed: Condvar::new(),
-        });
-        io.spawn(drive(shared.clone(), alarm, events, reports));
-        Ok(shared)
-    }
+/// Starts a driver for a new engine, in the runtime that all sessions share.
+fn start(settings: Settings, candidate: Candidate, log: Log) -> Result<Arc<Shared>, OpenError> {
+    let runtime = Runtime::shared()?;
+    let Some(io) = runtime.io().cloned() else { return Err(io::Error::other("no runtime").into()) };
+    let _inside = io.enter();
+    let log = log.behind(runtime.callbacks());
+    let (report, reports) = mpsc::unbounded_channel();
+    let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
+    Ok(driver::start(Clock::Boot, runtime, etcd, reports, log, setup(settings, candidate))?)
 }
 
 fn setup(settings: Settings, candidate: Candidate) -> Setup {

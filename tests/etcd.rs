@@ -1,8 +1,9 @@
 //! The store on a real etcd: what it answers, and what it says when the server is gone, stopped or refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 
-use common::etcd::{EtcdServer, free_port};
+use common::etcd::{EtcdServer, RefusedPort};
 use primacy::config::{Auth, Endpoint, EtcdSettings, Password};
 use primacy::etcd::{Etcd, WatchReport};
 use primacy::log::Log;
@@ -283,21 +284,26 @@ async fn calls_to_a_stopped_server_end_in_time_and_say_whether_they_were_sent() 
     let c = client(&server);
     c.call(read("k")).await.unwrap();
     server.pause();
-    for timeout in [Duration::from_millis(300), Duration::from_secs(1)] {
-        // On the connection that was open, it was sent, and comes to pass when the server goes on. On a new
-        // one, which the kernel accepts, it certainly was not.
-        let warm = client(&server);
-        let (first, took) = timed(&c.etcd, write(put("k", "v", LeaseId::NONE)), timeout).await;
+    for (round, timeout) in [Duration::from_millis(300), Duration::from_secs(1)].into_iter().enumerate() {
+        // On the connection that was open it was sent, and comes to pass when the server goes on. That one is
+        // given up; on a new one, which the kernel accepts, nothing was sent.
+        let (answer, took) = timed(&c.etcd, write(put("k", "v", LeaseId::NONE)), timeout).await;
         assert!(took < timeout + SLACK, "{took:?}");
-        let (fresh, took) = timed(&warm.etcd, write(put("k", "v", LeaseId::NONE)), timeout).await;
-        assert!(took < timeout + SLACK, "{took:?}");
-        assert!(matches!(fresh, Err(Failure::Unreachable(_))), "{fresh:?}");
-        if timeout < Duration::from_secs(1) {
-            assert!(matches!(first, Err(Failure::Indefinite(_))), "{first:?}");
+        match answer {
+            Err(Failure::Indefinite(_)) if round == 0 => {}
+            Err(Failure::Unreachable(_)) if round > 0 => {}
+            other => panic!("{other:?}"),
         }
-        let (renewal, took) =
-            timed(&c.etcd, Request::KeepAlive { lease: LeaseId(1), new_stream: true }, timeout).await;
-        assert!(took < timeout + SLACK && renewal.is_err(), "{renewal:?} after {took:?}");
+        let renewal = Request::KeepAlive { lease: LeaseId(1), new_stream: true };
+        for (etcd, request) in [
+            (&c.etcd, renewal.clone()),
+            (&client(&server).etcd, renewal),
+            (&client(&server).etcd, write(put("k", "v", LeaseId::NONE))),
+        ] {
+            let (answer, took) = timed(etcd, request, timeout).await;
+            assert!(took < timeout + SLACK, "{took:?}");
+            assert!(matches!(answer, Err(Failure::Unreachable(_))), "{answer:?}");
+        }
     }
     server.resume();
     assert!(c.call(read("k")).await.is_ok());
@@ -337,7 +343,8 @@ async fn a_late_answer_that_a_call_did_not_wait_for_leaves_the_watch_alone() {
 
 #[tokio::test]
 async fn a_refused_connection_is_unreachable_at_once() {
-    let c = open(&settings(&[free_port(), free_port()]));
+    let (one, other) = (RefusedPort::new(), RefusedPort::new());
+    let c = open(&settings(&[one.port(), other.port()]));
     let (answer, took) = timed(&c.etcd, write(put("k", "v", LeaseId::NONE)), PATIENT).await;
     assert!(matches!(&answer, Err(Failure::Unreachable(why)) if why.contains("refused")), "{answer:?}");
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -367,7 +374,8 @@ async fn a_killed_server_ends_watches_and_serves_new_ones_after_its_restart() {
 #[tokio::test]
 async fn of_two_endpoints_a_dead_one_costs_little_and_all_agree_on_the_other() {
     let server = EtcdServer::start();
-    let mut c = open(&settings(&[free_port(), server.port()]));
+    let dead = RefusedPort::new();
+    let mut c = open(&settings(&[dead.port(), server.port()]));
     let (answer, took) = timed(&c.etcd, write(put("k", "v", LeaseId::NONE)), Duration::from_secs(1)).await;
     assert!(answer.is_ok() && took < Duration::from_millis(500), "{answer:?} after {took:?}");
     c.watch(1, vec![key("k")]).await;

@@ -32,21 +32,17 @@ impl Host for Teller {
     fn stopped(&self) {}
 }
 
-fn config(etcd: &EtcdServer) -> Config {
+fn config(endpoints: &str) -> Config {
     let mut config = Config::new();
-    config.set("etcd.endpoints", &etcd.endpoint().to_string()).unwrap();
+    config.set("etcd.endpoints", endpoints).unwrap();
+    config.set("primacy.allow_memory_store", "true").unwrap();
     config.set("common.session.ttl", "5").unwrap();
     config
 }
 
-fn session(etcd: &EtcdServer, port: u16) -> Session {
+fn session(config: &Config, port: u16) -> Session {
     let candidate = Candidate::new(&format!("127.0.0.1:{port}"), "host", "3.0.0".parse().unwrap()).unwrap();
-    Session::open(
-        config(etcd).settings().unwrap(),
-        candidate,
-        Log::new(move |l, t| eprintln!("{port} {} {t}", l.name())),
-    )
-    .unwrap()
+    Session::open(config.settings().unwrap(), candidate, Log::none()).unwrap()
 }
 
 fn campaign(session: &Session, role: &str) -> (Election, Receiver<Call>) {
@@ -80,7 +76,17 @@ fn put(key: &str) -> Txn {
 #[test]
 fn a_standby_takes_over_when_the_primary_resigns_and_the_old_token_writes_nothing() {
     let etcd = EtcdServer::start();
-    let (a, b) = (session(&etcd, 1001), session(&etcd, 1002));
+    takes_over(&config(&etcd.endpoint()));
+}
+
+#[cfg(feature = "embedded")]
+#[test]
+fn a_standby_takes_over_in_a_store_inside_the_process() {
+    takes_over(&config("mem://takes-over"));
+}
+
+fn takes_over(config: &Config) {
+    let (a, b) = (session(config, 1001), session(config, 1002));
     let (first, first_calls) = campaign(&a, "rootcoord");
     let old = token(&next(&first_calls));
     assert_eq!(first.token(), Some(old));
@@ -93,7 +99,7 @@ fn a_standby_takes_over_when_the_primary_resigns_and_the_old_token_writes_nothin
     );
     assert_eq!(second.commit(old, put("x"), SOON), Err(CommitError::NotPrimary(old)));
 
-    let observer = Observer::open(config(&etcd).settings().unwrap(), "rootcoord", Log::none(), None).unwrap();
+    let observer = Observer::open(config.settings().unwrap(), "rootcoord", Log::none(), None).unwrap();
     assert_eq!(observer.wait_for_primary(SOON).unwrap().address, "127.0.0.1:1001");
 
     first.resign();

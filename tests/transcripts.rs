@@ -15,7 +15,7 @@
 //!
 //! - Keys are written without the root: `session/rootcoord` is `by-dev/meta/session/rootcoord`.
 //! - `#5 done rev=9 sees KEY@REV lease=8, KEY@REV` answers a transaction with all keys that there are; each of its
-//!   reads finds those in its range.
+//!   reads finds those in its range. Without `sees` there are none.
 //!
 //! `PRIMACY_BLESS=1 cargo test --test transcripts` rewrites the actions, and the times of timers; read the difference
 //! before you keep it.
@@ -29,7 +29,7 @@ use primacy::clock::Time;
 use primacy::engine::{Action, CallId, Engine, Event, ParseError, RequestId, Setup};
 use primacy::log::Level;
 use primacy::milvus::{Candidate, Root};
-use primacy::store::{Answer, KeyEvent, KeyValue, LeaseId, Op, Request, Txn};
+use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, Txn, TxnAnswer};
 
 /// Replays one transcript.
 struct Player {
@@ -60,7 +60,8 @@ impl Player {
                 "setup" => {
                     assert!(self.engine.is_none(), "{here}: setup comes before the first event");
                     let pairs = rest.split_whitespace().map(|s| s.split_once('='));
-                    self.settings.extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
+                    self.settings
+                        .extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
                 }
                 "given" => {
                     let path = self.folder.join("given").join(format!("{rest}.txt"));
@@ -115,19 +116,27 @@ impl Player {
     }
 
     fn event(&self, text: &str) -> Result<Event, String> {
-        let (answer, seen) = text.split_once(" sees ").unwrap_or((text, ""));
-        let mut event = self.parse(answer)?;
-        if !seen.is_empty() {
-            let keys = self.parse(&format!("w0 saw put {}", seen.replace(", ", ", put ")))?;
-            match (&mut event, keys) {
-                (
-                    Event::Answered { request, result: Ok(Answer::Txn(answer)) },
-                    Event::Watched { events: keys, .. },
-                ) => answer.reads = self.reads(*request, answer.succeeded, keys)?,
-                _ => return Err("only the answer to a transaction sees keys".into()),
+        let Some((answer, seen)) = text.split_once(" sees ") else {
+            let mut event = self.parse(text)?;
+            match &mut event {
+                Event::Answered { request, result: Ok(Answer::Txn(answer)) } if answer.reads.is_empty() => {
+                    answer.reads = self.reads(*request, answer.succeeded, Vec::new())?;
+                }
+                _ => {}
             }
+            return Ok(event);
+        };
+        let keys = match self.parse(&format!("w0 saw put {}", seen.replace(", ", ", put ")))? {
+            Event::Watched { events, .. } => events.into_iter().filter_map(|event| event.now).collect(),
+            _ => Vec::new(),
+        };
+        match self.parse(answer)? {
+            Event::Answered { request, result: Ok(Answer::Txn(answer)) } => {
+                let reads = self.reads(request, answer.succeeded, keys)?;
+                Ok(Event::Answered { request, result: Ok(Answer::Txn(TxnAnswer { reads, ..answer })) })
+            }
+            _ => Err("only the answer to a transaction sees keys".into()),
         }
-        Ok(event)
     }
 
     /// What each read of a transaction finds, if `keys` are all there are.
@@ -135,10 +144,9 @@ impl Player {
         &self,
         request: RequestId,
         succeeded: bool,
-        keys: Vec<KeyEvent>,
+        mut left: Vec<KeyValue>,
     ) -> Result<Vec<Vec<KeyValue>>, String> {
         let txn = self.requests.get(&request).ok_or_else(|| format!("{request} is no transaction"))?;
-        let mut left: Vec<KeyValue> = keys.into_iter().filter_map(|event| event.now).collect();
         left.sort_by(|a, b| a.key.cmp(&b.key));
         let mut reads = Vec::new();
         for op in if succeeded { &txn.then } else { &txn.otherwise } {
@@ -226,7 +234,17 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
     const NAMES: [&str; 11] = [
-        "root", "layout", "version", "ttl", "margin", "warmup", "activation", "drain", "request", "lease", "seed",
+        "root",
+        "layout",
+        "version",
+        "ttl",
+        "margin",
+        "warmup",
+        "activation",
+        "drain",
+        "request",
+        "lease",
+        "seed",
     ];
     for name in settings.keys() {
         assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
-use super::observing::Primary;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::store::{Failure, LeaseId, Range, Request, Revision};
@@ -94,11 +93,6 @@ pub enum Action {
     Closed {
         /// Whether everything that was ours is known to be gone from the store.
         clean: bool,
-    },
-    /// Of an [`Observing`](super::Observing): the primary is another one now, or none.
-    Observed {
-        /// Who.
-        primary: Option<Primary>,
     },
     /// Say something to the operator.
     Log {

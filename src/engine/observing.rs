@@ -64,8 +64,8 @@ pub struct Observing {
     backoff: Backoff,
     floor: Revision,
     cluster: Option<u64>,
-    /// `None`: not known yet.
-    told: Option<Option<Primary>>,
+    primary: Option<Primary>,
+    changes: u64,
     unreadable: Option<Revision>,
 }
 
@@ -98,13 +98,14 @@ impl Observing {
             backoff: Backoff::default(),
             floor: Revision(0),
             cluster: None,
-            told: None,
+            primary: None,
+            changes: 0,
             unreadable: None,
         }
     }
 
-    /// Takes in one event, at `now`, and says what is to be done: requests, watches, and
-    /// [`Action::Observed`] whenever the primary has changed.
+    /// Takes in one event, at `now`, and says what is to be done: requests and watches. [`Observing::seen`] tells what
+    /// came of it.
     pub fn step(&mut self, now: Time, event: Event) -> Vec<Action> {
         self.fx.now = now.max(self.fx.now);
         match event {
@@ -124,8 +125,13 @@ impl Observing {
         }
         self.watch.open(&mut self.fx, &self.ranges);
         self.read();
-        self.tell();
+        self.conclude();
         self.fx.take()
+    }
+
+    /// Who is primary, and a count that grows with each change; 0: nothing is known yet.
+    pub fn seen(&self) -> (u64, Option<&Primary>) {
+        (self.changes, self.primary.as_ref())
     }
 
     /// When to call [`Observing::step`] with [`Event::Tick`] at the latest.
@@ -158,7 +164,7 @@ impl Observing {
             Ok(_) => {}
             Err(failure) => {
                 self.read_due = self.backoff.after(&failure, &mut self.fx);
-                if self.told.is_none() && !failure.may_pass() {
+                if self.changes == 0 && !failure.may_pass() {
                     self.fx.push(Action::OpenFailed { failure });
                 }
             }
@@ -177,20 +183,17 @@ impl Observing {
         for (range, found) in self.ranges.iter().zip(&answer.reads) {
             self.view.read(range, answer.revision, found);
         }
-        self.told.get_or_insert_with(|| {
-            self.fx.push(Action::Observed { primary: None });
-            None
-        });
+        self.changes = self.changes.max(1);
     }
 
-    fn tell(&mut self) {
-        if self.told.is_none() {
+    fn conclude(&mut self) {
+        if self.changes == 0 {
             return;
         }
-        let primary = Some(self.primary());
-        if self.told != primary {
-            self.told.clone_from(&primary);
-            self.fx.push(Action::Observed { primary: primary.flatten() });
+        let primary = self.primary();
+        if self.primary != primary {
+            self.primary = primary;
+            self.changes += 1;
         }
     }
 

@@ -204,16 +204,6 @@ impl Display for Action {
             Action::OpenFailed { failure } => write!(f, "open failed: {failure}"),
             Action::Withdrawn { election } => write!(f, "withdrawn {election}"),
             Action::Closed { clean } => f.write_str(if *clean { "closed clean" } else { "closed unclean" }),
-            Action::Observed { primary: Some(primary) } => {
-                write!(
-                    f,
-                    "observed {} token={} {}",
-                    primary.server_id,
-                    primary.token,
-                    Quoted(&primary.address)
-                )
-            }
-            Action::Observed { primary: None } => f.write_str("observed nobody"),
             Action::Log { level, text, .. } => write!(f, "log {} {}", level.name(), Quoted(text)),
         }
     }

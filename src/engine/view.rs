@@ -136,11 +136,7 @@ mod tests {
     fn an_own_put_that_the_watch_saw_first_is_not_counted_twice() {
         let mut view = View::default();
         let written = KeyValue { version: 4, create_revision: Revision(2), ..kv("version", 9) };
-        view.watched(KeyEvent {
-            key: "version".into(),
-            revision: Revision(9),
-            now: Some(written.clone()),
-        });
+        view.watched(KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written.clone()) });
         let put = Op::Put("version".into(), "v".into(), LeaseId::NONE);
         let txn = Txn { then: vec![put], ..Txn::default() };
         view.ran(&txn, &TxnAnswer { succeeded: true, revision: Revision(9), ..TxnAnswer::default() });

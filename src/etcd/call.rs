@@ -37,16 +37,21 @@ pub(super) async fn call(
                 match timeout_at(deadline, renewal).await {
                     Ok(Ok(())) => continue,
                     Ok(Err(fault)) => fault,
-                    Err(_) => Fault::NotServed("no answer to authentication".to_owned()),
+                    Err(_) => Fault::unauthenticated(),
                 }
             }
             Err((fault, _)) => fault,
         };
         let elsewhere = match &fault {
-            Fault::NotServed(why) => {
-                endpoints.failed(&connection, why);
+            Fault::NotServed(why) | Fault::Silent(why) => {
+                if matches!(fault, Fault::Silent(_)) {
+                    endpoints.silent(&connection, why);
+                } else {
+                    endpoints.failed(&connection, why);
+                }
+                // Once more than there are: the first connection may have been lost while nobody looked.
                 not_served += 1;
-                not_served < endpoints.count()
+                not_served <= endpoints.count()
             }
             Fault::Unknown(why) => {
                 if Instant::now() >= until {
@@ -74,10 +79,7 @@ async fn attempt(
 ) -> Result<Answer, (Fault, Generation)> {
     let generation = match timeout_at(until, credentials.ready(connection)).await {
         Ok(ready) => ready.map_err(|fault| (fault, Generation::default()))?,
-        Err(_) => {
-            let why = "no answer to authentication".to_owned();
-            return Err((Fault::NotServed(why), Generation::default()));
-        }
+        Err(_) => return Err((Fault::unauthenticated(), Generation::default())),
     };
     let answer = timeout_at(until, send(connection, request)).await;
     answer
@@ -125,6 +127,7 @@ fn named(fault: Fault, connection: &Connection) -> Fault {
     let name = &connection.name;
     match fault {
         Fault::NotServed(text) => Fault::NotServed(format!("{name}: {text}")),
+        Fault::Silent(text) => Fault::Silent(format!("{name}: {text}")),
         Fault::Token(text) => Fault::Token(format!("{name}: {text}")),
         Fault::Unknown(text) => Fault::Unknown(format!("{name}: {text}")),
         Fault::Answered(failure) => Fault::Answered(failure),

@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) lease: LeaseClient,
     pub(super) watch: WatchClient,
     pub(super) auth: AuthClient,
+    /// Held while a token is fetched.
+    pub(super) authenticating: tokio::sync::Mutex<()>,
     channel: Labelled,
     doubted: Arc<Notify>,
     _line: CutOnDrop,
@@ -90,8 +92,9 @@ impl Connection {
         tokio::select! {
             biased;
             () = line.first_word() => {}
-            end = &mut running => return Err(match end {
-                Ok(Err(error)) => refusal(&error),
+            end = &mut running => return Err(match (line.error(), end) {
+                (Some(error), _) => refusal(&error),
+                (None, Ok(Err(error))) => refusal(&error),
                 _ => Fault::NotServed("the server hung up at once".to_owned()),
             }),
         }
@@ -109,6 +112,7 @@ impl Connection {
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(LARGEST_ANSWER),
             auth: client.auth_client(),
+            authenticating: tokio::sync::Mutex::new(()),
             channel,
             doubted,
             _line: cut,

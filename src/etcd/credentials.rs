@@ -18,11 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) struct Generation(u64);
 
 /// See the module.
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     auth: Option<Auth>,
     token: Mutex<Token>,
-    /// Held while a token is fetched: whoever waits finds it done.
-    fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -33,8 +31,8 @@ struct Token {
 
 impl Credentials {
     /// None given: no token is ever sent.
-    pub(super) fn new(auth: Option<Auth>) -> Credentials {
-        Credentials { auth, token: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+    pub(crate) fn new(auth: Option<Auth>) -> Credentials {
+        Credentials { auth, token: Mutex::default() }
     }
 
     /// What goes with a request.
@@ -61,7 +59,8 @@ impl Credentials {
             )));
         };
         let fetched = tokio::time::timeout(AUTHENTICATED_WITHIN, async {
-            let _alone = self.fetching.lock().await;
+            // Whoever waits here finds it done. Not one for all connections: on a silent one it takes long.
+            let _alone = connection.authenticating.lock().await;
             if self.token().generation > stale {
                 return Ok(());
             }
@@ -88,7 +87,7 @@ impl Credentials {
             token.generation = Generation(token.generation.0 + 1);
             Ok(())
         });
-        fetched.await.unwrap_or_else(|_| Err(Fault::NotServed("no answer to authentication".to_owned())))
+        fetched.await.unwrap_or_else(|_| Err(Fault::unauthenticated()))
     }
 
     fn token(&self) -> MutexGuard<'_, Token> {

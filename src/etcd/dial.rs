@@ -18,16 +18,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 /// A stream, in a while. Every fault is one of before anything was sent.
-pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
+pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
 
 /// Makes streams to one endpoint.
-pub(super) struct Dialler {
+pub(crate) struct Dialler {
     /// `host:port`, for people and for the `:authority` of requests.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `http` or `https`.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
     /// Makes one.
-    pub(super) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
+    pub(crate) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
 }
 
 /// A dialler for each endpoint of the settings, in their order.
@@ -68,8 +68,18 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
             };
             Ok(Dialler { name: address.clone(), scheme: "https", dial: Box::new(dial) })
         }
+        #[cfg(feature = "embedded")]
+        Endpoint::Memory { name } => {
+            let store = crate::embedded::Server::in_process(name);
+            let dial = move || -> Dialling {
+                let store = store.clone();
+                Box::pin(async move { Ok(boxed(store.connect())) })
+            };
+            Ok(Dialler { name: name.clone(), scheme: "http", dial: Box::new(dial) })
+        }
+        #[cfg(not(feature = "embedded"))]
         Endpoint::Memory { .. } => {
-            Err(Failure::Refused(format!("{endpoint}: there is no store of this name in this process")))
+            Err(Failure::Refused(format!("{endpoint}: this library was built without the store in memory")))
         }
     }
 }

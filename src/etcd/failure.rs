@@ -12,9 +12,11 @@ use tonic::{Code, Status};
 
 /// What an attempt's error means. All but `Unknown` say that the request did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It was not sent, or this member does not serve it now: another endpoint may.
     NotServed(String),
+    /// The same, after waiting in vain for what must come before it.
+    Silent(String),
     /// The token may be the reason: worth one more attempt with a fresh one.
     Token(String),
     /// It may have happened.
@@ -23,8 +25,11 @@ pub(super) enum Fault {
     Answered(Failure),
 }
 
+/// Makes the fault out of the whole text.
+type Meaning = fn(String) -> Fault;
+
 /// Texts of etcd that need no second look, with their meaning. Lower case; a text that contains one matches.
-const TEXTS: &[(&str, fn(String) -> Fault)] = &[
+const TEXTS: &[(&str, Meaning)] = &[
     ("requested lease not found", |_| Fault::Answered(Failure::LeaseNotFound)),
     ("lease already exists", |_| Fault::Answered(Failure::LeaseExists)),
     // An expired token, one of a restarted member, or one from before a change of users.
@@ -58,6 +63,11 @@ impl Fault {
         TEXTS.iter().find(|(known, _)| lower.contains(known)).map(|(_, fault)| fault(text.to_owned()))
     }
 
+    /// No answer came to user and password.
+    pub(super) fn unauthenticated() -> Fault {
+        Fault::Silent("no answer to authentication".to_owned())
+    }
+
     fn of_status(status: &Status) -> Fault {
         let text = describe(status);
         // A status with a source was made on our side of the wire, out of a broken connection; one without
@@ -87,7 +97,7 @@ impl Fault {
     /// The failure to report when nothing more is tried. A request that only reads is never indefinite.
     pub(super) fn into_failure(self, only_reads: bool) -> Failure {
         match self {
-            Fault::NotServed(text) => Failure::Unreachable(text),
+            Fault::NotServed(text) | Fault::Silent(text) => Failure::Unreachable(text),
             Fault::Token(text) if text.contains("permission denied") || text.contains("name is empty") => {
                 Failure::Denied(text)
             }

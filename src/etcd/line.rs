@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 /// What a connection runs over: TCP, TLS, or a pipe in memory.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// The outside view of a [`Wire`].
@@ -27,6 +27,7 @@ pub(super) struct Line {
 struct End {
     cut: bool,
     reader: Option<Waker>,
+    error: Option<io::Error>,
 }
 
 /// The stream itself, for HTTP/2 to run on.
@@ -64,6 +65,19 @@ impl Line {
         }
     }
 
+    /// What the stream failed of, if it did; once. HTTP/2 keeps the text alone, which cannot tell a refused
+    /// certificate from a broken network.
+    pub(super) fn error(&self) -> Option<io::Error> {
+        self.end().error.take()
+    }
+
+    /// Keeps an error and returns one like it.
+    fn keep(&self, error: io::Error) -> io::Error {
+        let told = io::Error::new(error.kind(), error.to_string());
+        self.end().error.get_or_insert(error);
+        told
+    }
+
     fn end(&self) -> MutexGuard<'_, End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +112,25 @@ impl AsyncRead for Wire {
         if buffer.filled().len() > before && self.line.words.fetch_add(1, Ordering::Relaxed) == 0 {
             self.line.first_word.notify_one();
         }
-        read
+        read.map_err(|error| self.line.keep(error))
+    }
+}
+
+impl Wire {
+    /// A write that failed. A server that refuses our certificate says why and hangs up, and whether we read
+    /// that before we write again is chance: so before it has ever spoken, its last words are waited for.
+    fn unwritten<T>(&mut self, cx: &mut Context<'_>, error: io::Error) -> Poll<io::Result<T>> {
+        if self.line.words() > 0 {
+            return Poll::Ready(Err(self.line.keep(error)));
+        }
+        let mut scratch = [0; 256];
+        match Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut scratch)) {
+            Poll::Ready(Err(reason)) => Poll::Ready(Err(self.line.keep(reason))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(self.line.keep(error))),
+            // The socket is broken, so that there will be something to read: at least its end. Asked again,
+            // it fails to write again.
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -107,14 +139,20 @@ impl AsyncWrite for Wire {
         if self.line.is_cut() {
             return Poll::Ready(Err(cut()));
         }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Ready(Err(error)) => self.unwritten(cx, error),
+            written => written,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.is_cut() {
             return Poll::Ready(Err(cut()));
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => self.unwritten(cx, error),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -25,7 +25,8 @@ mod watch_stream;
 use crate::config::EtcdSettings;
 use crate::log::Log;
 use crate::store::{Answer, Failure, KeyEvent, Range, Request};
-use credentials::Credentials;
+pub(crate) use credentials::Credentials;
+pub(crate) use dial::Dialler;
 use endpoints::Endpoints;
 use std::fmt;
 use std::sync::Arc;
@@ -93,9 +94,19 @@ impl Etcd {
         reports: mpsc::UnboundedSender<WatchReport>,
         log: Log,
     ) -> Result<Etcd, Failure> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|e| Failure::Refused(e.to_string()))?;
         let diallers = dial::diallers(settings, &log)?;
-        let credentials = Arc::new(Credentials::new(settings.auth.clone()));
+        Etcd::through(diallers, Credentials::new(settings.auth.clone()), reports, log)
+    }
+
+    /// The same, over byte streams of the caller's making.
+    pub(crate) fn through(
+        diallers: Vec<Dialler>,
+        credentials: Credentials,
+        reports: mpsc::UnboundedSender<WatchReport>,
+        log: Log,
+    ) -> Result<Etcd, Failure> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|e| Failure::Refused(e.to_string()))?;
+        let credentials = Arc::new(credentials);
         let endpoints = Arc::new(Endpoints::new(diallers, &credentials, log));
         let (watches, orders) = mpsc::unbounded_channel();
         let router = watch::route(orders, reports.clone(), endpoints.clone(), credentials.clone());

@@ -323,15 +323,18 @@ mod tests {
     struct Rig {
         router: Router<u32>,
         reports: mpsc::UnboundedReceiver<WatchReport>,
-        opened: Arc<Mutex<Vec<(u64, Option<Generation>, mpsc::UnboundedReceiver<Outgoing>)>>>,
+        opened: Arc<Mutex<Vec<Opened>>>,
         silent: Arc<Mutex<Vec<u32>>>,
         now: Instant,
     }
 
+    /// A stream's number, the token that was refused, and what it is asked.
+    type Opened = (u64, Option<Generation>, mpsc::UnboundedReceiver<Outgoing>);
+
     impl Rig {
         fn new() -> Rig {
             let (sender, reports) = mpsc::unbounded_channel();
-            let opened: Arc<Mutex<Vec<_>>> = Arc::default();
+            let opened: Arc<Mutex<Vec<Opened>>> = Arc::default();
             let silent: Arc<Mutex<Vec<u32>>> = Arc::default();
             let (opening, silencing) = (opened.clone(), silent.clone());
             let router = Router::new(

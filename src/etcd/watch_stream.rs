@@ -145,10 +145,14 @@ async fn connect(
             }
             Err(Fault::Token(_)) => {}
             Err(Fault::Answered(failure)) => return Err(format!("{}: {failure}", connection.name)),
+            Err(Fault::Silent(why)) => {
+                endpoints.silent(&connection, &why);
+                return Err(format!("{}: {why}", connection.name));
+            }
             Err(Fault::NotServed(why) | Fault::Unknown(why)) => {
                 endpoints.failed(&connection, &why);
                 refusals += 1;
-                if refusals >= endpoints.count() || Instant::now() >= deadline {
+                if refusals > endpoints.count() || Instant::now() >= deadline {
                     return Err(format!("{}: {why}", connection.name));
                 }
             }

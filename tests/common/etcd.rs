@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 
 /// One etcd process. Start it on the test's own thread: it dies with the thread that started it.
 pub struct EtcdServer {
+    program: PathBuf,
     folder: PathBuf,
     client_port: u16,
     peer_port: u16,
+    /// Health and metrics, without TLS in any case.
+    health_port: u16,
     flags: Vec<String>,
     scheme: &'static str,
     process: Option<Child>,
@@ -31,14 +34,21 @@ impl EtcdServer {
 
     /// The same, with further flags, such as `--auth-token-ttl=1`.
     pub fn start_with(flags: &[&str]) -> EtcdServer {
+        EtcdServer::start_program(&binary(), flags)
+    }
+
+    /// The same, of this program.
+    pub fn start_program(program: &Path, flags: &[&str]) -> EtcdServer {
         let flags: Vec<String> = flags.iter().map(|f| (*f).to_owned()).collect();
         let scheme = if flags.iter().any(|f| f.starts_with("--cert-file")) { "https" } else { "http" };
         // Ports are free when they are picked, but not held: somebody else may be faster.
         for _ in 0..5 {
             let mut server = EtcdServer {
+                program: program.to_owned(),
                 folder: new_folder(),
                 client_port: free_port(),
                 peer_port: free_port(),
+                health_port: free_port(),
                 flags: flags.clone(),
                 scheme,
                 process: None,
@@ -66,9 +76,14 @@ impl EtcdServer {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// Stops the process where it is; the kernel still takes connections for it.
+    /// Stops the process where it is; the kernel still takes connections for it. Returns when it stands: a
+    /// signal is sent sooner than all threads have heard of it.
     pub fn pause(&self) {
         self.signal(libc::SIGSTOP);
+        let mut status = 0;
+        // SAFETY: waits for a child of ours and writes to a local; WUNTRACED does not reap it.
+        let pid = unsafe { libc::waitpid(self.pid(), &raw mut status, libc::WUNTRACED) };
+        assert!(pid == self.pid() && libc::WIFSTOPPED(status), "etcd stands");
     }
 
     /// Lets it go on.
@@ -90,18 +105,22 @@ impl EtcdServer {
         assert!(self.try_restart(), "etcd does not start again:\n{}", self.log());
     }
 
+    fn pid(&self) -> libc::pid_t {
+        self.process.as_ref().expect("etcd runs").id() as libc::pid_t
+    }
+
     fn signal(&self, signal: i32) {
-        let pid = self.process.as_ref().expect("etcd runs").id();
-        // SAFETY: plain system call, on a child of ours that has not been waited for.
-        let sent = unsafe { libc::kill(pid as i32, signal) };
+        // SAFETY: plain system call, on a child of ours that has not been reaped.
+        let sent = unsafe { libc::kill(self.pid(), signal) };
         assert_eq!(sent, 0, "signal {signal} to etcd");
     }
 
     fn try_restart(&mut self) -> bool {
         let client = self.endpoint();
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let health = format!("http://127.0.0.1:{}", self.health_port);
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .args(["--name", "one", "--logger", "zap", "--log-level", "info"])
             .arg("--data-dir")
@@ -109,6 +128,7 @@ impl EtcdServer {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("one={peer}")])
+            .args(["--listen-metrics-urls", &health])
             .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -136,12 +156,8 @@ impl EtcdServer {
         false
     }
 
-    /// Whether it serves. Behind TLS only the log tells without a client certificate.
     fn is_healthy(&self) -> bool {
-        if self.scheme == "https" {
-            return self.log().contains("ready to serve client requests");
-        }
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.client_port)) else { return false };
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.health_port)) else { return false };
         let mut answer = String::new();
         stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
             && stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").is_ok()
@@ -166,6 +182,26 @@ pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// A port that refuses connections for as long as this lives: that of an outgoing connection.
+pub struct RefusedPort {
+    port: u16,
+    _connection: (TcpListener, TcpStream),
+}
+
+impl RefusedPort {
+    /// Picks one.
+    pub fn new() -> RefusedPort {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        RefusedPort { port: stream.local_addr().unwrap().port(), _connection: (listener, stream) }
+    }
+
+    /// Its number.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
 /// A new empty folder.
 pub fn new_folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -181,8 +217,10 @@ fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PRIMACY_ETCD") {
         return path.into();
     }
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/etcd");
-    if built.is_file() {
+    // The crates of this workspace lie at its root or below it.
+    let built =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
+    if let Some(built) = built.into_iter().find(|built| built.is_file()) {
         return built;
     }
     let on_path = std::env::var_os("PATH").unwrap_or_default();

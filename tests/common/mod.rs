@@ -1,3 +1,4 @@
 //! What several test programs share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod etcd;

@@ -32,7 +32,8 @@ impl Clock {
         }
         let elapsed = i128::from(shown.as_nanos().saturating_sub(self.origin));
         let guess = elapsed * 1_000_000 / i128::from(1_000_000 + self.drift);
-        let mut at = Time::from_nanos(START.as_nanos() + u64::try_from(guess.max(2) - 2).unwrap_or(u64::MAX / 2));
+        let mut at =
+            Time::from_nanos(START.as_nanos() + u64::try_from(guess.max(2) - 2).unwrap_or(u64::MAX / 2));
         while self.read(at) < shown {
             at = Time::from_nanos(at.as_nanos() + 1);
         }
@@ -48,7 +49,10 @@ pub fn check() {
             let shown = Time::from_nanos(123_456_789 + after);
             let at = clock.when(shown);
             assert!(clock.read(at) >= shown, "{drift} {after}");
-            assert!(at <= START || clock.read(Time::from_nanos(at.as_nanos() - 1)) < shown, "{drift} {after}");
+            assert!(
+                at <= START || clock.read(Time::from_nanos(at.as_nanos() - 1)) < shown,
+                "{drift} {after}"
+            );
         }
     }
 }

@@ -218,7 +218,15 @@ impl Cluster {
     }
 
     /// Notes a campaign of ours that has succeeded: the whole key set must stand under its revision.
-    pub fn won(&mut self, now: Time, who: Who, role: usize, election: ElectionId, keys: &milvus::Keys, answer: &Answer) {
+    pub fn won(
+        &mut self,
+        now: Time,
+        who: Who,
+        role: usize,
+        election: ElectionId,
+        keys: &milvus::Keys,
+        answer: &Answer,
+    ) {
         let Answer::Txn(answer) = answer else { return };
         let lease = self.key(now, &keys.locks[0].key).map_or(LeaseId::NONE, |kv| kv.lease);
         for lock in &keys.locks {
@@ -247,9 +255,11 @@ impl Cluster {
         let whole = if w.role == MIXCOORD { 4 } else { 1 };
         let highest = &mut self.truth.committed[w.role];
         if holds != whole {
-            self.broken = Some(("fencing", format!("a write of {w:?} was committed, and it holds {holds} keys")));
+            self.broken =
+                Some(("fencing", format!("a write of {w:?} was committed, and it holds {holds} keys")));
         } else if w.token.0 < *highest {
-            self.broken = Some(("fencing", format!("a write of {w:?} was committed after one under {highest}")));
+            self.broken =
+                Some(("fencing", format!("a write of {w:?} was committed after one under {highest}")));
         }
         *highest = w.token.0.max(*highest);
     }

@@ -235,7 +235,7 @@ impl World<'_> {
                     e.ready = true;
                 }
             }
-            Action::Notice { .. } | Action::Log { .. } | Action::Observed { .. } => {}
+            Action::Notice { .. } | Action::Log { .. } => {}
         }
     }
 

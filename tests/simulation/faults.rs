@@ -102,7 +102,8 @@ impl World<'_> {
     fn election_at(&self, process: usize, nth: usize) -> Option<ElectionId> {
         let p = &self.processes[process];
         let session = p.session.as_ref().filter(|s| s.goes_on() && p.paused.is_none())?;
-        let there: Vec<_> = session.elections.iter().filter(|e| e.withdraw.is_none() && !e.withdrawn).collect();
+        let there: Vec<_> =
+            session.elections.iter().filter(|e| e.withdraw.is_none() && !e.withdrawn).collect();
         Some(there.get(nth % there.len().max(1))?.id)
     }
 

@@ -42,7 +42,9 @@ impl World<'_> {
             heeds: matches!(course, Course::WhenCancelled) || r.bool(),
             hangs: matches!(course, Course::WhenFaultsEnd),
         };
-        let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else { return };
+        let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else {
+            return;
+        };
         e.running.push(running);
         e.hangs |= matches!(course, Course::Never);
         if let Course::Ends(after) = course {
@@ -57,7 +59,8 @@ impl World<'_> {
             self.seen.primaries += 1;
             for _ in 0..r.u32(0..=self.scenario.hosts.writes) {
                 let at = self.now + r.stretched(self.scenario.granted() * 3);
-                let slow = if r.permille(300) { self.scenario.granted() * 2 } else { Duration::from_millis(5) };
+                let slow =
+                    if r.permille(300) { self.scenario.granted() * 2 } else { Duration::from_millis(5) };
                 let slow = r.stretched(slow);
                 self.queue.push(at, Happening::Writes { process, life, election, token, slow });
             }
@@ -98,7 +101,9 @@ impl World<'_> {
     pub fn cancel(&mut self, process: usize, election: ElectionId, call: CallId) {
         let life = self.processes[process].life;
         let r = &mut random::of(&[self.scenario.seed, 13, process as u64, u64::from(life), call.0]);
-        let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else { return };
+        let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else {
+            return;
+        };
         let Some(running) = e.running.iter_mut().find(|r| r.call == call) else { return };
         running.cancelled = true;
         if running.heeds {
@@ -109,7 +114,14 @@ impl World<'_> {
     }
 
     /// A call of the host ends.
-    pub fn call_ends(&mut self, process: usize, life: u32, election: ElectionId, call: CallId, outcome: Outcome) {
+    pub fn call_ends(
+        &mut self,
+        process: usize,
+        life: u32,
+        election: ElectionId,
+        call: CallId,
+        outcome: Outcome,
+    ) {
         if self.is_alive(process, life)
             && let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election))
             && e.running.iter().any(|r| r.call == call)

@@ -60,12 +60,18 @@ impl World<'_> {
             }
             Action::Call { election, call, what } => session.may_call(*election, *call, what, now, over),
             Action::Cancel { election, call } => session.may_cancel(*election, *call),
-            Action::Send { purpose, election, what, .. } => {
-                session.may_send(*purpose, *election, what, now, self.scenario.granted(), self.scenario.drain_timeout)
-            }
+            Action::Send { purpose, election, what, .. } => session.may_send(
+                *purpose,
+                *election,
+                what,
+                now,
+                self.scenario.granted(),
+                self.scenario.drain_timeout,
+            ),
             Action::Withdrawn { election } => session.may_end(*election),
             Action::Closed { .. } => {
-                let unpaired = session.elections.iter().find(|e| e.published.is_some() || e.called.0 != e.called.1);
+                let unpaired =
+                    session.elections.iter().find(|e| e.published.is_some() || e.called.0 != e.called.1);
                 unpaired.map(|e| ("one lost for each primary", format!("{} ends without on_lost", e.id)))
             }
             _ => None,
@@ -90,7 +96,9 @@ impl World<'_> {
                 broken = Some(("lost at the deadline", format!("{} is still primary", e.id)));
             }
         }
-        if session.stop.is_some_and(|until| now > until + Duration::from_millis(400)) && session.closed.is_none() {
+        if session.stop.is_some_and(|until| now > until + Duration::from_millis(400))
+            && session.closed.is_none()
+        {
             broken = Some(("bounded stop", "the session is not closed in time".into()));
         }
         if let Some((rule, text)) = broken {
@@ -131,7 +139,9 @@ impl World<'_> {
         let ends = p.clock.when(until);
         let kept = self.cluster.kept_until(lease);
         if kept.is_none_or(|kept| ends > kept) || self.cluster.lease_of(lease) != Some(p.who()) {
-            let text = format!("p{process}: lease {lease} is said to be ours until {ends}, it is kept until {kept:?}");
+            let text = format!(
+                "p{process}: lease {lease} is said to be ours until {ends}, it is kept until {kept:?}"
+            );
             return self.violate("the deadline is before the lease's end", text);
         }
         let Some(session) = &p.session else { return };
@@ -148,7 +158,8 @@ impl World<'_> {
         for other in 0..self.processes.len() {
             let Some(session) = &self.processes[other].session else { continue };
             for e in &session.elections {
-                let Some(theirs) = self.says(other, e.id).filter(|_| (other, e.id) != (process, election)) else {
+                let Some(theirs) = self.says(other, e.id).filter(|_| (other, e.id) != (process, election))
+                else {
                     continue;
                 };
                 let (a, b) = (&self.cluster.wins[mine.win], &self.cluster.wins[theirs.win]);
@@ -230,7 +241,8 @@ impl Session {
                     return Some(("is_primary begins with on_primary", "it said no".into()));
                 }
                 // A store that went back hands out the same tokens again: then the last loss says so.
-                let anew = e.lost.as_ref().is_some_and(|l| l.reason == LostReason::StoreRolledBack) || self.went_back;
+                let anew = e.lost.as_ref().is_some_and(|l| l.reason == LostReason::StoreRolledBack)
+                    || self.went_back;
                 if *token <= self.election(election)?.last_token && !anew {
                     return Some(("tokens increase", "an older token".into()));
                 }
@@ -238,7 +250,9 @@ impl Session {
                 None
             }
             _ if e.published.is_some() => Some(("calls", "a standby's call of a primary".into())),
-            _ if e.is_ending(now) => Some(("nothing after the end", "a standby's call of one that ends".into())),
+            _ if e.is_ending(now) => {
+                Some(("nothing after the end", "a standby's call of one that ends".into()))
+            }
             _ => None,
         }
     }
@@ -287,7 +301,8 @@ impl Session {
             let voluntary = matches!(lost.reason, LostReason::Resigned | LostReason::ActivationFailed);
             voluntary && !lost.seen_other && now < lost.at + ttl
         });
-        (held_off && !self.went_back).then(|| ("others first", "it campaigns at once after it resigned".into()))
+        (held_off && !self.went_back)
+            .then(|| ("others first", "it campaigns at once after it resigned".into()))
     }
 
     fn may_end(&mut self, election: ElectionId) -> Broken {

@@ -154,7 +154,8 @@ impl World<'_> {
         }
         let layout = self.scenario.processes[p.index].layout;
         let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
-        let keys = primacy::milvus::Keys::new(&self.cluster.root, &cluster::Cluster::role(e.role), layout, id);
+        let keys =
+            primacy::milvus::Keys::new(&self.cluster.root, &cluster::Cluster::role(e.role), layout, id);
         let owner = self.cluster.owner(&keys.record).filter(|_| there(&keys.record));
         if owner != Some(p.who()) && !owner.is_some_and(|other| self.is_live(other)) {
             return Err(format!("p{} {} has no record {}", p.index, e.id, keys.record));
@@ -207,7 +208,8 @@ impl World<'_> {
         }
         let Some((process, election)) = willing.filter(|_| !primary) else { return Ok(()) };
         let in_the_way = keys.iter().find(|kv| {
-            self.stands_in_the_way(role, &kv.key) && self.cluster.owner(&kv.key).is_some_and(|w| self.is_live(w))
+            self.stands_in_the_way(role, &kv.key)
+                && self.cluster.owner(&kv.key).is_some_and(|w| self.is_live(w))
         });
         match in_the_way {
             Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => Ok(()),
@@ -220,7 +222,8 @@ impl World<'_> {
         let role = cluster::Cluster::role(role);
         [Layout::Milvus, Layout::AfterStart].into_iter().any(|layout| {
             let keys = primacy::milvus::Keys::new(&self.cluster.root, &role, layout, 0);
-            keys.locks.iter().any(|lock| lock.key == *key) || keys.rivals.iter().any(|rival| rival.contains(key))
+            keys.locks.iter().any(|lock| lock.key == *key)
+                || keys.rivals.iter().any(|rival| rival.contains(key))
         })
     }
 
@@ -237,14 +240,18 @@ impl World<'_> {
             self.violate("it stays settled", why);
         }
         for process in 0..self.processes.len() {
-            let Some(session) = self.processes[process].session.as_ref().filter(|s| s.closed.is_none()) else {
+            let Some(session) = self.processes[process].session.as_ref().filter(|s| s.closed.is_none())
+            else {
                 continue;
             };
             // Two TTLs: six renewals, up to four re-reads, and the facts told in each record.
             let most = 16 + 3 * u32::try_from(session.elections.len()).unwrap_or(0);
             let (sent, losses) = (session.sent, session.elections.iter().map(|e| e.called.1).sum::<u32>());
             if sent > most {
-                self.violate("an idle session is quiet", format!("p{process} sent {sent} requests in two TTLs"));
+                self.violate(
+                    "an idle session is quiet",
+                    format!("p{process} sent {sent} requests in two TTLs"),
+                );
             } else if losses > session.losses {
                 self.violate("nothing is lost without a fault", format!("p{process} lost primacy"));
             }

@@ -140,7 +140,8 @@ impl World<'_> {
     fn neighbour_record(&self, index: usize, role: usize) -> Value {
         let n = &self.neighbours[index];
         let address = format!("n{index}:1");
-        let mut candidate = milvus::Candidate::new(&address, "", semver::Version::new(3, 1, 0)).expect("a candidate");
+        let mut candidate =
+            milvus::Candidate::new(&address, "", semver::Version::new(3, 1, 0)).expect("a candidate");
         candidate.trigger_kill = (!n.is_new()).then_some(true);
         milvus::encode(&candidate, &Cluster::role(role), n.id, n.lease, None)
     }
@@ -273,7 +274,8 @@ impl World<'_> {
     pub fn neighbour_ends(&mut self, index: usize, orderly: bool) {
         let n = &mut self.neighbours[index];
         let lease = n.lease;
-        if orderly && n.state != State::Ended && lease != LeaseId::NONE && self.now >= self.cluster.down_until {
+        if orderly && n.state != State::Ended && lease != LeaseId::NONE && self.now >= self.cluster.down_until
+        {
             self.settle_store();
             let _ = self.cluster.perform(self.now, Who::Neighbour(index), &Request::Revoke { lease });
             self.listen(Who::Neighbour(index));

@@ -82,8 +82,19 @@ impl World<'_> {
         }
         if !lost {
             let answer = back;
-            let sent =
-                Sent { process, life, request, purpose, election, what, member, deadline, timer, answer, breaks };
+            let sent = Sent {
+                process,
+                life,
+                request,
+                purpose,
+                election,
+                what,
+                member,
+                deadline,
+                timer,
+                answer,
+                breaks,
+            };
             self.queue.push(now + there, Happening::Arrives(Box::new(sent)));
         }
     }
@@ -148,7 +159,9 @@ impl World<'_> {
     fn is_stuck(&mut self, process: usize, what: &Request) -> bool {
         let members = self.scenario.members;
         let p = &mut self.processes[process];
-        let (Some(session), Request::KeepAlive { new_stream, .. }) = (&mut p.session, what) else { return false };
+        let (Some(session), Request::KeepAlive { new_stream, .. }) = (&mut p.session, what) else {
+            return false;
+        };
         if *new_stream {
             session.stuck_stream = false;
             p.member = (p.member + 1) % members;
@@ -166,7 +179,13 @@ impl World<'_> {
             let refused = !hangs && sent.request.0 % 2 == 0;
             if refused {
                 let failure = Failure::Unreachable("connection refused".into());
-                return self.answer(sent.process, sent.life, sent.request, Err(failure), Duration::from_micros(100));
+                return self.answer(
+                    sent.process,
+                    sent.life,
+                    sent.request,
+                    Err(failure),
+                    Duration::from_micros(100),
+                );
             }
             if !sent.timer {
                 let (process, life, request) = (sent.process, sent.life, sent.request);
@@ -189,7 +208,8 @@ impl World<'_> {
             self.trace.note(now, "store", text);
         }
         if let Some(back) = sent.answer {
-            let result = if sent.breaks { Err(Failure::Indefinite("connection broke".into())) } else { result };
+            let result =
+                if sent.breaks { Err(Failure::Indefinite("connection broke".into())) } else { result };
             if now + back > sent.deadline && !sent.timer {
                 let (process, life, request) = (sent.process, sent.life, sent.request);
                 self.queue.push(sent.deadline, Happening::TimesOut { process, life, request });
@@ -371,7 +391,8 @@ impl World<'_> {
         } else {
             self.seen.refused += 1;
         }
-        let text = format!("write of {who:?} under win {win}: {}", if succeeded { "done" } else { "refused" });
+        let text =
+            format!("write of {who:?} under win {win}: {}", if succeeded { "done" } else { "refused" });
         self.trace.note(self.now, "store", text);
         self.listen(who);
     }

@@ -18,7 +18,12 @@ pub struct Queue<T> {
 impl<T> Queue<T> {
     /// An empty one.
     pub fn new() -> Self {
-        Queue { heap: BinaryHeap::with_capacity(64), kept: Vec::with_capacity(64), free: Vec::new(), entries: 0 }
+        Queue {
+            heap: BinaryHeap::with_capacity(64),
+            kept: Vec::with_capacity(64),
+            free: Vec::new(),
+            entries: 0,
+        }
     }
 
     /// Lets `what` happen at `at`.

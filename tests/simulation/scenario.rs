@@ -112,15 +112,8 @@ pub enum Way {
     BrokenAfter,
 }
 
-const WAYS: [Way; 7] = [
-    Way::Lost,
-    Way::Unanswered,
-    Way::Late,
-    Way::Slow,
-    Way::Refused,
-    Way::BrokenBefore,
-    Way::BrokenAfter,
-];
+const WAYS: [Way; 7] =
+    [Way::Lost, Way::Unanswered, Way::Late, Way::Slow, Way::Refused, Way::BrokenBefore, Way::BrokenAfter];
 
 /// How the hosts are: of a thousand calls, how many go how.
 #[derive(Clone, Debug, Default)]
@@ -319,7 +312,13 @@ impl Scenario {
     }
 }
 
-fn processes(r: &mut Rng, count: usize, ttl: u64, margin: Option<Duration>, length: Duration) -> Vec<ProcessPlan> {
+fn processes(
+    r: &mut Rng,
+    count: usize,
+    ttl: u64,
+    margin: Option<Duration>,
+    length: Duration,
+) -> Vec<ProcessPlan> {
     let granted = Duration::from_secs(ttl.max(2));
     // A clock that is slow by more than margin / TTL breaks the promise: that is what the margin is for.
     let margin = margin.unwrap_or(granted / 10);
@@ -334,7 +333,8 @@ fn processes(r: &mut Rng, count: usize, ttl: u64, margin: Option<Duration>, leng
         1 => Some(Layout::AfterStart),
         _ => None,
     };
-    let choice: &[usize] = r.pick(&[&[3][..], &[4], &[MIXCOORD], &[1, 3, 4], &[MIXCOORD, 3], &[MIXCOORD, 1, 2, 3, 4]]);
+    let choice: &[usize] =
+        r.pick(&[&[3][..], &[4], &[MIXCOORD], &[1, 3, 4], &[MIXCOORD, 3], &[MIXCOORD, 1, 2, 3, 4]]);
     let together = r.permille(400);
     (0..count)
         .map(|_| {
@@ -454,7 +454,9 @@ impl fmt::Display for Scenario {
             let roles: Vec<String> = p
                 .roles
                 .iter()
-                .map(|(role, wants)| format!("{}{}", ROLES[*role], if *wants { "" } else { " (registered only)" }))
+                .map(|(role, wants)| {
+                    format!("{}{}", ROLES[*role], if *wants { "" } else { " (registered only)" })
+                })
                 .collect();
             writeln!(
                 f,

@@ -31,7 +31,7 @@ static const char *role;
 static int signals;         /* readable: told to end */
 static int primary_changed; /* readable: `latest` is another */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of stdout and of `latest` */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of stdout; of `latest` with `primary_changed` */
 static primacy_primary latest;
 
 static _Noreturn void fail(const char *what, const char *why) {
@@ -45,19 +45,15 @@ static int64_t now(void) {
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* One line, flushed at once; `lock` is held. `format` is of the members after the event's name. */
-static void say_locked(const char *event, const char *format, va_list args) {
+/* One line, flushed at once: the event, then `more`, a format of further JSON members. */
+static void say(const char *event, const char *more, ...) {
+    va_list args;
+    va_start(args, more);
+    pthread_mutex_lock(&lock);
     printf("{\"t\":%" PRId64 ",\"role\":\"%s\",\"event\":\"%s\"", now(), role, event);
-    vprintf(format, args);
+    vprintf(more, args);
     puts("}");
     fflush(stdout);
-}
-
-static void say(const char *event, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    pthread_mutex_lock(&lock);
-    say_locked(event, format, args);
     pthread_mutex_unlock(&lock);
     va_end(args);
 }
@@ -71,8 +67,17 @@ static void on_change(void *user_data, const primacy_primary *primary) {
             primary->token, primary->address);
     pthread_mutex_lock(&lock);
     latest = *primary;
-    pthread_mutex_unlock(&lock);
     eventfd_write(primary_changed, 1);
+    pthread_mutex_unlock(&lock);
+}
+
+static primacy_primary take_latest(void) {
+    eventfd_t ignored;
+    pthread_mutex_lock(&lock);
+    eventfd_read(primary_changed, &ignored);
+    primacy_primary taken = latest;
+    pthread_mutex_unlock(&lock);
+    return taken;
 }
 
 /* What a wait ended with. */
@@ -155,11 +160,7 @@ static void keep_calling(int interval_ms) {
     enum woken woken = CHANGED;
     for (unsigned long count = 1; woken != ENDED;) {
         if (woken == CHANGED) {
-            eventfd_t ignored;
-            eventfd_read(primary_changed, &ignored);
-            pthread_mutex_lock(&lock);
-            primary = latest;
-            pthread_mutex_unlock(&lock);
+            primary = take_latest();
             if (fd >= 0)
                 close(fd);
             fd = -1;

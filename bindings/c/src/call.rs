@@ -185,9 +185,10 @@ pub(crate) fn outcome(answer: i32, message: Option<&str>) -> Result<Option<Outco
         PRIMACY_WARM => Ok(Some(Outcome::Warm)),
         PRIMACY_PENDING => Ok(None),
         PRIMACY_FAILED => Ok(Some(Outcome::Failed(message.unwrap_or("the host gave no reason").into()))),
-        other => {
-            Err(Fault::new(PRIMACY_E_ARGUMENT, format!("{other} is none of PRIMACY_DONE, _WARM, _PENDING, _FAILED")))
-        }
+        other => Err(Fault::new(
+            PRIMACY_E_ARGUMENT,
+            format!("{other} is none of PRIMACY_DONE, _WARM, _PENDING, _FAILED"),
+        )),
     }
 }
 

@@ -72,8 +72,7 @@ pub(crate) unsafe fn check(given: &primacy_candidate) -> Result<Candidate, Fault
         Some(name) => name.to_string(),
         None => own_host_name(),
     };
-    let mut candidate =
-        Candidate::new(address, &host_name, version).map_err(|e| malformed(e.to_string()))?;
+    let mut candidate = Candidate::new(address, &host_name, version).map_err(|e| malformed(e.to_string()))?;
     // SAFETY: as above.
     candidate.server_labels = unsafe { labels(given) }?;
     // SAFETY: as above.
@@ -84,7 +83,10 @@ pub(crate) unsafe fn check(given: &primacy_candidate) -> Result<Candidate, Fault
     candidate.exclusive = choice(given.exclusive, "exclusive")?.unwrap_or(true);
     candidate.trigger_kill = choice(given.trigger_kill, "trigger_kill")?;
     if given.reserved != 0 {
-        return Err(Fault::new(PRIMACY_E_ARGUMENT, "primacy_candidate.reserved is not 0; set the struct to zero first"));
+        return Err(Fault::new(
+            PRIMACY_E_ARGUMENT,
+            "primacy_candidate.reserved is not 0; set the struct to zero first",
+        ));
     }
     Ok(candidate)
 }
@@ -100,7 +102,9 @@ fn choice(given: i32, field: &str) -> Result<Option<bool>, Fault> {
         PRIMACY_NO => Ok(Some(false)),
         other => Err(Fault::new(
             PRIMACY_E_ARGUMENT,
-            format!("primacy_candidate.{field} is {other}; set it to PRIMACY_DEFAULT, PRIMACY_YES or PRIMACY_NO"),
+            format!(
+                "primacy_candidate.{field} is {other}; set it to PRIMACY_DEFAULT, PRIMACY_YES or PRIMACY_NO"
+            ),
         )),
     }
 }

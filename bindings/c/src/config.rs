@@ -41,9 +41,10 @@ impl Config {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_config_new(config_out: *mut primacy_config) -> primacy_status {
     ffi::keep_panics_quiet();
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(config_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(config_out, "config_out") }?;
+        out.required("config_out")?;
         let draft = Draft { config: engine::config::Config::new(), log: Log::none() };
         out.set(handle::new(Config(Mutex::new(draft)))?);
         Ok(())

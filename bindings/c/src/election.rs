@@ -12,18 +12,19 @@ use crate::call::{self, primacy_call, primacy_notice};
 use crate::ending::{self, Ending};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out, UserData};
+use crate::handle;
 use crate::result::{Answer, primacy_result};
 use crate::scope::{self, Scope};
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
 use crate::versioned::Versioned;
-use crate::handle;
 
 /// An election: a role on a session.
 pub type primacy_election = u64;
 
 /// A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or `PRIMACY_FAILED`.
-pub type primacy_on_call = Option<unsafe extern "C" fn(user_data: *mut c_void, call: *const primacy_call) -> i32>;
+pub type primacy_on_call =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, call: *const primacy_call) -> i32>;
 
 /// The host's side of an election. See "Callbacks" above for threads and order.
 #[repr(C)]
@@ -117,6 +118,7 @@ pub(crate) fn register(
     callbacks: &primacy_callbacks,
     user_data: *mut c_void,
     drain: Duration,
+    session_ending: &Arc<Ending>,
 ) -> Result<primacy_election, Fault> {
     for (required, name) in [(callbacks.on_primary, "on_primary"), (callbacks.on_lost, "on_lost")] {
         required.ok_or_else(|| ffi::null(&format!("primacy_callbacks.{name}")))?;
@@ -133,7 +135,7 @@ pub(crate) fn register(
     };
     match session.register(role, Arc::new(host)) {
         Ok(engine) => {
-            handle::fill(handle, Election { engine, drain, ending: Ending::default(), life })?;
+            handle::fill(handle, Election { engine, drain, ending: Ending::of(session_ending), life })?;
             Ok(handle)
         }
         Err(error) => {
@@ -215,9 +217,7 @@ pub extern "C" fn primacy_election_campaign(election: primacy_election) -> prima
 /// Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy_status {
-    ffi::enter_plain(|| {
-        handle::with(election, |found: &Arc<Election>| found.engine.resign())
-    })
+    ffi::enter_plain(|| handle::with(election, |found: &Arc<Election>| found.engine.resign()))
 }
 
 /// Begins to end this election; the session and its other elections go on.
@@ -301,9 +301,8 @@ pub unsafe extern "C" fn primacy_election_complete(
 /// not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_is_cancelled(election: primacy_election, call: u64) -> i32 {
-    let cancelled = ffi::caught(|| {
-        Ok(handle::find_closing::<Election>(election)?.engine.is_cancelled(CallId(call)))
-    });
+    let cancelled =
+        ffi::caught(|| Ok(handle::find_closing::<Election>(election)?.engine.is_cancelled(CallId(call))));
     i32::from(cancelled.unwrap_or(true))
 }
 
@@ -322,7 +321,7 @@ pub unsafe extern "C" fn primacy_election_is_primary(
 ) -> i32 {
     let asked = ffi::caught(|| handle::with(election, |found: &Arc<Election>| found.engine.token()));
     // SAFETY: the header's contract for out parameters.
-    let (token_out, status_out) = unsafe { (Out::optional(token_out), Out::optional(status_out)) };
+    let (token_out, status_out) = unsafe { (Out::zeroed(token_out), Out::zeroed(status_out)) };
     match asked {
         Ok(Some(token)) => {
             token_out.set(token.0);
@@ -347,7 +346,7 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
 ) -> u64 {
     let asked = ffi::caught(|| handle::with(election, |found: &Arc<Election>| found.engine.remaining()));
     // SAFETY: the header's contract for out parameters.
-    let status_out = unsafe { Out::optional(status_out) };
+    let status_out = unsafe { Out::zeroed(status_out) };
     match asked {
         Ok(remaining) => u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
         Err(fault) => {
@@ -381,9 +380,9 @@ pub unsafe extern "C" fn primacy_election_commit(
     result_out: *mut primacy_result,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(result_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::optional(result_out) };
         scope::may_block()?;
         let election = handle::find::<Election>(election)?;
         let txn = handle::find::<Batch>(txn)?.guarded();

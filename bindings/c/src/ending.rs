@@ -1,6 +1,6 @@
 //! How long a `free` waits: until the deadline of the stop that went before it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::session::JoinError;
@@ -13,20 +13,34 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// When the stop of a session or an election is over, if one was asked for.
 #[derive(Default)]
-pub(crate) struct Ending(Mutex<Option<Instant>>);
+pub(crate) struct Ending {
+    by: Mutex<Option<Instant>>,
+    /// An election's session, whose stop ends it as well.
+    of: Option<Arc<Ending>>,
+}
 
 impl Ending {
+    /// That of an election of `session`.
+    pub fn of(session: &Arc<Ending>) -> Ending {
+        Ending { of: Some(session.clone()), ..Ending::default() }
+    }
+
     /// A stop was asked for; of several the earliest deadline counts.
     pub fn within(&self, timeout: Duration) {
         let by = Instant::now() + timeout;
-        let mut ending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ending = self.by.lock().unwrap_or_else(PoisonError::into_inner);
         *ending = Some(ending.map_or(by, |before| before.min(by)));
     }
 
     /// How long that still is; if no stop was asked for, `stop` does so and says how long it may take.
     pub fn left_or(&self, stop: impl FnOnce() -> Duration) -> Duration {
-        let ending = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ending.map_or_else(stop, |by| by.saturating_duration_since(Instant::now())) + GRACE
+        self.by().map_or_else(stop, |by| by.saturating_duration_since(Instant::now())) + GRACE
+    }
+
+    fn by(&self) -> Option<Instant> {
+        let own = *self.by.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = self.of.as_ref().and_then(|of| of.by());
+        own.into_iter().chain(of).min()
     }
 }
 

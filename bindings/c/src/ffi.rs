@@ -74,7 +74,8 @@ pub(crate) fn keep_panics_quiet() {
 }
 
 fn payload(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_string()
 }
 
@@ -103,47 +104,36 @@ pub(crate) unsafe fn bytes<'a>(from: *const c_void, size: usize, what: &str) -> 
         return Err(null(what));
     }
     if isize::try_from(size).is_err() {
-        return Err(Fault::new(PRIMACY_E_ARGUMENT, format!("{what} has size {size}, more than there is memory")));
+        return Err(Fault::new(
+            PRIMACY_E_ARGUMENT,
+            format!("{what} has size {size}, more than there is memory"),
+        ));
     }
     // SAFETY: not NULL, and by the header this many bytes, left alone during the call.
     Ok(unsafe { slice::from_raw_parts(from.cast(), size) })
 }
 
-/// A place for an answer; set to zero at once, so that it is defined however the function ends.
+/// A place for an answer. Made before anything can fail, so that it holds a defined value however the function ends.
 pub(crate) struct Out<T>(*mut T);
 
-impl<T: Default> Out<T> {
-    /// One that must be there.
-    pub unsafe fn new(to: *mut T, what: &str) -> Result<Out<T>, Fault> {
-        if to.is_null() {
-            return Err(null(what));
+impl<T: Copy> Out<T> {
+    /// Sets it to zero, if there is one. Only for numbers and pointers.
+    pub unsafe fn zeroed(to: *mut T) -> Out<T> {
+        if !to.is_null() {
+            // SAFETY: not NULL, and by the header room for one `T`, which is a number or a pointer.
+            unsafe { to.write_bytes(0, 1) };
         }
-        // SAFETY: passed on.
-        Ok(unsafe { Out::optional(to) })
+        Out(to)
     }
 
-    /// One that may be NULL.
-    pub unsafe fn optional(to: *mut T) -> Out<T> {
-        let out = Out(to);
-        out.set(T::default());
-        out
-    }
-}
-
-impl<T> Out<T> {
-    /// As `new`, for a pointer.
-    pub unsafe fn pointer(to: *mut T, zero: T, what: &str) -> Result<Out<T>, Fault> {
-        if to.is_null() {
-            return Err(null(what));
-        }
-        let out = Out(to);
-        out.set(zero);
-        Ok(out)
+    /// For one that must be there.
+    pub fn required(&self, what: &str) -> Result<(), Fault> {
+        if self.0.is_null() { Err(null(what)) } else { Ok(()) }
     }
 
     pub fn set(&self, value: T) {
         if !self.0.is_null() {
-            // SAFETY: not NULL, and by the header room for one `T` during the call; `write` drops nothing there.
+            // SAFETY: not NULL, and by the header room for one `T` during the call.
             unsafe { self.0.write(value) };
         }
     }
@@ -162,7 +152,10 @@ pub(crate) fn duration(ms: u64) -> Duration {
 /// A duration from C that must not be zero, since nothing can be answered within it.
 pub(crate) fn timeout(ms: u64) -> Result<Duration, Fault> {
     if ms == 0 {
-        return Err(Fault::new(PRIMACY_E_ARGUMENT, "timeout_ms is 0; give the milliseconds that you can wait"));
+        return Err(Fault::new(
+            PRIMACY_E_ARGUMENT,
+            "timeout_ms is 0; give the milliseconds that you can wait",
+        ));
     }
     Ok(duration(ms))
 }

@@ -128,8 +128,10 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
         None => {
             let index = free.next;
             let (chunk, _) = place(index);
-            let empty = || Slot(RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }));
-            let chunk_of = CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
+            let empty =
+                || Slot(RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }));
+            let chunk_of =
+                CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
             chunk_of.get_or_init(|| (0..64usize << chunk).map(|_| empty()).collect());
             free.next += 1;
             index
@@ -218,7 +220,7 @@ mod tests {
             let (chunk, at) = place(index);
             match last {
                 Some((c, a)) if c == chunk => assert_eq!(at, a + 1),
-                Some((c, a)) => assert_eq!((chunk, at, a + 1), (c + 1, 0, 64 << c)),
+                Some((c, a)) => assert_eq!((chunk, at, a + 1), (c + 1, 0, 64usize << c)),
                 None => assert_eq!((chunk, at), (0, 0)),
             }
             last = Some((chunk, at));

@@ -1,7 +1,7 @@
 //! The log: lines for the operator, handed to the host.
 
-use std::ffi::{c_char, c_void};
 use engine::log::{Level, Log};
+use std::ffi::{c_char, c_void};
 
 use crate::error::{Fault, owned};
 use crate::ffi::{self, UserData};

@@ -127,9 +127,12 @@ pub unsafe extern "C" fn primacy_observer_open(
     observer_out: *mut primacy_observer,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(observer_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters and texts.
-        let (out, role) = unsafe { (Out::new(observer_out, "observer_out")?, ffi::text(role, "role")?) };
+        out.required("observer_out")?;
+        // SAFETY: the header's contract for texts.
+        let role = unsafe { ffi::text(role, "role") }?;
         scope::may_block()?;
         let (settings, log) = handle::find::<Config>(config)?.settled()?;
         let on_change = if callbacks.is_null() {
@@ -137,11 +140,16 @@ pub unsafe extern "C" fn primacy_observer_open(
         } else {
             // SAFETY: the header's contract for structs.
             let callbacks = unsafe { versioned::read(callbacks) }?;
-            Some(Arc::new(Callbacks { callbacks, user_data: UserData(user_data), opened: AtomicBool::new(false) }))
+            Some(Arc::new(Callbacks {
+                callbacks,
+                user_data: UserData(user_data),
+                opened: AtomicBool::new(false),
+            }))
         };
         Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
         fork::mark_children();
-        let to_host = on_change.clone().map(|callbacks| -> OnChange { Box::new(move |p| callbacks.change(p)) });
+        let to_host =
+            on_change.clone().map(|callbacks| -> OnChange { Box::new(move |p| callbacks.change(p)) });
         let engine = Engine::open(settings, role, log, to_host)?;
         if let Some(callbacks) = on_change {
             callbacks.opened.store(true, Ordering::Relaxed);
@@ -162,9 +170,10 @@ pub unsafe extern "C" fn primacy_observer_current(
     observer: primacy_observer,
     primary_out: *mut primacy_primary,
 ) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for structs.
-        unsafe { versioned::clear(primary_out) }?;
+        cleared?;
         let primary = handle::find::<Observer>(observer)?.0.current();
         // SAFETY: as above.
         unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
@@ -184,18 +193,21 @@ pub unsafe extern "C" fn primacy_observer_wait(
     timeout_ms: u64,
     primary_out: *mut primacy_primary,
 ) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for structs.
-        unsafe { versioned::clear(primary_out) }?;
+        cleared?;
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
         let now = observer.0.current();
         let primary = if token_of(now.as_ref()) == seen_token {
-            observer.0.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(|error| match error {
-                WaitError::TimedOut => PRIMACY_E_TIMEOUT,
-                WaitError::Closed => PRIMACY_E_STOPPED,
-                WaitError::InCallback => PRIMACY_E_DEADLOCK,
-            })?
+            observer.0.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(
+                |error| match error {
+                    WaitError::TimedOut => PRIMACY_E_TIMEOUT,
+                    WaitError::Closed => PRIMACY_E_STOPPED,
+                    WaitError::InCallback => PRIMACY_E_DEADLOCK,
+                },
+            )?
         } else {
             now
         };

@@ -6,9 +6,9 @@ use engine::store::TxnAnswer;
 
 use crate::error::Fault;
 use crate::ffi::{self, Out};
+use crate::handle;
 use crate::status::{PRIMACY_E_ARGUMENT, primacy_status};
 use crate::versioned::{self, Versioned};
-use crate::handle;
 
 /// What a commit or a read brought.
 pub type primacy_result = u64;
@@ -54,10 +54,14 @@ fn no_such(what: &str, asked: usize, there: usize) -> Fault {
 ///
 /// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_result_revision(result: primacy_result, revision_out: *mut i64) -> primacy_status {
+pub unsafe extern "C" fn primacy_result_revision(
+    result: primacy_result,
+    revision_out: *mut i64,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(revision_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(revision_out, "revision_out") }?;
+        out.required("revision_out")?;
         out.set(handle::find::<Answer>(result)?.0.revision.0);
         Ok(())
     })
@@ -67,10 +71,15 @@ pub unsafe extern "C" fn primacy_result_revision(result: primacy_result, revisio
 ///
 /// Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_result_count(result: primacy_result, get: usize, count_out: *mut usize) -> primacy_status {
+pub unsafe extern "C" fn primacy_result_count(
+    result: primacy_result,
+    get: usize,
+    count_out: *mut usize,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(count_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(count_out, "count_out") }?;
+        out.required("count_out")?;
         let result = handle::find::<Answer>(result)?;
         let reads = &result.0.reads;
         out.set(reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?.len());
@@ -89,9 +98,10 @@ pub unsafe extern "C" fn primacy_result_key_value(
     index: usize,
     key_value_out: *mut primacy_key_value,
 ) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(key_value_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for structs.
-        unsafe { versioned::clear(key_value_out) }?;
+        cleared?;
         let result = handle::find::<Answer>(result)?;
         let reads = &result.0.reads;
         let found = reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?;

@@ -1,7 +1,7 @@
 //! A session: a connection to etcd, a lease, a server id.
 
 use std::ffi::{CString, c_char, c_void};
-use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::session::{OpenError, Session as Engine};
@@ -26,7 +26,7 @@ pub(crate) struct Session {
     engine: Engine,
     /// How long an election or session that is freed without being stopped may take.
     drain: Duration,
-    ending: Ending,
+    ending: Arc<Ending>,
 }
 
 impl From<OpenError> for Fault {
@@ -57,9 +57,10 @@ pub unsafe extern "C" fn primacy_session_open(
     session_out: *mut primacy_session,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(session_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(session_out, "session_out") }?;
+        out.required("session_out")?;
         scope::may_block()?;
         let (settings, log) = handle::find::<Config>(config)?.settled()?;
         // SAFETY: the header's contract for structs.
@@ -67,7 +68,7 @@ pub unsafe extern "C" fn primacy_session_open(
         fork::mark_children();
         let drain = settings.drain_timeout;
         let engine = Engine::open(settings, candidate, log)?;
-        out.set(handle::new(Session { engine, drain, ending: Ending::default() })?);
+        out.set(handle::new(Session { engine, drain, ending: Arc::default() })?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -83,9 +84,10 @@ pub unsafe extern "C" fn primacy_session_server_id(
     session: primacy_session,
     server_id_out: *mut i64,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(server_id_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(server_id_out, "server_id_out") }?;
+        out.required("server_id_out")?;
         out.set(handle::find::<Session>(session)?.engine.server_id());
         Ok(())
     })
@@ -110,17 +112,14 @@ pub unsafe extern "C" fn primacy_session_register(
     election_out: *mut primacy_election,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(election_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters, texts and structs.
-        let (out, role, callbacks) = unsafe {
-            (
-                Out::new(election_out, "election_out")?,
-                ffi::text(role, "role")?,
-                versioned::read(callbacks)?,
-            )
-        };
+        out.required("election_out")?;
+        // SAFETY: the header's contract for texts and structs.
+        let (role, callbacks) = unsafe { (ffi::text(role, "role")?, versioned::read(callbacks)?) };
         let found = handle::find::<Session>(session)?;
-        out.set(election::register(&found.engine, role, &callbacks, user_data, found.drain)?);
+        out.set(election::register(&found.engine, role, &callbacks, user_data, found.drain, &found.ending)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -143,9 +142,10 @@ pub unsafe extern "C" fn primacy_session_read(
     result_out: *mut primacy_result,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(result_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(result_out, "result_out") }?;
+        out.required("result_out")?;
         scope::may_block()?;
         let session = handle::find::<Session>(session)?;
         let ranges = handle::find::<Batch>(txn)?.ranges()?;
@@ -168,11 +168,13 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
     json_out: *mut *mut c_char,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(json_out) };
     let inside = || {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::pointer(json_out, ptr::null_mut(), "json_out") }?;
+        out.required("json_out")?;
         let snapshot = handle::find::<Session>(session)?.engine.snapshot();
-        let json = serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
+        let json =
+            serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
         out.set(CString::into_raw(owned(&json)));
         Ok(())
     };

@@ -112,9 +112,7 @@ pub extern "C" fn primacy_status_string(status: primacy_status) -> *const c_char
 /// 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any thread, does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_status_may_pass(status: primacy_status) -> i32 {
-    let may_pass = matches!(
-        status,
-        PRIMACY_E_UNREACHABLE | PRIMACY_E_INDEFINITE | PRIMACY_E_TIMEOUT | PRIMACY_E_SYSTEM
-    );
+    let may_pass =
+        matches!(status, PRIMACY_E_UNREACHABLE | PRIMACY_E_INDEFINITE | PRIMACY_E_TIMEOUT | PRIMACY_E_SYSTEM);
     i32::from(may_pass)
 }

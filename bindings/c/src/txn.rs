@@ -75,7 +75,12 @@ fn below(prefix: &Key) -> Range {
     Range::Span { from: prefix.clone(), to: end.as_slice().into() }
 }
 
-unsafe fn compare(txn: primacy_txn, key: *const c_void, size: usize, condition: Condition) -> Result<(), Fault> {
+unsafe fn compare(
+    txn: primacy_txn,
+    key: *const c_void,
+    size: usize,
+    condition: Condition,
+) -> Result<(), Fault> {
     // SAFETY: passed on.
     let range = Range::Key(unsafe { key_of(key, size) }?);
     handle::find::<Batch>(txn)?.add(|draft| draft.when.push(Compare { range, condition }));
@@ -90,9 +95,10 @@ unsafe fn compare(txn: primacy_txn, key: *const c_void, size: usize, condition: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_txn_new(txn_out: *mut primacy_txn) -> primacy_status {
     ffi::keep_panics_quiet();
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(txn_out) };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for out parameters.
-        let out = unsafe { Out::new(txn_out, "txn_out") }?;
+        out.required("txn_out")?;
         out.set(handle::new(Batch::default())?);
         Ok(())
     })
@@ -107,7 +113,9 @@ pub unsafe extern "C" fn primacy_txn_compare_mod_revision(
     mod_revision: i64,
 ) -> primacy_status {
     // SAFETY: the header's contract for bytes.
-    ffi::enter_plain(|| unsafe { compare(txn, key, key_size, Condition::ModRevision(Revision(mod_revision))) })
+    ffi::enter_plain(|| unsafe {
+        compare(txn, key, key_size, Condition::ModRevision(Revision(mod_revision)))
+    })
 }
 
 /// Compares: the key must have been written `version` times since it was created; 0: must not be there.
@@ -141,7 +149,11 @@ pub unsafe extern "C" fn primacy_txn_compare_value(
 
 /// Compares: the key must not be there.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_txn_compare_absent(txn: primacy_txn, key: *const c_void, key_size: usize) -> primacy_status {
+pub unsafe extern "C" fn primacy_txn_compare_absent(
+    txn: primacy_txn,
+    key: *const c_void,
+    key_size: usize,
+) -> primacy_status {
     // SAFETY: the header's contract for bytes.
     ffi::enter_plain(|| unsafe { compare(txn, key, key_size, Condition::Absent) })
 }
@@ -166,7 +178,11 @@ pub unsafe extern "C" fn primacy_txn_put(
 
 /// Deletes a key, if it is there, if all comparisons hold.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_txn_delete(txn: primacy_txn, key: *const c_void, key_size: usize) -> primacy_status {
+pub unsafe extern "C" fn primacy_txn_delete(
+    txn: primacy_txn,
+    key: *const c_void,
+    key_size: usize,
+) -> primacy_status {
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for bytes.
         let delete = Op::Delete(unsafe { key_of(key, key_size) }?);
@@ -178,7 +194,11 @@ pub unsafe extern "C" fn primacy_txn_delete(txn: primacy_txn, key: *const c_void
 /// Reads a key. It is read whether or not your comparisons hold, so that you see what you lost a race to. The
 /// gets of a transaction are numbered from 0, in the order in which they were added.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_txn_get(txn: primacy_txn, key: *const c_void, key_size: usize) -> primacy_status {
+pub unsafe extern "C" fn primacy_txn_get(
+    txn: primacy_txn,
+    key: *const c_void,
+    key_size: usize,
+) -> primacy_status {
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for bytes.
         let get = Op::Get(Range::Key(unsafe { key_of(key, key_size) }?));
@@ -189,7 +209,11 @@ pub unsafe extern "C" fn primacy_txn_get(txn: primacy_txn, key: *const c_void, k
 
 /// Reads all keys that begin with `prefix`, in the order of their bytes. Counts as one get.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn primacy_txn_get_prefix(txn: primacy_txn, prefix: *const c_void, prefix_size: usize) -> primacy_status {
+pub unsafe extern "C" fn primacy_txn_get_prefix(
+    txn: primacy_txn,
+    prefix: *const c_void,
+    prefix_size: usize,
+) -> primacy_status {
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for bytes.
         let get = Op::Get(below(&unsafe { key_of(prefix, prefix_size) }?));

@@ -56,7 +56,9 @@ pub(crate) unsafe fn read<T: Versioned>(from: *const T) -> Result<T, Fault> {
         let name = T::NAME;
         return Err(Fault::new(
             PRIMACY_E_STRUCT_SIZE,
-            format!("{name} has fields set that this library does not know: load a newer library, or leave them zero"),
+            format!(
+                "{name} has fields set that this library does not know: load a newer library, or leave them zero"
+            ),
         ));
     }
     Ok(value)
@@ -77,7 +79,11 @@ pub(crate) unsafe fn write<T: Versioned>(to: *mut T, value: &T) -> Result<(), Fa
     let known = size.min(size_of::<T>());
     // SAFETY: as in `clear`.
     unsafe {
-        ptr::copy_nonoverlapping(ptr::from_ref(value).cast::<u8>().add(head), to.cast::<u8>().add(head), known - head);
+        ptr::copy_nonoverlapping(
+            ptr::from_ref(value).cast::<u8>().add(head),
+            to.cast::<u8>().add(head),
+            known - head,
+        );
     }
     Ok(())
 }

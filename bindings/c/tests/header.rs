@@ -1,4 +1,5 @@
 //! `include/primacy.h` is what cbindgen makes of this crate, and C and C++ compilers have nothing against it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod cc;
 
@@ -7,7 +8,17 @@ use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
 const FILES: [&str; 11] = [
-    "status", "error", "version", "log", "config", "candidate", "session", "call", "election", "txn", "result",
+    "status",
+    "error",
+    "version",
+    "log",
+    "config",
+    "candidate",
+    "session",
+    "call",
+    "election",
+    "txn",
+    "result",
 ];
 
 fn fresh() -> String {
@@ -21,9 +32,10 @@ fn fresh() -> String {
          #define PRIMACY_VERSION_MAJOR {}\n#define PRIMACY_VERSION_MINOR {}\n#define PRIMACY_VERSION_PATCH {}\n",
         numbers[0], numbers[1], numbers[2]
     ));
-    let builder = FILES.iter().chain(&["observer"]).fold(cbindgen::Builder::new().with_config(config), |b, file| {
-        b.with_src(here.join(format!("src/{file}.rs")))
-    });
+    let builder =
+        FILES.iter().chain(&["observer"]).fold(cbindgen::Builder::new().with_config(config), |b, file| {
+            b.with_src(here.join(format!("src/{file}.rs")))
+        });
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
     String::from_utf8(header).unwrap()
@@ -36,9 +48,38 @@ fn committed() -> PathBuf {
 #[test]
 fn the_committed_header_is_what_cbindgen_makes() {
     let fresh = fresh();
-    if std::env::var_os("PRIMACY_BLESS").is_some() {
+    if std::env::var_os("PRIMACY_WRITE_HEADER").is_some() {
         fs::write(committed(), &fresh).unwrap();
     }
     let same = fs::read_to_string(committed()).is_ok_and(|committed| committed == fresh);
-    assert!(same, "include/primacy.h is not what cbindgen makes of bindings/c/src: run `make header` and commit it");
+    assert!(
+        same,
+        "include/primacy.h is not what cbindgen makes of bindings/c/src: run `make header` and commit it"
+    );
+}
+
+#[test]
+fn compilers_have_nothing_against_the_header() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // Twice, since headers are.
+    let text = "#include \"primacy.h\"\n#include \"primacy.h\"\nint main(void) { return 0; }\n";
+    let compile = |mut compiler: std::process::Command, standard: &str, name: &str| {
+        let source = folder.join(name);
+        fs::write(&source, text).unwrap();
+        cc::run(compiler.args(cc::STRICT).arg(format!("-std={standard}")).arg("-fsyntax-only").arg(source));
+    };
+    for standard in ["c99", "c11", "c17", "gnu17"] {
+        compile(cc::cc(), standard, &format!("header-{standard}.c"));
+    }
+    for standard in ["c++11", "c++17"] {
+        compile(cc::cxx(), standard, &format!("header-{standard}.cpp"));
+    }
+}
+
+#[test]
+fn the_quick_start_and_the_samples_compile_without_a_warning() {
+    for (example, standard) in [("quickstart", "c99"), ("client", "c11"), ("coordinator", "c11")] {
+        let source = cc::root().join(format!("bindings/c/examples/{example}.c"));
+        cc::run(cc::cc().args(cc::STRICT).arg(format!("-std={standard}")).arg("-fsyntax-only").arg(source));
+    }
 }

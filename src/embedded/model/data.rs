@@ -250,6 +250,10 @@ fn select<'a>(found: impl Iterator<Item = &'a KeyValue>, revision: i64, get: &Ge
     if get.keys_only {
         for kv in &mut answer.kvs {
             kv.value = Value::default();
+            if get.sort_by != SortBy::Value {
+                // etcd reads its index then, which has no leases.
+                kv.lease = LeaseId::NONE;
+            }
         }
     }
     answer

@@ -71,6 +71,16 @@ impl Model {
         self.reckon_watches();
     }
 
+    /// Whether a stream is open.
+    pub fn has_stream(&self, id: StreamId) -> bool {
+        self.streams.contains_key(&id)
+    }
+
+    /// How many streams are open.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Opens a watch on a stream. The answer is a response on that stream.
     pub fn watch(&mut self, now: Time, stream: StreamId, mut watch: Watch) {
         self.advance(now);

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.changes import NotInTime
+from primacy.testing.changes import NotInTime
 
 from demo.run import Demo
 from demo.server import TARGET

@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.changes import Changes
-from harness.process import Line, Process
-
-from demo.judge import Acknowledged
+from primacy.testing.changes import Changes
+from primacy.testing.checks import Acknowledged
+from primacy.testing.process import Line, Process
 
 
 class Client(Process):

@@ -11,9 +11,10 @@ import signal
 import uuid
 from pathlib import Path
 
-from harness.changes import Changes, NotInTime
+from primacy.testing.candidate import Candidate, Cluster
+from primacy.testing.changes import Changes, NotInTime
+from primacy.testing.history import History
 
-from demo.candidate import Candidate, Cluster
 from demo.server import TARGET, Server, serve
 from demo.story import Failover, Story
 from demo.view import View, summary
@@ -38,11 +39,15 @@ class Demo:
     async def run(self) -> str:
         """Everything; returns the last line to print."""
         changes = Changes()
+        programs = [_program(name) for name in self._options.coordinators.split(",")]
+        for program in (*programs, self._options.client):
+            if not program.exists():
+                raise NotInTime(f"{program} is not there: `make coordinators` makes those that it can")
         self._server = server = await serve(self._options.etcd, self._folder, changes)
-        cluster = Cluster(server.endpoint, self._root, TTL, self._folder, changes)
-        programs = itertools.cycle([_program(name) for name in self._options.coordinators.split(",")])
+        cluster = Cluster(server.endpoint, self._root, TTL, self._folder, changes, History())
+        turns = itertools.cycle(programs)
         for role in ROLES:
-            candidates = [Candidate(cluster, role, i + 1, next(programs)) for i in range(CANDIDATES)]
+            candidates = [Candidate(cluster, [role], i + 1, next(turns)) for i in range(CANDIDATES)]
             self._stories.append(Story(cluster, role, candidates, self._view))
         counts = f"{len(ROLES)} roles, {CANDIDATES} candidates each, TTL {TTL} s"
         self._view.event("", f"{counts}; {server.what}, {server.endpoint}")

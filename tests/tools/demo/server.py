@@ -7,11 +7,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.changes import Changes, NotInTime
-from harness.etcd import Gateway, start_etcd
-from harness.process import Process
-
-from demo.judge import Acknowledged, Entry
+from primacy.testing.changes import Changes, NotInTime
+from primacy.testing.checks import Acknowledged, Entry
+from primacy.testing.etcd import Etcd
+from primacy.testing.gateway import Gateway
+from primacy.testing.process import Process
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TARGET = REPOSITORY / "target"
@@ -52,15 +52,18 @@ async def serve(asked: str | None, folder: Path, changes: Changes) -> Server:
     """`asked`: HOST:PORT, `embedded`, or None for a real one, and that failing the embedded one."""
     if asked and asked != "embedded":
         gateway = Gateway(asked)
-        await gateway.prefix("ready")
+        try:
+            await gateway.prefix("ready")
+        except OSError as error:
+            raise NotInTime(f"no etcd answers at {asked}: {error}") from error
         return Server("the given etcd", asked, None, gateway)
     if not asked:
         get = REPOSITORY / "tests" / "tools" / "etcd"
         found = await asyncio.to_thread(subprocess.run, [get], stdout=subprocess.PIPE, text=True)
         if found.returncode == 0:
             program = Path(found.stdout.strip())
-            process, endpoint = await start_etcd(program, folder, changes)
-            return Server(f"{program.name} of its own", endpoint, process, Gateway(endpoint))
+            own = await Etcd.launch(program, folder, changes)
+            return Server(f"{program.name} of its own", own.endpoint, own.members[0].process, own.gateway())
         print("demo: no etcd can be had; on primacy's own server for development instead", flush=True)
     return await _embedded(folder, changes)
 

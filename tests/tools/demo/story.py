@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Protocol
 
-from harness.changes import NotInTime, now
-from harness.coordinator import Answer
-from harness.process import pick
+from primacy.testing import checks
+from primacy.testing.candidate import UP, Candidate, Cluster
+from primacy.testing.changes import NotInTime, now
+from primacy.testing.coordinator import Answer
+from primacy.testing.process import pick
 
-from demo import judge
-from demo.candidate import UP, Candidate, Cluster
 from demo.client import Client
+from demo.findings import Findings
 
 
 class Case(Enum):
@@ -85,22 +86,22 @@ class Story:
         await self._steady()
         self._set("done")
 
-    def judged(self, log: list[judge.Entry]) -> judge.Findings:
+    def judged(self, log: list[checks.Entry]) -> Findings:
         """What the history shows; `log` is what the store holds."""
         processes = [process for candidate in self.candidates for process in candidate.processes]
         wins = [line for process in processes for line in pick(process.lines, "primary")]
         said = [answer for candidate in self.candidates for answer in candidate.said]
-        late = {entry.n for entry in judge.late_writes(log, [int(line["token"]) for line in wins])}
-        return judge.Findings(
-            judge.overlaps(judge.windows(said, wins)),
+        late = {entry.n for entry in checks.late_writes(log, [int(line["token"]) for line in wins])}
+        return Findings(
+            checks.overlaps(checks.windows(said, wins)),
             sorted(late | set(self.accepted_late)),
-            judge.missing(self.client.acknowledged if self.client else [], log),
-            judge.disordered(wins)
+            checks.missing(self.client.acknowledged if self.client else [], log),
+            checks.disordered(wins)
             + [
                 text
                 for process in processes
                 if process.code == 0
-                for text in judge.wrongly_lost(process.lines)
+                for text in checks.wrongly_lost(process.lines)
             ],
         )
 
@@ -178,7 +179,8 @@ class Story:
                 raise WentWrong(f"{self.role}: the client was not served before the failover")
             took.append(gap)
             self._tell(
-                f"{new.number} is primary (token {line['token']}) after {ms(took[0])}; client gap {ms(gap)}"
+                f"candidate {new.number} is primary after {ms(took[0])} (token {line['token']}); "
+                f"client gap {ms(gap)}"
             )
 
         back = await act(old, over)
@@ -242,7 +244,7 @@ class Story:
         try:
             return await self._changes.until(holds, UP, f"{self.role}: one primary and warm standbys")
         except NotInTime as late:
-            states = ", ".join(f"{c.number} {c.state}" for c in self.candidates)
+            states = ", ".join(f"candidate {c.number} {c.describe()}" for c in self.candidates)
             following = f"client follows token {client.following}" if client.code is None else "client ended"
             raise NotInTime(f"{late} ({states}; {following})") from None
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.changes import now
+from primacy.testing.changes import now
 
 from demo.story import Case, Failover, Story, ms
 
@@ -107,7 +107,9 @@ def summary(failovers: Sequence[Failover]) -> str:
         times = ([f.takeover for f in of], [f.gap for f in of], [f.back for f in of])
         rows.append((case.value, str(len(of)), *(_spread(values) for values in times)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 

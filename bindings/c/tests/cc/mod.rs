@@ -1,10 +1,89 @@
-//! The machine's C compiler, and the library to link with.
-#![allow(dead_code)] // each test uses a part of it
+//! The machine's C and C++ compilers, and the library to link with.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Warnings that code of ours must not cause.
+pub const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
 
 /// The repository's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+}
+
+/// The C compiler, told where the header is.
+pub fn cc() -> Command {
+    compiler("CC", "cc")
+}
+
+/// The C++ compiler, told where the header is.
+pub fn cxx() -> Command {
+    compiler("CXX", "c++")
+}
+
+fn compiler(variable: &str, otherwise: &str) -> Command {
+    let mut command = Command::new(env::var_os(variable).unwrap_or_else(|| otherwise.into()));
+    command.arg("-I").arg(root().join("include"));
+    command
+}
+
+/// Runs a command; a failure shows all that it said.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (said(&output.stdout), said(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
+    out
+}
+
+/// Compiles a C program of ours, linked to the static or to the shared library.
+pub fn program(source: &str, shared: bool) -> PathBuf {
+    let name = Path::new(source).file_stem().unwrap().to_string_lossy();
+    let to =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", if shared { "so" } else { "a" }));
+    let (archive, library) = libraries();
+    let mut command = cc();
+    command.args(STRICT).args(["-std=c11", "-g", "-o"]).arg(&to).arg(root().join(source));
+    if shared {
+        let mut search = OsString::from("-Wl,-rpath,");
+        search.push(library.parent().unwrap());
+        command.arg(library).arg(search);
+    } else {
+        command.arg(archive);
+    }
+    run(command.args(["-lpthread", "-ldl", "-lm"]));
+    to
+}
+
+/// The static and the shared library. Cargo builds neither for the tests of a crate that is no Rust library, so it is
+/// asked to.
+fn libraries() -> &'static (PathBuf, PathBuf) {
+    static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--package", "primacy-c", "--message-format", "json"]).current_dir(root());
+        // What cargo tells a test of its package would make build scripts that look at it run again.
+        for (name, _) in env::vars_os() {
+            let told = |prefix: &str| name.to_string_lossy().starts_with(prefix);
+            if told("CARGO_PKG_") || told("CARGO_MANIFEST_") || told("CARGO_CRATE_") {
+                cargo.env_remove(&name);
+            }
+        }
+        let files: Vec<PathBuf> = run(&mut cargo)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|message| message["package_id"].as_str().is_some_and(|id| id.contains("primacy-c")))
+            .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+            .filter_map(|file| file.as_str().map(PathBuf::from))
+            .collect();
+        let with = |ending: &str| {
+            let found = files.iter().find(|file| file.extension().is_some_and(|e| e == ending));
+            found.unwrap_or_else(|| panic!("cargo built no libprimacy.{ending}: {files:?}")).clone()
+        };
+        (with("a"), with("so"))
+    })
 }

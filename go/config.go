@@ -1,0 +1,92 @@
+package primacy
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Config says where etcd is, who this process is, and everything else that may be set. Its zero value with a
+// [Candidate] uses an etcd at localhost:2379.
+type Config struct {
+	// Endpoints of etcd: http://host:port, https://host:port, host:port, or mem://NAME, a store inside this process.
+	// Empty: localhost:2379.
+	Endpoints []string
+	// Root is Milvus's meta root, such as "by-dev/meta": etcd.rootPath and, after the last slash, etcd.metaSubPath.
+	// Empty: by-dev/meta.
+	Root string
+	// TTL of the lease, in whole seconds, as asked of etcd; the one that etcd grants counts. 0: 10 s.
+	TTL time.Duration
+	// Settings by name, in the text form of the library's table of settings: "primacy.margin_ms": "500". One that is
+	// here counts, whatever the fields above say.
+	Settings map[string]string
+	// Candidate is this process, as others read of it in etcd. An observer needs none.
+	Candidate Candidate
+	// Logger gets the library's lines; nil: none. Its handler may take its time: it delays nothing, but when it is
+	// a thousand lines behind, lines are left out.
+	Logger *slog.Logger
+}
+
+// A Candidate is what the records of this process in etcd say of it.
+type Candidate struct {
+	// Address is where clients reach it, host:port. Required.
+	Address string
+	// Version, as semantic versioning has it, such as "3.0.0". Required.
+	Version string
+	// HostName of the machine; empty: what the machine says.
+	HostName string
+	// ServerLabels, which clients choose servers by.
+	ServerLabels map[string]string
+	// IndexEngineVersion and ScalarIndexEngineVersion are JSON objects of integers, passed on to Milvus's readers as
+	// they are; empty: {}.
+	IndexEngineVersion, ScalarIndexEngineVersion string
+	// IndexNonEncoding is passed on to Milvus's readers. By default no.
+	IndexNonEncoding Choice
+	// Exclusive: at most one of the role at a time. By default yes.
+	Exclusive Choice
+	// TriggerKill is what Milvus 2.x writes and 3.0 does not. By default left out.
+	TriggerKill Choice
+}
+
+// A Choice is yes, no, or what Milvus's coordinators do.
+type Choice int32
+
+// The choices. The zero value is Default.
+const (
+	Default Choice = iota
+	Yes
+	No
+)
+
+type setting struct{ name, value string }
+
+// What is to be set, in order.
+func (c *Config) settings() ([]setting, error) {
+	var all []setting
+	if len(c.Endpoints) > 0 {
+		all = append(all, setting{"etcd.endpoints", strings.Join(c.Endpoints, ",")})
+	}
+	if c.Root != "" {
+		slash := strings.LastIndexByte(c.Root, '/')
+		if slash <= 0 || slash == len(c.Root)-1 {
+			return nil, failed("", ErrConfigValue, "Root is "+strconv.Quote(c.Root)+", not like by-dev/meta")
+		}
+		all = append(all, setting{"etcd.rootPath", c.Root[:slash]}, setting{"etcd.metaSubPath", c.Root[slash+1:]})
+	}
+	if c.TTL != 0 {
+		if c.TTL%time.Second != 0 {
+			return nil, failed("", ErrConfigValue, "TTL is "+c.TTL.String()+", not whole seconds")
+		}
+		all = append(all, setting{"common.session.ttl", strconv.FormatInt(int64(c.TTL/time.Second), 10)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
+		all = append(all, setting{name, c.Settings[name]})
+	}
+	return all, nil
+}
+
+// Version is that of the C library that is running.
+func Version() string { return libVersion() }

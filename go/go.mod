@@ -1,0 +1,3 @@
+module primacy.example/go
+
+go 1.24

@@ -1,0 +1,36 @@
+//go:build !(cgo && (primacy_dynamic || (linux && amd64)))
+
+package primacy
+
+import "time"
+
+// The library is not there: everything says so. See lib_cgo.go for what it would be.
+
+func libVersion() string { return "none" }
+
+func codeText(Code) string     { return "the C library is not built in" }
+func codeMayPass(Code) bool    { return false }
+func reasonText(Reason) string { return "unknown" }
+
+func sessionOpen(*Config) (uint64, error)                         { return 0, ErrUnsupported }
+func sessionServerID(uint64) int64                                { return 0 }
+func sessionRegister(uint64, string, *Election) (uint64, error)   { return 0, ErrUnsupported }
+func sessionRead(uint64, *Txn, uint64) (*Result, error)           { return nil, ErrUnsupported }
+func sessionSnapshot(uint64) ([]byte, error)                      { return nil, ErrUnsupported }
+func sessionStop(uint64, uint64) error                            { return ErrUnsupported }
+func sessionJoin(uint64, uint64) error                            { return ErrUnsupported }
+func sessionFree(uint64) error                                    { return ErrUnsupported }
+func electionCampaign(uint64) error                               { return ErrUnsupported }
+func electionResign(uint64) error                                 { return ErrUnsupported }
+func electionStop(uint64, uint64) error                           { return ErrUnsupported }
+func electionFree(uint64) error                                   { return ErrUnsupported }
+func electionComplete(uint64, uint64, int32, string)              {}
+func electionIsCancelled(uint64, uint64) bool                     { return true }
+func electionToken(uint64) Token                                  { return 0 }
+func electionRemaining(uint64) time.Duration                      { return 0 }
+func electionCommit(uint64, Token, *Txn, uint64) (*Result, error) { return nil, ErrUnsupported }
+
+func observerOpen(*Config, string, *Observer) (uint64, Primary, error) {
+	return 0, Primary{}, ErrUnsupported
+}
+func observerFree(uint64) error { return ErrUnsupported }

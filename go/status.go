@@ -1,0 +1,54 @@
+package primacy
+
+import "encoding/json"
+
+// A Status is where a session stands, at one moment, for status pages and tests.
+type Status struct {
+	// State is new, opening, open, stopping or closed.
+	State string `json:"state"`
+	// ServerID of this process in etcd.
+	ServerID int64 `json:"server_id"`
+	// Lease at present, as text; empty: none.
+	Lease string `json:"lease"`
+	// TTLMs is its time to live as granted; RemainingMs is how long it is surely ours.
+	TTLMs       uint64 `json:"ttl_ms"`
+	RemainingMs uint64 `json:"remaining_ms"`
+	// Suspended: the last renewal got no answer in time.
+	Suspended bool `json:"suspended"`
+	// Revision is etcd's highest that was seen.
+	Revision int64 `json:"revision"`
+	// Elections, in the order in which they were registered.
+	Elections []ElectionStatus `json:"elections"`
+
+	// Raw is all of it as the library gave it: a newer one may say more.
+	Raw json.RawMessage `json:"-"`
+}
+
+// An ElectionStatus is where an election stands, at one moment.
+type ElectionStatus struct {
+	// Role of the election.
+	Role string `json:"role"`
+	// State, such as standby or primary.
+	State string `json:"state"`
+	// Token of the win, also while it drains; 0: none.
+	Token Token `json:"token"`
+	// Warm: the last warm-up said so.
+	Warm bool `json:"warm"`
+	// Running are the handlers that are running, by name.
+	Running []string `json:"running"`
+	// Holder of the lock, if there is one whose record can be read.
+	Holder *HolderStatus `json:"holder"`
+	// Trouble, if there is any.
+	Trouble string `json:"trouble"`
+}
+
+// A HolderStatus is the holder of a lock, at one moment.
+type HolderStatus struct {
+	// ServerID and Address of the holder.
+	ServerID int64  `json:"server_id"`
+	Address  string `json:"address"`
+	// Lease of the lock, as text.
+	Lease string `json:"lease"`
+	// Token of the holder's win.
+	Token Token `json:"token"`
+}

@@ -1,0 +1,43 @@
+"""Waiting for conditions, not for durations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NotInTime(Exception):
+    """Something that had to happen did not; the text says what."""
+
+
+def now() -> int:
+    """The clock that every line of every process bears: CLOCK_BOOTTIME, in nanoseconds."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Changes:
+    """Wakes whoever waits for a condition, each time that something was recorded."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def until(self, holds: Callable[[], T | None], bound: float, what: str) -> T:
+        """What `holds` returns, once that is true; NotInTime after `bound` seconds."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + bound
+        while True:
+            found = holds()
+            if found:
+                return found
+            try:
+                await asyncio.wait_for(self._event.wait(), end - loop.time())
+            except asyncio.TimeoutError:
+                raise NotInTime(f"{what}: not within {bound:g} s") from None

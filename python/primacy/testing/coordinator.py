@@ -1,0 +1,94 @@
+"""A sample coordinator as a process: its flags, its lines, its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from primacy.testing.changes import Changes, now
+from primacy.testing.process import Line, Process, pick
+
+Answer = dict[str, Any]
+
+
+class Connection:
+    """A TCP connection to a coordinator: text lines out, one JSON line back for each."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def send(self, request: str) -> None:
+        self._writer.write(request.encode() + b"\n")
+
+    async def receive(self) -> Answer:
+        raw = await self._reader.readline()
+        if not raw:
+            raise ConnectionResetError("closed without an answer")
+        answer: Answer = json.loads(raw)
+        answer["received"] = now()
+        return answer
+
+    async def ask(self, request: str) -> Answer:
+        self.send(request)
+        return await self.receive()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Coordinator(Process):
+    """One running coordinator."""
+
+    address = ""
+
+    @classmethod
+    async def launch(
+        cls,
+        program: Path,
+        etcd: str,
+        root: str,
+        roles: Sequence[str],
+        log: Path,
+        changes: Changes,
+        *flags: str,
+    ) -> Coordinator:
+        args: list[str | Path] = [program, "--etcd", etcd, "--root", root, "--address", "127.0.0.1:0", *flags]
+        for role in roles:
+            args += ["--role", role]
+        process = await cls.start(args, log, changes)
+        assert isinstance(process, Coordinator)
+        return process
+
+    def heard(self, line: Line) -> None:
+        if line.get("event") == "listening":
+            self.address = line.get("address", "")
+        super().heard(line)
+
+    async def line(self, event: str, bound: float = 15, after: int = 0, **fields: Any) -> Line:
+        """The first such line from index `after` on."""
+        found = await self.while_running(
+            lambda: pick(self.lines[after:], event, **fields), bound, f"the line {event!r} {fields or ''}"
+        )
+        return found[0]
+
+    async def connect(self) -> Connection:
+        await self.while_running(lambda: self.address, 15, "the line 'listening'")
+        host, _, port = self.address.rpartition(":")
+        return Connection(*await asyncio.open_connection(host, int(port)))
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        opened = await self.connect()
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    async def ask(self, request: str, bound: float = 5) -> Answer:
+        """One request on a connection of its own."""
+        async with self.connection() as opened:
+            return await asyncio.wait_for(opened.ask(request), bound)

@@ -1,0 +1,240 @@
+"""Real etcd servers of our own, one member or several, plain, with TLS, with users; and faults in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from primacy.testing.certificates import Authority, signing_keys
+from primacy.testing.changes import Changes, NotInTime, now
+from primacy.testing.gateway import Gateway, Json
+from primacy.testing.ports import free_ports
+from primacy.testing.process import Process
+
+UP = 30.0  # seconds that a server may take to answer
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an etcd is started with."""
+
+    members: int = 1
+    tls: Authority | None = None  # each end shows a certificate that this one has signed
+    names: str = ""  # those in the servers' certificates, if not the usual ones
+    password: str = ""  # of `root`: turns authentication on
+    tokens: str = "simple"  # or jwt
+    token_ttl: int = 300  # seconds
+    flags: Sequence[str] = field(default=())
+
+
+class Member:
+    """A member of a cluster: an address, a folder, and a process while it runs."""
+
+    def __init__(self, program: Path, folder: Path, name: str, changes: Changes) -> None:
+        self.name = name
+        self.client, self.peer = (f"127.0.0.1:{port}" for port in free_ports(2))
+        self.data = folder / name
+        self.log = folder / f"{name}.log"
+        self.flags: list[str | Path] = []
+        self._program, self._changes = program, changes
+        self._process: Process | None = None
+
+    @property
+    def process(self) -> Process:
+        assert self._process, f"{self.name} has never been started"
+        return self._process
+
+    async def start(self) -> None:
+        """Begins; it may take a while until it answers."""
+        args = [
+            *("--name", self.name, "--data-dir", self.data, "--log-level", "warn", "--logger", "zap"),
+            *self.flags,
+        ]
+        self._process = await Process.start([self._program, *args], self.log, self._changes)
+
+    async def kill(self) -> int:
+        """SIGKILL; returns when."""
+        before = now()
+        if self._process:
+            await self._process.kill()
+        return before
+
+    async def pause(self) -> int:
+        """Returns the time after the last thread had stopped."""
+        return (await self.process.pause())[1]
+
+    def resume(self) -> int:
+        return self.process.resume()
+
+
+class Etcd:
+    """A cluster of our own, of one member or more."""
+
+    def __init__(self, members: Sequence[Member], options: Options, secured: dict[str, Path]) -> None:
+        self.members = members
+        self.options = options
+        self._secured = secured
+        self._user = ("root", options.password) if options.password else None
+        self._context: ssl.SSLContext | None = None
+        if options.tls:
+            self._context = ssl.create_default_context(cafile=str(options.tls.cert))
+            self._context.check_hostname = False
+            self._context.load_cert_chain(secured["cert"], secured["key"])
+
+    @classmethod
+    async def launch(
+        cls, program: Path, folder: Path, changes: Changes, options: Options | None = None
+    ) -> Etcd:
+        """Starts it, and returns when it answers."""
+        failure: Exception | None = None
+        for attempt in range(3):  # a port that was free a moment ago may be taken
+            here = folder / f"etcd-{attempt}"
+            here.mkdir(parents=True)
+            made = cls._prepare(program, here, changes, options or Options())
+            try:
+                await asyncio.gather(*(member.start() for member in made.members))
+                await made.up(auth=False)
+                if made.options.password:
+                    await Gateway(made.members[0].client, made._context).enable_auth(made.options.password)
+                return made
+            except (NotInTime, OSError) as error:
+                failure = error
+                await made.kill()
+        raise NotInTime(f"etcd did not start: {failure}")
+
+    @classmethod
+    def _prepare(cls, program: Path, folder: Path, changes: Changes, options: Options) -> Etcd:
+        members = [Member(program, folder, f"m{i + 1}", changes) for i in range(options.members)]
+        scheme = "https" if options.tls else "http"
+        secured: dict[str, Path] = {}
+        shared: list[str | Path] = [*options.flags]
+        if options.tls:
+            signed = options.tls.sign("server", *([options.names] if options.names else []))
+            secured = {"cert": signed.cert, "key": signed.key}
+            files = (
+                "--trusted-ca-file",
+                options.tls.cert,
+                "--cert-file",
+                signed.cert,
+                "--key-file",
+                signed.key,
+            )
+            shared += ["--client-cert-auth", *files]
+            shared += [
+                f"--peer-{flag[2:]}" if str(flag).startswith("--") else flag  # type: ignore[index]
+                for flag in ("--client-cert-auth", *files)
+            ]
+        if options.password and options.tokens == "jwt":
+            public, private = signing_keys(folder)
+            shared += [
+                "--auth-token",
+                f"jwt,pub-key={public},priv-key={private},sign-method=RS256,ttl={options.token_ttl}s",
+            ]
+        elif options.password:
+            shared += ["--auth-token-ttl", str(options.token_ttl)]
+        cluster = ",".join(f"{member.name}={scheme}://{member.peer}" for member in members)
+        for member in members:
+            client, peer = f"{scheme}://{member.client}", f"{scheme}://{member.peer}"
+            member.flags = [
+                *("--listen-client-urls", client, "--advertise-client-urls", client),
+                *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+                *("--initial-cluster", cluster, *shared),
+            ]
+        return cls(members, options, secured)
+
+    @property
+    def endpoint(self) -> str:
+        """All members, as `--etcd` wants it."""
+        return ",".join(member.client for member in self.members)
+
+    def gateway(self, member: Member | None = None) -> Gateway:
+        """As an administrator, at that member, or the first."""
+        return Gateway((member or self.members[0]).client, self._context, self._user)
+
+    async def up(self, bound: float = UP, auth: bool = True) -> None:
+        """Waits until each member whose process runs answers a linearizable read."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + bound
+        for member in self.members:
+            gateway = Gateway(member.client, self._context, self._user if auth else None)
+            while True:
+                if member.process.code is not None:
+                    said = member.log.read_text(errors="replace")[-2000:]
+                    raise NotInTime(f"{member.name} ended with code {member.process.code}: {said}")
+                try:
+                    await gateway.revision()
+                    break
+                except OSError as error:
+                    if loop.time() > end:
+                        raise NotInTime(f"{member.name}: not up within {bound:g} s: {error}") from error
+                await asyncio.sleep(0.02)
+
+    async def leader(self) -> Member:
+        """Who leads, by the word of the first member that answers."""
+        for asked in self.members:
+            with contextlib.suppress(OSError):
+                status = await self._status(asked)
+                for member in self.members:
+                    with contextlib.suppress(OSError):
+                        told = (await self._status(member))["header"]["member_id"]
+                        if told == status["leader"]:
+                            return member
+        raise NotInTime("etcd has no leader")
+
+    async def _status(self, member: Member) -> Json:
+        return await self.gateway(member).post("maintenance/status", {}, bound=2)
+
+    # Faults
+
+    async def pause(self) -> int:
+        """All members. Returns the time after the last one had stopped."""
+        return max([await member.pause() for member in self.members])
+
+    def resume(self) -> int:
+        return min([member.resume() for member in self.members])
+
+    async def kill(self) -> int:
+        return min([await member.kill() for member in self.members])
+
+    async def start(self) -> None:
+        """Again, on the data that it has; returns when it answers."""
+        for member in self.members:
+            await member.start()
+        await self.up()
+
+    async def copy(self, folder: Path) -> None:
+        """Keeps a copy of its data as it is now. The server is away for the moment that this takes."""
+        await self.kill()
+        for member in self.members:
+            shutil.copytree(member.data, folder / member.name)
+        await self.start()
+
+    async def restore(self, folder: Path) -> None:
+        """Puts it back to that copy."""
+        await self.kill()
+        for member in self.members:
+            shutil.rmtree(member.data)
+            shutil.copytree(folder / member.name, member.data)
+        await self.start()
+
+    def logs(self) -> str:
+        """The end of what the servers said, without what is always said."""
+        told = []
+        for member in self.members:
+            lines = member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
+            told += [f"{member.name}: {_readable(line)}" for line in lines[-30:]]
+        return "\n".join(told)
+
+
+def _readable(line: str) -> str:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    return f"{said.pop('ts', '')} {said.pop('level', '')}: {said.pop('msg', '')} {said}"[:400]

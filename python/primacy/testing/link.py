@@ -1,0 +1,192 @@
+"""A connection between a client and a server that a test can make fall silent, break, or slow down.
+
+A silent link holds what it was given, as TCP does while packets are lost, and hands it on late when it is
+healed: what was sent before a fault may arrive after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+
+from primacy.testing.changes import now
+
+SIZE = 1 << 16
+
+
+class Direction:
+    """One way of a link."""
+
+    def __init__(self) -> None:
+        self.delay = 0.0  # seconds
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def silence(self) -> None:
+        self._open.clear()
+
+    def heal(self) -> None:
+        self._open.set()
+
+    async def passes(self) -> None:
+        await self._open.wait()
+
+
+class Link:
+    """A TCP proxy in front of `target`, HOST:PORT. `address` is where it listens."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.address = ""
+        self.to_server, self.to_client = Direction(), Direction()
+        self.accepted = 0  # connections, ever
+        self._refusing = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @classmethod
+    async def open(cls, target: str) -> Link:
+        link = cls(target)
+        link._server = await asyncio.start_server(link._accept, "127.0.0.1", 0)
+        host, port = link._server.sockets[0].getsockname()
+        link.address = f"{host}:{port}"
+        return link
+
+    # Faults
+
+    def silence(self) -> int:
+        """Nothing arrives any more, either way. Returns when."""
+        self.to_server.silence()
+        self.to_client.silence()
+        return now()
+
+    def break_(self) -> int:
+        """Resets each connection, and each new one, until it is healed."""
+        self._refusing = True
+        return self.reset()
+
+    def reset(self) -> int:
+        """Resets each connection, once."""
+        for writer in list(self._writers):
+            _reset(writer)
+        return now()
+
+    def slow(self, round_trip: float) -> None:
+        """Everything takes half of `round_trip`, in seconds, each way."""
+        self.to_server.delay = self.to_client.delay = round_trip / 2
+
+    def heal(self) -> int:
+        self._refusing = False
+        self.slow(0)
+        self.to_server.heal()
+        self.to_client.heal()
+        return now()
+
+    async def close(self) -> None:
+        if self._server:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in list(self._writers):
+            writer.close()
+
+    # What passes
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        self._writers.add(writer)
+        self.accepted += 1
+        try:
+            if self._refusing:
+                _reset(writer)
+                return
+            await self._carry(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            _reset(writer)
+        finally:
+            self._tasks.discard(task)
+            self._writers.discard(writer)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.to_server.passes()
+        await asyncio.sleep(self.to_server.delay + self.to_client.delay)  # the handshake
+        host, _, port = self.target.rpartition(":")
+        upstream_reader, upstream = await asyncio.open_connection(host, int(port))
+        self._writers.add(upstream)
+        try:
+            await asyncio.gather(
+                _pump(reader, upstream, self.to_server), _pump(upstream_reader, writer, self.to_client)
+            )
+        finally:
+            self._writers.discard(upstream)
+            upstream.close()
+            writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction) -> None:
+    """Hands on what is read, in order, each piece `delay` after it came."""
+    held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(256)
+    loop = asyncio.get_running_loop()
+
+    async def read() -> None:
+        data = b"-"
+        while data:
+            data = await reader.read(SIZE)
+            await held.put((loop.time() + way.delay, data))
+
+    async def write() -> None:
+        while True:
+            at, data = await held.get()
+            if (wait := at - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            await way.passes()
+            if not data:
+                with contextlib.suppress(OSError):
+                    writer.write_eof()
+                return
+            writer.write(data)
+            await writer.drain()
+
+    reading = asyncio.create_task(read())
+    try:
+        await write()
+    finally:
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await reading
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Closes with a RST, as a machine does that knows nothing of the connection."""
+    if (sock := writer.get_extra_info("socket")) is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+class Swallow:
+    """An address at which packets vanish: no connection is ever made, none refused."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        host, port = self._listener.getsockname()
+        self.address = f"{host}:{port}"
+        self._held = []
+        for _ in range(4):  # who does not fit into the backlog hears nothing
+            client = socket.socket()
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect((host, port))
+            self._held.append(client)
+
+    def close(self) -> None:
+        for sock in (self._listener, *self._held):
+            sock.close()

@@ -1,0 +1,399 @@
+//! The whole stack but the kernel: real sessions, the real etcd client and its HTTP/2, the embedded server; in
+//! virtual time, over cables that a test can silence and cut.
+//!
+//! An hour passes in well under a second, and what is true "within 50 ms" is exact.
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::clock::Clock;
+use crate::driver::{self, Shared};
+use crate::election::{Election, Host, Reply};
+use crate::embedded::Server;
+use crate::embedded::model::Options;
+use crate::engine::{Call, CallId, Event, LostReason, Notice, Setup, Token};
+use crate::etcd::{Credentials, Dialler, Etcd};
+use crate::log::Log;
+use crate::milvus::{Candidate, Layout, Root};
+use crate::runtime::{Runtime, lock};
+use crate::session::Session;
+use crate::store::LeaseId;
+
+const TTL: Duration = Duration::from_secs(6);
+const STEP: Duration = Duration::from_millis(20);
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The cable between one candidate and the server.
+#[derive(Clone, Default)]
+struct Cable(Arc<Mutex<Plug>>);
+
+#[derive(Default)]
+struct Plug {
+    /// Nothing gets through, nobody is told; what is under way arrives later.
+    silent: bool,
+    /// Counts cuts: connections made before the last one are reset.
+    cuts: u64,
+    waiting: Vec<Waker>,
+}
+
+impl Cable {
+    fn silence(&self, silent: bool) {
+        let mut plug = lock(&self.0);
+        plug.silent = silent;
+        plug.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    fn cut(&self) {
+        let mut plug = lock(&self.0);
+        plug.cuts += 1;
+        plug.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    fn dialler(&self, server: &Server) -> Dialler {
+        let (cable, server) = (self.clone(), server.clone());
+        Dialler {
+            name: "virtual:1".into(),
+            scheme: "http",
+            dial: Box::new(move || {
+                let (cable, server) = (cable.clone(), server.clone());
+                Box::pin(async move {
+                    while lock(&cable.0).silent {
+                        sleep(STEP).await;
+                    }
+                    let made = lock(&cable.0).cuts;
+                    Ok(Box::new(Wire { stream: server.connect(), cable, made }) as Box<_>)
+                })
+            }),
+        }
+    }
+}
+
+/// One connection over a cable.
+struct Wire {
+    stream: DuplexStream,
+    cable: Cable,
+    made: u64,
+}
+
+impl Wire {
+    /// Whether bytes pass now.
+    fn pass(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut plug = lock(&self.cable.0);
+        if plug.cuts > self.made {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        plug.waiting.push(cx.waker().clone());
+        if plug.silent { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        std::task::ready!(self.pass(cx))?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.pass(cx))?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// What the callbacks of a candidate were told, and when.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<(Instant, Call)>>>);
+
+impl Host for Diary {
+    fn call(&self, _: CallId, what: &Call) -> Reply {
+        lock(&self.0).push((Instant::now(), what.clone()));
+        if *what == Call::Warmup { Reply::Warm } else { Reply::Done }
+    }
+    fn cancelled(&self, _: CallId) {}
+    fn notice(&self, _: &Notice) {}
+    fn stopped(&self) {}
+}
+
+impl Diary {
+    fn primaries(&self) -> Vec<(Instant, Token)> {
+        let entries = lock(&self.0);
+        let primary = |(at, call): &(Instant, Call)| match call {
+            Call::Primary { token, .. } => Some((*at, *token)),
+            _ => None,
+        };
+        entries.iter().filter_map(primary).collect()
+    }
+
+    fn losses(&self) -> Vec<(Instant, LostReason)> {
+        let entries = lock(&self.0);
+        let lost = |(at, call): &(Instant, Call)| match call {
+            Call::Lost { reason, .. } => Some((*at, *reason)),
+            _ => None,
+        };
+        entries.iter().filter_map(lost).collect()
+    }
+}
+
+struct Candidate1 {
+    cable: Cable,
+    diary: Diary,
+    election: Election,
+    session: Session,
+    shared: Arc<Shared>,
+}
+
+/// A server and its candidates for one role.
+struct World {
+    server: Server,
+    candidates: Vec<Candidate1>,
+}
+
+impl World {
+    async fn new(candidates: usize) -> World {
+        World::with_ttl(candidates, TTL).await
+    }
+
+    async fn with_ttl(candidates: usize, ttl: Duration) -> World {
+        let server = Server::new(Options { seed: 7, ..Options::default() });
+        let clock = Clock::Tokio(Instant::now());
+        let mut world = World { server, candidates: Vec::new() };
+        for number in 1..=candidates {
+            let candidate = world.candidate(clock, number, ttl).await;
+            world.candidates.push(candidate);
+        }
+        world
+    }
+
+    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration) -> Candidate1 {
+        let cable = Cable::default();
+        let (report, reports) = mpsc::unbounded_channel();
+        let diallers = vec![cable.dialler(&self.server)];
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
+        let setup = Setup {
+            root: Root::join("r", "m").unwrap(),
+            layout: Layout::Milvus,
+            candidate: Candidate::new(&format!("a:{number}"), "host", "3.0.0".parse().unwrap()).unwrap(),
+            ttl,
+            margin: None,
+            warmup_interval: ms(1000),
+            activation_timeout: ms(10_000),
+            drain_timeout: ms(30_000),
+            request_timeout: ms(10_000),
+            first_lease: LeaseId(i64::try_from(number).unwrap() << 20),
+            seed: u64::try_from(number).unwrap(),
+        };
+        let shared = driver::start(clock, Runtime::inline(), etcd, reports, Log::none(), setup).unwrap();
+        shared.tell(Event::Open);
+        let server_id = loop {
+            if let Some(id) = shared.progress().opened {
+                break id;
+            }
+            sleep(STEP).await;
+        };
+        let session = Session::of(shared.clone(), server_id, ms(10_000));
+        let diary = Diary::default();
+        let election = session.register("rootcoord", Arc::new(diary.clone())).unwrap();
+        election.campaign();
+        Candidate1 { cable, diary, election, session, shared }
+    }
+
+    /// Lets time pass; at every step at most one candidate says yes.
+    async fn pass(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            sleep(STEP).await;
+            assert!(self.primaries().len() <= 1, "two primaries: {:?}", self.primaries());
+        }
+    }
+
+    /// Who says yes now.
+    fn primaries(&self) -> Vec<usize> {
+        (0..self.candidates.len()).filter(|&i| self.candidates[i].election.token().is_some()).collect()
+    }
+
+    /// Waits until somebody other than `before` is primary.
+    async fn next_primary(&self, before: Option<usize>, within: Duration) -> usize {
+        let end = Instant::now() + within;
+        loop {
+            if let [only] = self.primaries()[..]
+                && Some(only) != before
+            {
+                return only;
+            }
+            assert!(Instant::now() < end, "nobody else is primary within {within:?}");
+            self.pass(STEP).await;
+        }
+    }
+
+    /// Ends all sessions; what holds of every history holds of this one.
+    async fn end(self) {
+        for candidate in &self.candidates {
+            candidate.cable.silence(false);
+            candidate.session.stop(ms(5000));
+        }
+        let began = Instant::now();
+        while !self.candidates.iter().all(|candidate| candidate.shared.progress().over) {
+            assert!(began.elapsed() <= ms(5100), "a stop takes longer than its timeout");
+            sleep(STEP).await;
+        }
+        let mut wins: Vec<(Instant, Token)> =
+            self.candidates.iter().flat_map(|candidate| candidate.diary.primaries()).collect();
+        wins.sort_by_key(|(at, _)| *at);
+        assert!(wins.is_sorted_by(|a, b| a.1 < b.1), "tokens go back: {wins:?}");
+        for candidate in &self.candidates {
+            assert_eq!(
+                candidate.diary.primaries().len(),
+                candidate.diary.losses().len(),
+                "one lost per primary"
+            );
+        }
+        let left = self.server.with_model(|model, now| model.leases(now).len());
+        assert_eq!(left, 0, "leases are left over");
+    }
+}
+
+/// Runs a story in virtual time.
+fn story<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(story());
+}
+
+#[test]
+fn a_primary_that_is_cut_off_says_no_before_the_next_one_says_yes_and_comes_back_as_standby() {
+    story(|| async {
+        let world = World::new(3).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        world.pass(TTL).await;
+        let cut = Instant::now();
+        world.candidates[first].cable.silence(true);
+        let second = world.next_primary(Some(first), TTL + ms(600)).await;
+        let (lost, reason) = world.candidates[first].diary.losses()[0];
+        let (won, _) = world.candidates[second].diary.primaries()[0];
+        assert_eq!(reason, LostReason::LeaseExpired);
+        assert!(lost < won && won - cut <= TTL + ms(600));
+        world.pass(TTL).await;
+        world.candidates[first].cable.silence(false);
+        world.pass(TTL).await;
+        assert_eq!(world.primaries(), [second]);
+        assert_eq!(world.candidates[first].diary.primaries().len(), 1);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_link_that_is_away_for_a_moment_again_and_again_costs_no_primacy() {
+    story(|| async {
+        let world = World::new(2).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        for _ in 0..200 {
+            world.candidates[first].cable.silence(true);
+            world.pass(ms(1200)).await;
+            world.candidates[first].cable.silence(false);
+            world.pass(ms(1500)).await;
+        }
+        assert_eq!(world.primaries(), [first]);
+        assert_eq!(world.candidates[first].diary.losses(), []);
+        world.end().await;
+    });
+}
+
+#[test]
+fn connections_that_are_reset_every_second_cost_no_primacy_and_no_takeover() {
+    story(|| async {
+        let world = World::new(2).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        for _ in 0..60 {
+            world.candidates.iter().for_each(|candidate| candidate.cable.cut());
+            world.pass(ms(1000)).await;
+        }
+        assert_eq!(world.primaries(), [first]);
+        world.candidates[first].election.resign();
+        let second = world.next_primary(Some(first), ms(100)).await;
+        world.pass(TTL * 2).await;
+        assert_eq!(world.primaries(), [second]);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_server_that_restarts_with_all_connections_reset_costs_no_primacy() {
+    story(|| async {
+        let world = World::new(3).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        for _ in 0..10 {
+            world.server.with_model(|model, now| model.restart(now));
+            world.server.disconnect();
+            world.pass(ms(2500)).await;
+        }
+        assert_eq!(world.primaries(), [first]);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_store_put_back_to_an_older_copy_is_noticed_within_half_a_ttl() {
+    story(|| async {
+        let world = World::new(2).await;
+        let copy = world.server.with_model(|model, _| model.snapshot());
+        let first = world.next_primary(None, ms(1000)).await;
+        world.pass(TTL * 2).await;
+        world.server.with_model(|model, now| model.restore(now, &copy));
+        world.server.disconnect();
+        let back = Instant::now();
+        world.pass(TTL / 2 + ms(500)).await;
+        let (lost, reason) = world.candidates[first].diary.losses()[0];
+        assert_eq!(reason, LostReason::StoreRolledBack);
+        assert!(lost - back <= TTL / 2 + ms(100), "noticed after {:?}", lost - back);
+        // Leases of the copy's time stand in the way until they run out.
+        world.next_primary(None, TTL * 3).await;
+    });
+}
+
+#[test]
+fn whatever_happens_to_the_links_there_is_never_a_second_primary_and_in_the_end_there_is_one() {
+    for seed in 0..20 {
+        story(|| async {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let world = World::new(3).await;
+            for _ in 0..40 {
+                let cable = &world.candidates[random.usize(..3)].cable;
+                match random.u8(..5) {
+                    0 | 1 => cable.silence(true),
+                    2 | 3 => cable.silence(false),
+                    _ => cable.cut(),
+                }
+                if random.u8(..10) == 0 {
+                    world.server.disconnect();
+                }
+                world.pass(ms(random.u64(..3000))).await;
+            }
+            world.candidates.iter().for_each(|candidate| candidate.cable.silence(false));
+            world.pass(TTL * 3).await;
+            assert_eq!(world.primaries().len(), 1, "seed {seed}");
+            world.end().await;
+        });
+    }
+}

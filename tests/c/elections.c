@@ -1,0 +1,712 @@
+/* Sessions, elections and observers as a host in C lives with them, on a real etcd.
+ *
+ *     elections ENDPOINT
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+enum { TTL_S = 5, WITHIN_MS = 15000 };
+
+static const char *endpoint;
+static char root[64];
+
+/* ---- a host that keeps count ---- */
+
+struct host {
+    atomic_int standby, warmup, primary, lost, cancelled, ready, stopped;
+    atomic_int inside;          /* calls that are running */
+    atomic_int reason;          /* of the last on_lost */
+    _Atomic int64_t token;      /* of the last on_primary */
+    _Atomic int64_t holder;     /* of the last on_standby */
+    _Atomic uint64_t call;      /* the last call */
+    atomic_int primary_answers; /* what on_primary answers */
+    atomic_int lost_answers;
+    atomic_int warmup_answers;
+    atomic_bool hold;           /* on_primary and on_lost do not return while this is set */
+    /* Further things to do inside; each may be NULL. */
+    void (*in_primary)(struct host *host, const primacy_call *call);
+    void (*in_lost)(struct host *host, const primacy_call *call);
+    void (*in_notice)(struct host *host, const primacy_notice *notice);
+    primacy_session session;
+    primacy_election election;
+};
+
+static void wait_while_held(struct host *host) {
+    struct timespec pause = {0, 1000000};
+    while (host->hold)
+        nanosleep(&pause, NULL);
+}
+
+static void check_call(struct host *host, const primacy_call *call, int32_t kind) {
+    CHECK_EQUAL(host->stopped, 0); /* on_stopped was the last use of the host */
+    CHECK_EQUAL(call->struct_size, sizeof *call);
+    CHECK_EQUAL(call->kind, kind);
+    CHECK_EQUAL(call->election, host->election);
+    CHECK(strcmp(call->role, "rootcoord") == 0);
+    CHECK(call->call != 0);
+    host->call = call->call;
+}
+
+static int32_t on_standby(void *user_data, const primacy_call *call) {
+    struct host *host = user_data;
+    check_call(host, call, PRIMACY_CALL_STANDBY);
+    host->holder = call->holder_id;
+    host->standby++;
+    return PRIMACY_DONE;
+}
+
+static int32_t on_warmup(void *user_data, const primacy_call *call) {
+    struct host *host = user_data;
+    check_call(host, call, PRIMACY_CALL_WARMUP);
+    host->warmup++;
+    return host->warmup_answers;
+}
+
+static int32_t on_primary(void *user_data, const primacy_call *call) {
+    struct host *host = user_data;
+    check_call(host, call, PRIMACY_CALL_PRIMARY);
+    CHECK(call->token > host->token);
+    CHECK(call->lease != 0);
+    CHECK_EQUAL(host->primary, host->lost); /* one lost per primary, before the next */
+    host->inside++;
+    host->token = call->token;
+    host->primary++;
+    if (host->in_primary != NULL)
+        host->in_primary(host, call);
+    wait_while_held(host);
+    host->inside--;
+    return host->primary_answers;
+}
+
+static int32_t on_lost(void *user_data, const primacy_call *call) {
+    struct host *host = user_data;
+    check_call(host, call, PRIMACY_CALL_LOST);
+    CHECK_EQUAL(call->token, host->token);
+    CHECK_EQUAL(host->lost + 1, host->primary);
+    CHECK_EQUAL(primacy_election_is_primary(call->election, NULL, NULL), 0);
+    host->reason = call->reason;
+    host->lost++;
+    if (host->in_lost != NULL)
+        host->in_lost(host, call);
+    wait_while_held(host);
+    return host->lost_answers;
+}
+
+static void on_cancelled(void *user_data, uint64_t call) {
+    struct host *host = user_data;
+    CHECK(call != 0);
+    host->cancelled++;
+}
+
+static void on_notice(void *user_data, const primacy_notice *notice) {
+    struct host *host = user_data;
+    CHECK_EQUAL(notice->struct_size, sizeof *notice);
+    CHECK_EQUAL(host->stopped, 0);
+    if (host->in_notice != NULL)
+        host->in_notice(host, notice);
+    if (notice->kind == PRIMACY_NOTICE_READY) {
+        CHECK_EQUAL(notice->token, host->token);
+        host->ready++;
+    }
+}
+
+static void on_stopped(void *user_data) {
+    ((struct host *)user_data)->stopped++;
+}
+
+static const primacy_callbacks callbacks = {
+    .struct_size = sizeof callbacks,
+    .on_standby = on_standby,
+    .on_warmup = on_warmup,
+    .on_primary = on_primary,
+    .on_lost = on_lost,
+    .on_cancelled = on_cancelled,
+    .on_notice = on_notice,
+    .on_stopped = on_stopped,
+};
+
+static primacy_config new_config(void) {
+    primacy_config config;
+    char ttl[16];
+    snprintf(ttl, sizeof ttl, "%d", TTL_S);
+    CHECK_OK(primacy_config_new(&config));
+    CHECK_ERROR(primacy_config_set(config, "etcd.endpoints", endpoint, &error), PRIMACY_OK);
+    CHECK_ERROR(primacy_config_set(config, "etcd.rootPath", root, &error), PRIMACY_OK);
+    CHECK_ERROR(primacy_config_set(config, "common.session.ttl", ttl, &error), PRIMACY_OK);
+    CHECK_ERROR(primacy_config_set(config, "primacy.warmup_interval_ms", "20", &error), PRIMACY_OK);
+    CHECK_ERROR(primacy_config_set(config, "primacy.drain_timeout_ms", "3000", &error), PRIMACY_OK);
+    return config;
+}
+
+static primacy_session open_session(void) {
+    const primacy_candidate candidate = {
+        .struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
+    primacy_config config = new_config();
+    primacy_session session;
+    CHECK_ERROR(primacy_session_open(config, &candidate, &session, &error), PRIMACY_OK);
+    CHECK_OK(primacy_config_free(config));
+    return session;
+}
+
+/* A session of its own that campaigns for rootcoord. */
+static void start(struct host *host) {
+    host->session = open_session();
+    CHECK_ERROR(
+        primacy_session_register(host->session, "rootcoord", &callbacks, host, &host->election, &error), PRIMACY_OK);
+    CHECK_OK(primacy_election_campaign(host->election));
+}
+
+static void become_primary(struct host *host) {
+    start(host);
+    AWAIT(host->primary == 1);
+}
+
+/* Ends it in good order. */
+static void end(struct host *host) {
+    CHECK_OK(primacy_session_stop(host->session, WITHIN_MS));
+    CHECK_OK(primacy_session_join(host->session, WITHIN_MS));
+    CHECK_EQUAL(host->stopped, 1);
+    CHECK_EQUAL(host->primary, host->lost);
+    CHECK_OK(primacy_session_free(host->session));
+    CHECK_OK(primacy_election_free(host->election));
+    CHECK_EQUAL(primacy_session_free(host->session), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_free(host->election), PRIMACY_E_HANDLE);
+}
+
+/* ---- the cases ---- */
+
+static void nothing_happens_before_campaign(void) {
+    struct host host = {0};
+    host.session = open_session();
+    int64_t id = 0;
+    CHECK_OK(primacy_session_server_id(host.session, &id));
+    CHECK(id > 0);
+    CHECK_OK(primacy_session_register(host.session, "rootcoord", &callbacks, &host, &host.election, NULL));
+    primacy_status status = -1;
+    CHECK_EQUAL(primacy_election_is_primary(host.election, NULL, &status), 0);
+    CHECK_OK(status);
+    CHECK_EQUAL(primacy_election_join(host.election, 0), PRIMACY_E_TIMEOUT);
+    end(&host);
+    CHECK_EQUAL(host.primary + host.standby + host.warmup, 0);
+}
+
+static void the_primary_writes_under_its_token(void) {
+    struct host host = {0};
+    become_primary(&host);
+    int64_t token = 0, revision = 0;
+    primacy_status status = -1;
+    CHECK_EQUAL(primacy_election_is_primary(host.election, &token, &status), 1);
+    CHECK_OK(status);
+    CHECK_EQUAL(token, host.token);
+    uint64_t remaining = primacy_election_remaining_ms(host.election, NULL);
+    CHECK(remaining > 0 && remaining <= TTL_S * 1000);
+
+    char key[160], prefix[128];
+    snprintf(prefix, sizeof prefix, "%s/c-tests/", root);
+    snprintf(key, sizeof key, "%skey", prefix);
+    primacy_txn txn, read, other;
+    primacy_result result;
+    primacy_key_value kv = {.struct_size = sizeof kv};
+    size_t count = 9;
+
+    CHECK_OK(primacy_txn_new(&txn));
+    CHECK_OK(primacy_txn_compare_absent(txn, key, strlen(key)));
+    CHECK_OK(primacy_txn_put(txn, key, strlen(key), "a\0b", 3));
+    CHECK_OK(primacy_txn_get(txn, key, strlen(key)));
+    CHECK_ERROR(primacy_election_commit(host.election, token, txn, WITHIN_MS, &result, &error), PRIMACY_OK);
+    CHECK_OK(primacy_result_revision(result, &revision));
+    CHECK(revision > token);
+    CHECK_OK(primacy_result_count(result, 0, &count));
+    CHECK_EQUAL(count, 1);
+    CHECK_EQUAL(primacy_result_count(result, 1, &count), PRIMACY_E_ARGUMENT);
+    CHECK_EQUAL(primacy_result_key_value(result, 0, 1, &kv), PRIMACY_E_ARGUMENT);
+    CHECK_OK(primacy_result_key_value(result, 0, 0, &kv));
+    CHECK(kv.key_size == strlen(key) && memcmp(kv.key, key, kv.key_size) == 0);
+    CHECK(kv.value_size == 3 && memcmp(kv.value, "a\0b", 3) == 0);
+    CHECK_EQUAL(kv.mod_revision, revision);
+    CHECK_EQUAL(kv.create_revision, revision);
+    CHECK_EQUAL(kv.version, 1);
+    CHECK_EQUAL(kv.lease, 0);
+    CHECK_OK(primacy_result_free(result));
+    CHECK_EQUAL(primacy_result_free(result), PRIMACY_E_HANDLE);
+
+    /* Again: now the key is there. Nothing is written, and the get shows why. */
+    CHECK_ERROR(primacy_election_commit(host.election, token, txn, WITHIN_MS, &result, &error), PRIMACY_E_CONFLICT);
+    CHECK_OK(primacy_result_key_value(result, 0, 0, &kv));
+    CHECK_EQUAL(kv.mod_revision, revision);
+    CHECK_OK(primacy_result_free(result));
+    CHECK_EQUAL(primacy_election_commit(host.election, token, txn, WITHIN_MS, NULL, NULL), PRIMACY_E_CONFLICT);
+
+    /* Under another token than that of this win: refused, and no result. */
+    result = 1;
+    CHECK_ERROR(
+        primacy_election_commit(host.election, token - 1, txn, WITHIN_MS, &result, &error), PRIMACY_E_NOT_PRIMARY);
+    CHECK_EQUAL(result, 0);
+    CHECK_EQUAL(primacy_election_commit(host.election, 0, txn, WITHIN_MS, NULL, NULL), PRIMACY_E_NOT_PRIMARY);
+    CHECK_EQUAL(primacy_election_commit(host.election, token, txn, 0, NULL, NULL), PRIMACY_E_ARGUMENT);
+    CHECK_EQUAL(primacy_election_commit(host.election, token, host.election, 9, NULL, NULL), PRIMACY_E_HANDLE);
+
+    /* Each comparison, where it holds. */
+    CHECK_OK(primacy_txn_new(&other));
+    CHECK_OK(primacy_txn_compare_mod_revision(other, key, strlen(key), revision));
+    CHECK_OK(primacy_txn_compare_version(other, key, strlen(key), 1));
+    CHECK_OK(primacy_txn_compare_value(other, key, strlen(key), "a\0b", 3));
+    CHECK_OK(primacy_txn_delete(other, key, strlen(key)));
+    CHECK_OK(primacy_election_commit(host.election, token, other, WITHIN_MS, NULL, NULL));
+    CHECK_EQUAL(primacy_election_commit(host.election, token, other, WITHIN_MS, NULL, NULL), PRIMACY_E_CONFLICT);
+
+    /* A read on its own. */
+    CHECK_OK(primacy_txn_new(&read));
+    CHECK_EQUAL(primacy_session_read(host.session, read, WITHIN_MS, &result, NULL), PRIMACY_E_ARGUMENT);
+    CHECK_OK(primacy_txn_get(read, key, strlen(key)));
+    CHECK_OK(primacy_txn_get_prefix(read, root, strlen(root)));
+    CHECK_ERROR(primacy_session_read(host.session, read, WITHIN_MS, &result, &error), PRIMACY_OK);
+    CHECK_OK(primacy_result_count(result, 0, &count));
+    CHECK_EQUAL(count, 0);
+    CHECK_OK(primacy_result_count(result, 1, &count));
+    CHECK(count >= 3); /* id, candidate, lock */
+    CHECK_OK(primacy_result_free(result));
+    CHECK_ERROR(primacy_session_read(host.session, txn, WITHIN_MS, &result, &error), PRIMACY_E_ARGUMENT);
+    CHECK_EQUAL(result, 0);
+
+    char *json = NULL;
+    CHECK_ERROR(primacy_session_snapshot_json(host.session, &json, &error), PRIMACY_OK);
+    CHECK(json[0] == '{' && strstr(json, "\"rootcoord\"") != NULL && strchr(json, '\n') == NULL);
+    primacy_string_free(json);
+
+    CHECK_OK(primacy_txn_free(txn));
+    CHECK_OK(primacy_txn_free(other));
+    CHECK_OK(primacy_txn_free(read));
+    end(&host);
+    CHECK_EQUAL(host.reason, PRIMACY_LOST_STOPPED);
+}
+
+static void a_standby_takes_over_when_the_primary_resigns(void) {
+    struct host first = {0}, second = {.warmup_answers = PRIMACY_WARM};
+    become_primary(&first);
+    start(&second);
+    AWAIT(second.standby == 1 && second.warmup > 0);
+    int64_t id = 0;
+    CHECK_OK(primacy_session_server_id(first.session, &id));
+    CHECK_EQUAL(second.holder, id);
+    CHECK_OK(primacy_election_resign(second.election)); /* it has nothing to give up */
+
+    CHECK_OK(primacy_election_resign(first.election));
+    AWAIT(second.primary == 1 && first.standby == 1);
+    CHECK_EQUAL(first.lost, 1);
+    CHECK_EQUAL(first.reason, PRIMACY_LOST_RESIGNED);
+    CHECK(second.token > first.token);
+
+    primacy_txn late;
+    CHECK_OK(primacy_txn_new(&late));
+    CHECK_OK(primacy_txn_put(late, root, strlen(root), "late", 4));
+    CHECK_EQUAL(primacy_election_commit(first.election, first.token, late, WITHIN_MS, NULL, NULL),
+                PRIMACY_E_NOT_PRIMARY);
+    CHECK_OK(primacy_txn_free(late));
+    end(&first);
+    end(&second);
+}
+
+static void a_pending_call_is_completed_once(void) {
+    struct host host = {.primary_answers = PRIMACY_PENDING};
+    become_primary(&host);
+    AWAIT(host.inside == 0);
+    uint64_t call = host.call;
+    CHECK_EQUAL(primacy_election_complete(host.election, call + 1000, PRIMACY_DONE, NULL), PRIMACY_E_CALL);
+    CHECK_EQUAL(primacy_election_complete(host.election, call, PRIMACY_PENDING, NULL), PRIMACY_E_ARGUMENT);
+    CHECK_EQUAL(primacy_election_complete(host.election, call, 99, NULL), PRIMACY_E_ARGUMENT);
+    CHECK_EQUAL(primacy_election_complete(host.election, call, PRIMACY_FAILED, "\xff"), PRIMACY_E_UTF8);
+    CHECK_EQUAL(primacy_election_is_cancelled(host.election, call), 0);
+    CHECK_EQUAL(host.ready, 0);
+    CHECK_OK(primacy_election_complete(host.election, call, PRIMACY_DONE, NULL));
+    CHECK_EQUAL(primacy_election_complete(host.election, call, PRIMACY_DONE, NULL), PRIMACY_E_CALL);
+    AWAIT(host.ready == 1);
+    end(&host);
+}
+
+static void complete_before_return(struct host *host, const primacy_call *call) {
+    (void)host;
+    CHECK_OK(primacy_election_complete(call->election, call->call, PRIMACY_DONE, NULL));
+    CHECK_EQUAL(primacy_election_complete(call->election, call->call, PRIMACY_DONE, NULL), PRIMACY_E_CALL);
+}
+
+static void a_call_may_be_completed_before_it_returns(void) {
+    struct host host = {.primary_answers = PRIMACY_PENDING, .in_primary = complete_before_return};
+    become_primary(&host);
+    AWAIT(host.ready == 1);
+    end(&host);
+}
+
+static void a_failed_activation_gives_primacy_back(void) {
+    const int32_t answers[] = {PRIMACY_FAILED, 99, PRIMACY_PENDING};
+    for (int i = 0; i < 3; i++) {
+        struct host host = {.primary_answers = answers[i]};
+        become_primary(&host);
+        if (answers[i] == PRIMACY_PENDING)
+            CHECK_OK(primacy_election_complete(host.election, host.call, PRIMACY_FAILED, "no disk"));
+        AWAIT(host.lost == 1);
+        CHECK_EQUAL(host.reason, PRIMACY_LOST_ACTIVATION_FAILED);
+        host.primary_answers = PRIMACY_DONE;
+        end(&host);
+    }
+}
+
+static void wait_inside(struct host *host, const primacy_call *call) {
+    CHECK_EQUAL(primacy_session_join(host->session, 100), PRIMACY_E_DEADLOCK);
+    CHECK_EQUAL(primacy_election_join(call->election, 100), PRIMACY_E_DEADLOCK);
+    CHECK_OK(primacy_election_resign(call->election));
+    struct timespec work = {0, 100000000}; /* time enough for a loss that does not wait for this call's end */
+    nanosleep(&work, NULL);
+    CHECK_EQUAL(host->lost, 0);
+}
+
+static void no_call_runs(struct host *host, const primacy_call *call) {
+    (void)call;
+    CHECK_EQUAL(host->inside, 0);
+}
+
+static void a_callback_may_resign_but_not_join(void) {
+    struct host host = {.in_primary = wait_inside, .in_lost = no_call_runs};
+    start(&host);
+    AWAIT(host.lost == 1);
+    CHECK_EQUAL(host.reason, PRIMACY_LOST_RESIGNED);
+    host.in_primary = NULL;
+    end(&host);
+}
+
+static void read_inside(struct host *host, const primacy_notice *notice) {
+    primacy_txn txn;
+    primacy_result result;
+    (void)notice;
+    CHECK_OK(primacy_txn_new(&txn));
+    CHECK_OK(primacy_txn_get(txn, "k", 1));
+    CHECK_EQUAL(primacy_session_read(host->session, txn, 100, &result, NULL), PRIMACY_E_DEADLOCK);
+    CHECK_OK(primacy_txn_free(txn));
+}
+
+static void a_notice_may_not_block(void) {
+    struct host host = {.in_notice = read_inside};
+    become_primary(&host);
+    AWAIT(host.ready == 1);
+    end(&host);
+}
+
+static void free_inside(struct host *host, const primacy_call *call) {
+    CHECK_OK(primacy_session_free(host->session));
+    CHECK_EQUAL(primacy_session_stop(host->session, 100), PRIMACY_E_HANDLE);
+    CHECK_OK(primacy_election_free(call->election));
+    CHECK_EQUAL(primacy_election_free(call->election), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_is_primary(call->election, NULL, NULL), 0);
+}
+
+static void a_callback_may_free_everything(void) {
+    struct host in_primary = {.in_primary = free_inside};
+    start(&in_primary);
+    AWAIT(in_primary.stopped == 1);
+    CHECK_EQUAL(in_primary.lost, 1);
+
+    struct host in_lost = {.in_lost = free_inside};
+    become_primary(&in_lost);
+    CHECK_OK(primacy_election_resign(in_lost.election));
+    AWAIT(in_lost.stopped == 1);
+}
+
+static void a_callback_that_hangs_is_reported(void) {
+    struct host host = {0};
+    become_primary(&host);
+    AWAIT(host.ready == 1);
+    host.hold = true;
+    CHECK_OK(primacy_session_stop(host.session, 300));
+    AWAIT(host.lost == 1);
+    CHECK_EQUAL(primacy_session_join(host.session, 20), PRIMACY_E_TIMEOUT);
+    CHECK_EQUAL(primacy_session_free(host.session), PRIMACY_E_TIMEOUT);
+    CHECK_EQUAL(host.stopped, 0);
+    CHECK_EQUAL(primacy_election_free(host.election), PRIMACY_E_TIMEOUT);
+    host.hold = false;
+    AWAIT(host.stopped == 1);
+}
+
+static void a_freed_election_can_still_complete_what_is_pending(void) {
+    struct host host = {.lost_answers = PRIMACY_PENDING};
+    become_primary(&host);
+    AWAIT(host.ready == 1);
+    CHECK_OK(primacy_election_stop(host.election, 300));
+    AWAIT(host.lost == 1);
+    CHECK_EQUAL(primacy_election_free(host.election), PRIMACY_E_TIMEOUT);
+    CHECK_EQUAL(primacy_election_stop(host.election, 300), PRIMACY_E_HANDLE);
+    CHECK_OK(primacy_election_complete(host.election, host.call, PRIMACY_DONE, NULL));
+    AWAIT(host.stopped == 1);
+    AWAIT(primacy_election_complete(host.election, host.call, PRIMACY_DONE, NULL) == PRIMACY_E_HANDLE);
+    CHECK_OK(primacy_session_free(host.session));
+}
+
+static void roles_are_refused_by_name(void) {
+    struct host host = {0};
+    start(&host);
+    const char *const refused[] = {"", "id", "version", "a/b", "rootcoord-2"};
+    primacy_election election = 1;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        CHECK_ERROR(primacy_session_register(host.session, refused[i], &callbacks, &host, &election, &error),
+                    PRIMACY_E_ROLE);
+    CHECK_ERROR(primacy_session_register(host.session, "rootcoord", &callbacks, &host, &election, &error),
+                PRIMACY_E_ROLE_TAKEN);
+    CHECK_ERROR(primacy_session_register(host.session, "mixcoord", &callbacks, &host, &election, &error),
+                PRIMACY_E_ROLE_TAKEN);
+    CHECK_ERROR(primacy_session_register(host.session, "\xff", &callbacks, &host, &election, &error), PRIMACY_E_UTF8);
+    CHECK_ERROR(primacy_session_register(host.session, NULL, &callbacks, &host, &election, &error), PRIMACY_E_NULL);
+    CHECK_ERROR(primacy_session_register(host.session, "x", NULL, &host, &election, &error), PRIMACY_E_NULL);
+    CHECK_ERROR(primacy_session_register(host.session, "x", &callbacks, &host, NULL, &error), PRIMACY_E_NULL);
+    primacy_callbacks bad = callbacks;
+    bad.on_lost = NULL;
+    CHECK_ERROR(primacy_session_register(host.session, "x", &bad, &host, &election, &error), PRIMACY_E_NULL);
+    bad = callbacks;
+    bad.struct_size--;
+    CHECK_ERROR(primacy_session_register(host.session, "x", &bad, &host, &election, &error), PRIMACY_E_STRUCT_SIZE);
+    CHECK_EQUAL(election, 0);
+
+    CHECK_OK(primacy_session_stop(host.session, WITHIN_MS));
+    CHECK_OK(primacy_session_join(host.session, WITHIN_MS));
+    CHECK_ERROR(primacy_session_register(host.session, "x", &callbacks, &host, &election, &error), PRIMACY_E_STOPPED);
+    end(&host);
+}
+
+/* ---- observers ---- */
+
+struct watcher {
+    atomic_int changes, stopped;
+    _Atomic int64_t token;
+    primacy_observer observer;
+};
+
+static void on_change(void *user_data, const primacy_primary *primary) {
+    struct watcher *watcher = user_data;
+    primacy_primary copy = {.struct_size = sizeof copy};
+    CHECK_EQUAL(primary->struct_size, sizeof *primary);
+    CHECK_EQUAL(watcher->stopped, 0);
+    CHECK_EQUAL(primacy_observer_wait(watcher->observer, primary->token, 100, &copy), PRIMACY_E_DEADLOCK);
+    watcher->token = primary->token;
+    watcher->changes++;
+}
+
+static void on_watcher_stopped(void *user_data) {
+    ((struct watcher *)user_data)->stopped++;
+}
+
+static atomic_bool waiting;
+
+static void *wait_for_the_end(void *observer) {
+    primacy_primary primary = {.struct_size = sizeof primary};
+    waiting = true;
+    primacy_status status = primacy_observer_wait(*(primacy_observer *)observer, 0, WITHIN_MS, &primary);
+    /* The second, if it was freed in the moment before the wait. */
+    CHECK(status == PRIMACY_E_STOPPED || status == PRIMACY_E_HANDLE);
+    return NULL;
+}
+
+static void an_observer_follows_the_primary(void) {
+    const primacy_observer_callbacks watching = {
+        .struct_size = sizeof watching, .on_change = on_change, .on_stopped = on_watcher_stopped};
+    struct watcher watcher = {0};
+    struct host host = {0};
+    primacy_observer plain;
+    primacy_primary primary = {.struct_size = sizeof primary};
+    primacy_config config = new_config();
+    CHECK_ERROR(primacy_observer_open(config, "rootcoord", NULL, NULL, &plain, &error), PRIMACY_OK);
+    CHECK_OK(primacy_observer_current(plain, &primary));
+    CHECK_EQUAL(primary.token, 0);
+    CHECK_EQUAL(primary.server_id, 0);
+    CHECK_EQUAL(primacy_observer_wait(plain, 0, 10, &primary), PRIMACY_E_TIMEOUT);
+
+    become_primary(&host);
+    CHECK_OK(primacy_observer_wait(plain, 0, WITHIN_MS, &primary));
+    CHECK_EQUAL(primary.token, host.token);
+    CHECK(strcmp(primary.address, "127.0.0.1:53100") == 0);
+    CHECK_EQUAL(primacy_observer_wait(plain, primary.token, 10, &primary), PRIMACY_E_TIMEOUT);
+    CHECK_EQUAL(primary.token, 0);
+    CHECK_OK(primacy_observer_open(config, "rootcoord", &watching, &watcher, &watcher.observer, NULL));
+    AWAIT(watcher.token == host.token);
+
+    /* A caller with an older, shorter struct than any is refused; a newer, longer one gets zeros behind what is known. */
+    struct {
+        primacy_primary primary;
+        char newer[16];
+    } big;
+    memset(&big, 1, sizeof big);
+    big.primary.struct_size = sizeof big;
+    CHECK_OK(primacy_observer_current(plain, &big.primary));
+    CHECK_EQUAL(big.primary.token, host.token);
+    CHECK_EQUAL(big.primary.struct_size, sizeof big);
+    CHECK_EQUAL(big.newer[0] | big.newer[15], 0);
+    big.primary.struct_size = sizeof big.primary - 1;
+    CHECK_EQUAL(primacy_observer_current(plain, &big.primary), PRIMACY_E_STRUCT_SIZE);
+    CHECK_EQUAL(primacy_observer_current(plain, NULL), PRIMACY_E_NULL);
+
+    end(&host);
+    CHECK_OK(primacy_observer_wait(plain, host.token, WITHIN_MS, &primary));
+    CHECK_EQUAL(primary.token, 0);
+    AWAIT(watcher.token == 0);
+
+    pthread_t waiter;
+    CHECK_EQUAL(pthread_create(&waiter, NULL, wait_for_the_end, &plain), 0);
+    CHECK_OK(primacy_observer_free(watcher.observer));
+    AWAIT(watcher.stopped == 1);
+    CHECK_EQUAL(primacy_observer_free(watcher.observer), PRIMACY_E_HANDLE);
+    AWAIT(waiting);
+    CHECK_OK(primacy_observer_free(plain));
+    CHECK_EQUAL(pthread_join(waiter, NULL), 0);
+    CHECK_OK(primacy_config_free(config));
+}
+
+/* ---- a good guest ---- */
+
+static void a_forked_child_is_nobody(void) {
+    struct host host = {0};
+    become_primary(&host);
+    primacy_txn txn;
+    CHECK_OK(primacy_txn_new(&txn));
+    pid_t child = fork();
+    if (child == 0) {
+        int64_t token = 1;
+        primacy_status status = PRIMACY_OK;
+        primacy_config config = 1;
+        primacy_primary primary = {.struct_size = sizeof primary, .token = 1};
+        alarm(5); /* whatever hangs fails */
+        CHECK_EQUAL(primacy_election_is_primary(host.election, &token, &status), 0);
+        CHECK_EQUAL(token, 0);
+        CHECK_EQUAL(status, PRIMACY_E_FORKED);
+        CHECK_EQUAL(primacy_election_remaining_ms(host.election, NULL), 0);
+        CHECK_EQUAL(primacy_election_commit(host.election, host.token, txn, 1000, NULL, NULL), PRIMACY_E_FORKED);
+        CHECK_EQUAL(primacy_election_resign(host.election), PRIMACY_E_FORKED);
+        CHECK_ERROR(primacy_config_set(1, "a", "b", &error), PRIMACY_E_FORKED);
+        CHECK_EQUAL(primacy_config_new(&config), PRIMACY_E_FORKED);
+        CHECK_EQUAL(config, 0);
+        CHECK_EQUAL(primacy_observer_current(1, &primary), PRIMACY_E_FORKED);
+        CHECK_EQUAL(primary.token, 0);
+        CHECK_EQUAL(primacy_session_join(host.session, 5000), PRIMACY_E_FORKED);
+        CHECK_OK(primacy_txn_free(txn));
+        CHECK_OK(primacy_election_free(host.election));
+        CHECK_OK(primacy_session_free(host.session));
+        execlp("true", "true", (char *)NULL);
+        _exit(1);
+    }
+    int how = -1;
+    CHECK_EQUAL(waitpid(child, &how, 0), child);
+    CHECK_EQUAL(how, 0);
+    CHECK_EQUAL(primacy_election_is_primary(host.election, NULL, NULL), 1);
+    CHECK_OK(primacy_txn_free(txn));
+    end(&host);
+}
+
+static atomic_int lines, logs_stopped;
+
+static void on_line(void *user_data, int32_t level, const char *text) {
+    CHECK(user_data == &lines);
+    CHECK(level >= PRIMACY_LOG_ERROR && level <= PRIMACY_LOG_INFO);
+    CHECK(strlen(text) > 0);
+    primacy_txn txn;
+    primacy_result result;
+    CHECK_OK(primacy_txn_new(&txn));
+    CHECK_EQUAL(primacy_session_read(1, txn, 100, &result, NULL), PRIMACY_E_DEADLOCK);
+    CHECK_OK(primacy_txn_free(txn));
+    lines++;
+}
+
+static void on_log_stopped(void *user_data) {
+    CHECK(user_data == &lines);
+    logs_stopped++;
+}
+
+static void a_log_outlives_what_logs_to_it(void) {
+    const primacy_log log = {
+        .struct_size = sizeof log, .level = PRIMACY_LOG_INFO, .on_line = on_line, .on_stopped = on_log_stopped};
+    const primacy_candidate candidate = {
+        .struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
+    struct host host = {0};
+    primacy_config config = new_config();
+    CHECK_OK(primacy_config_set_log(config, &log, &lines, NULL));
+    CHECK_OK(primacy_session_open(config, &candidate, &host.session, NULL));
+    CHECK_OK(primacy_config_free(config));
+    CHECK_OK(primacy_session_register(host.session, "rootcoord", &callbacks, &host, &host.election, NULL));
+    CHECK_OK(primacy_election_campaign(host.election));
+    AWAIT(host.ready == 1);
+    AWAIT(lines > 0);
+    CHECK_EQUAL(logs_stopped, 0);
+    end(&host);
+    AWAIT(logs_stopped == 1);
+}
+
+static int entries(const char *folder) {
+    DIR *dir = opendir(folder);
+    int n = 0;
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void closed_sessions_leave_no_thread_and_no_descriptor(void) {
+    AWAIT(entries("/proc/self/task") == 3); /* `.`, `..` and this one */
+    int descriptors = entries("/proc/self/fd");
+    for (int i = 0; i < 20; i++) {
+        struct host host = {0};
+        become_primary(&host);
+        end(&host);
+    }
+    AWAIT(entries("/proc/self/task") == 3);
+    AWAIT(entries("/proc/self/fd") == descriptors);
+}
+
+/* As it was before the library was called for the first time. */
+static struct sigaction actions[32];
+
+static void note_signal_handlers(void) {
+    for (int signal = 1; signal < 32; signal++)
+        CHECK_EQUAL(sigaction(signal, NULL, &actions[signal]), 0);
+}
+
+static void no_signal_handler_was_installed(void) {
+    for (int signal = 1; signal < 32; signal++) {
+        struct sigaction action;
+        CHECK_EQUAL(sigaction(signal, NULL, &action), 0);
+        CHECK(action.sa_handler == actions[signal].sa_handler);
+    }
+}
+
+int main(int argc, char **argv) {
+    CHECK_EQUAL(argc, 2);
+    endpoint = argv[1];
+    note_signal_handlers();
+    static void (*const cases[])(void) = {
+        nothing_happens_before_campaign,
+        the_primary_writes_under_its_token,
+        a_standby_takes_over_when_the_primary_resigns,
+        a_pending_call_is_completed_once,
+        a_call_may_be_completed_before_it_returns,
+        a_failed_activation_gives_primacy_back,
+        a_callback_may_resign_but_not_join,
+        a_notice_may_not_block,
+        a_callback_may_free_everything,
+        a_callback_that_hangs_is_reported,
+        a_freed_election_can_still_complete_what_is_pending,
+        roles_are_refused_by_name,
+        an_observer_follows_the_primary,
+        a_forked_child_is_nobody,
+        a_log_outlives_what_logs_to_it,
+        closed_sessions_leave_no_thread_and_no_descriptor,
+        no_signal_handler_was_installed,
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(root, sizeof root, "c-tests-%ld-%zu", (long)getpid(), i);
+        cases[i]();
+    }
+    return 0;
+}

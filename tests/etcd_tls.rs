@@ -1,0 +1,233 @@
+//! TLS to a real etcd: what is accepted, what is refused before and after a connection, and renewed files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::etcd::{EtcdServer, new_folder};
+use primacy::config::{Endpoint, EtcdSettings, Tls, TlsIdentity, TlsVersion};
+use primacy::etcd::Etcd;
+use primacy::log::Log;
+use primacy::store::{Answer, Failure, Op, Range, Request, Txn};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+const PATIENT: Duration = Duration::from_secs(5);
+
+/// An authority that issues certificates for the local host.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Authority {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Writes its own certificate.
+    fn write(&self, path: &Path) {
+        fs::write(path, self.0.pem()).unwrap();
+    }
+
+    /// Writes a certificate and its key.
+    fn issue(&self, cert: &Path, key: &Path) {
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let pair = KeyPair::generate().unwrap();
+        fs::write(cert, params.signed_by(&pair, &self.0).unwrap().pem()).unwrap();
+        fs::write(key, pair.serialize_pem()).unwrap();
+    }
+}
+
+/// A folder with the files of an authority, a server and a client.
+struct Files {
+    folder: PathBuf,
+}
+
+impl Files {
+    fn new(authority: &Authority) -> Files {
+        let files = Files { folder: new_folder() };
+        files.fill(authority);
+        files
+    }
+
+    /// Replaces all of them.
+    fn fill(&self, authority: &Authority) {
+        authority.write(&self.path("ca"));
+        authority.issue(&self.path("server"), &self.path("server-key"));
+        authority.issue(&self.path("client"), &self.path("client-key"));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn server(&self) -> EtcdServer {
+        let flag = |flag: &str, name: &str| format!("{flag}={}", self.path(name).display());
+        let flags = [
+            flag("--cert-file", "server"),
+            flag("--key-file", "server-key"),
+            flag("--trusted-ca-file", "ca"),
+            "--client-cert-auth".to_owned(),
+        ];
+        EtcdServer::start_with(&flags.each_ref().map(String::as_str))
+    }
+
+    fn tls(&self) -> Tls {
+        Tls {
+            ca_cert: self.path("ca"),
+            identity: Some(TlsIdentity { cert: self.path("client"), key: self.path("client-key") }),
+            min_version: TlsVersion::V1_2,
+        }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn open(port: u16, tls: Tls, log: Log) -> Result<Etcd, Failure> {
+    let endpoints = vec![Endpoint::Server { tls: true, address: format!("localhost:{port}") }];
+    let settings = EtcdSettings { endpoints, tls: Some(tls), auth: None, request_timeout: PATIENT };
+    Etcd::new(&settings, mpsc::unbounded_channel().0, log)
+}
+
+async fn read(etcd: &Etcd) -> Result<Answer, Failure> {
+    let txn = Txn { then: vec![Op::Get(Range::Key("k".into()))], ..Txn::default() };
+    etcd.call(Request::Txn(txn), PATIENT).await
+}
+
+#[tokio::test]
+async fn mutual_tls_serves_and_strangers_are_denied_on_either_side() {
+    let files = Files::new(&Authority::new());
+    let server = files.server();
+    let etcd = open(server.port(), files.tls(), Log::none()).unwrap();
+    assert!(read(&etcd).await.is_ok());
+    let newest = Tls { min_version: TlsVersion::V1_3, ..files.tls() };
+    match read(&open(server.port(), newest, Log::none()).unwrap()).await {
+        Ok(_) => {}
+        // The first etcd 3.5 speak nothing newer than 1.2.
+        Err(Failure::Denied(why)) if why.contains("ProtocolVersion") => {}
+        other => panic!("{other:?}"),
+    }
+
+    let strangers = Files::new(&Authority::new());
+    let denied = [
+        (
+            "another authority's server",
+            Tls { ca_cert: strangers.path("ca"), ..files.tls() },
+            "invalid peer certificate",
+        ),
+        ("no client certificate", Tls { identity: None, ..files.tls() }, "alert"),
+        ("another authority's client", Tls { identity: strangers.tls().identity, ..files.tls() }, "alert"),
+    ];
+    for (what, tls, word) in denied {
+        let answer = read(&open(server.port(), tls, Log::none()).unwrap()).await;
+        assert!(matches!(&answer, Err(Failure::Denied(why)) if why.contains(word)), "{what}: {answer:?}");
+    }
+    // The other way round, plain text to a TLS server: no word of it is HTTP/2.
+    let endpoints = vec![Endpoint::Server { tls: false, address: format!("127.0.0.1:{}", server.port()) }];
+    let plain = EtcdSettings { endpoints, tls: None, auth: None, request_timeout: PATIENT };
+    let plain = Etcd::new(&plain, mpsc::unbounded_channel().0, Log::none()).unwrap();
+    let answer = read(&plain).await;
+    assert!(matches!(&answer, Err(Failure::Unreachable(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_server_below_the_lowest_version_is_denied() {
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::rustls::{ServerConfig, crypto, version};
+
+    let files = Files::new(&Authority::new());
+    let cert = CertificateDer::from_pem_file(files.path("server")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(files.path("server-key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], key)
+        .unwrap();
+    let listener = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let accepted = Arc::new(Mutex::new(0));
+    let count = accepted.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            if acceptor.accept(stream).await.is_ok() {
+                *count.lock().unwrap() += 1;
+            }
+        }
+    });
+    let tls = Tls { min_version: TlsVersion::V1_3, identity: None, ..files.tls() };
+    let answer = read(&open(port, tls, Log::none()).unwrap()).await;
+    assert!(matches!(&answer, Err(Failure::Denied(_))), "{answer:?}");
+    assert_eq!(*accepted.lock().unwrap(), 0);
+    // It is the version that was refused: with 1.2 the handshake is done (and then nobody speaks HTTP/2).
+    let tls = Tls { identity: None, ..files.tls() };
+    let answer = read(&open(port, tls, Log::none()).unwrap()).await;
+    assert!(matches!(&answer, Err(Failure::Unreachable(_))), "{answer:?}");
+    assert_eq!(*accepted.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn files_that_cannot_work_are_refused_before_any_connection() {
+    let files = Files::new(&Authority::new());
+    let garbage = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
+    fs::write(files.path("garbage"), garbage).unwrap();
+    fs::write(files.path("text"), "not PEM at all").unwrap();
+    let identity = |cert: &str, key: &str| Some(TlsIdentity { cert: files.path(cert), key: files.path(key) });
+    let bad = [
+        ("no such file", Tls { ca_cert: files.path("none"), ..files.tls() }),
+        ("a CA that is text", Tls { ca_cert: files.path("text"), ..files.tls() }),
+        ("a CA that only looks like one", Tls { ca_cert: files.path("garbage"), ..files.tls() }),
+        ("a CA that is a key", Tls { ca_cert: files.path("client-key"), ..files.tls() }),
+        ("another's key", Tls { identity: identity("client", "server-key"), ..files.tls() }),
+        ("a key that is a certificate", Tls { identity: identity("client", "client"), ..files.tls() }),
+        ("a certificate that is text", Tls { identity: identity("text", "client-key"), ..files.tls() }),
+        (
+            "a certificate that only looks it",
+            Tls { identity: identity("garbage", "client-key"), ..files.tls() },
+        ),
+    ];
+    for (what, tls) in bad {
+        let opened = open(1, tls, Log::none());
+        assert!(matches!(opened, Err(Failure::Denied(_))), "{what}: {opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn renewed_files_are_read_for_the_next_connection_and_broken_ones_survived() {
+    let files = Files::new(&Authority::new());
+    let mut server = files.server();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = lines.clone();
+    let log = Log::new(move |_, line| sink.lock().unwrap().push(line.to_owned()));
+    let etcd = open(server.port(), files.tls(), log).unwrap();
+    assert!(read(&etcd).await.is_ok());
+
+    // All new, the authority too: a client that kept the old files could not connect.
+    files.fill(&Authority::new());
+    server.restart();
+    assert!(read(&etcd).await.is_ok());
+
+    // Half of a renewal: the key is there, the certificate is not.
+    fs::write(files.path("client"), "").unwrap();
+    server.restart();
+    assert!(read(&etcd).await.is_ok());
+    let lines = lines.lock().unwrap();
+    assert!(lines.iter().any(|line| line.contains("certificates stay as they were")), "{lines:?}");
+}
