@@ -27,8 +27,8 @@ impl World<'_> {
         let kind = match what {
             Call::Standby { .. } => Kind::Standby,
             Call::Warmup => Kind::Warmup,
-            Call::Primary { token, .. } => Kind::Primary(*token),
-            Call::Lost { token, .. } => Kind::Lost(*token),
+            Call::Primary { token, lease } => Kind::Primary(*token, *lease),
+            Call::Lost { token, lease, .. } => Kind::Lost(*token, *lease),
         };
         let course = self.course(kind, r);
         let outcome = self.outcome(kind, r);
@@ -55,7 +55,7 @@ impl World<'_> {
             let at = self.now + lasts.mul_f64(r.f64());
             self.queue.push(at, Happening::Asks { process, life, election, call });
         }
-        if let Kind::Primary(token) = kind {
+        if let Kind::Primary(token, _) = kind {
             self.seen.primaries += 1;
             for _ in 0..r.u32(0..=self.scenario.hosts.writes) {
                 let at = self.now + r.stretched(self.scenario.granted() * 3);
@@ -77,7 +77,7 @@ impl World<'_> {
             return Course::Ends(quick);
         }
         // An `on_lost` is never cancelled.
-        let cancels = !matches!(kind, Kind::Lost(_));
+        let cancels = !matches!(kind, Kind::Lost(..));
         match () {
             () if r.permille(hosts.hang_for_ever) => Course::Never,
             () if r.permille(hosts.hang) => Course::WhenFaultsEnd,

@@ -8,7 +8,7 @@ use primacy::clock::Time;
 use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token};
 use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
 
-use crate::process::{Deferred, Election, Kind, Lost, Published, Session};
+use crate::process::{Deferred, Election, Lost, Published, Session};
 use crate::scenario::ROLES;
 use crate::world::World;
 
@@ -330,7 +330,7 @@ impl Election {
         let asked = self.deferred.iter().map(|(_, Deferred::Withdraw(until))| *until);
         let ends = asked.chain(self.withdraw).min().unwrap_or(Time::NEVER);
         let until = (lost.at + drain).min(ends).min(drains_until);
-        let runs = |r: &crate::process::Running| matches!(r.kind, Kind::Primary(t) | Kind::Lost(t) if t == lost.token);
+        let runs = |r: &crate::process::Running| r.kind.win() == Some((lost.token, lost.lease));
         lease.is_none_or(|lease| lease == lost.lease) && now < until && self.running.iter().any(runs)
     }
 }

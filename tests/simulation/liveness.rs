@@ -105,6 +105,10 @@ impl World<'_> {
         if self.now < self.cluster.down_until + self.scenario.granted() {
             return Err("etcd is not back for long enough".into());
         }
+        // A re-read finds out.
+        if self.cluster.restored.is_some_and(|at| self.now < at + self.scenario.granted() + Duration::from_secs(1)) {
+            return Err("the store was put back just now".into());
+        }
         for p in &self.processes {
             if p.returns || p.paused.is_some() {
                 return Err(format!("p{} is not back", p.index));

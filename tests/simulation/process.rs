@@ -193,17 +193,17 @@ pub enum Kind {
     Standby,
     /// `on_warmup`
     Warmup,
-    /// `on_primary`
-    Primary(Token),
+    /// `on_primary`, of a win under this lease: a store that went back hands out the same token again
+    Primary(Token, LeaseId),
     /// `on_lost`
-    Lost(Token),
+    Lost(Token, LeaseId),
 }
 
 impl Kind {
     /// The win that it is about.
-    pub fn token(self) -> Option<Token> {
+    pub fn win(self) -> Option<(Token, LeaseId)> {
         match self {
-            Kind::Primary(token) | Kind::Lost(token) => Some(token),
+            Kind::Primary(token, lease) | Kind::Lost(token, lease) => Some((token, lease)),
             Kind::Standby | Kind::Warmup => None,
         }
     }
@@ -327,6 +327,6 @@ impl Election {
 
     /// Whether callbacks of a win are running.
     pub fn runs_of_a_win(&self) -> bool {
-        self.running.iter().any(|r| r.kind.token().is_some())
+        self.running.iter().any(|r| r.kind.win().is_some())
     }
 }
