@@ -127,6 +127,12 @@ impl Election {
         self.lane.complete(call, outcome)
     }
 
+    /// Runs `run` as a part of `call`, for hosts whose callbacks do not run on threads of this library's: a `resign` or
+    /// `stop` in there takes effect when that call is completed, and a `join` refuses.
+    pub fn inside<T>(&self, call: CallId, run: impl FnOnce() -> T) -> T {
+        callback::within(self.lane.session(), Some(call), run)
+    }
+
     /// Whether this call should end: it has been asked to, or is over.
     pub fn is_cancelled(&self, call: CallId) -> bool {
         lock(&self.lane.state).calls.get(&call).is_none_or(|call| call.cancelled)
