@@ -809,10 +809,12 @@ impl Election {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            (Some(win), _) if win.stage == Stage::Ready => {
-                if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
-                }
+            (Some(win), _)
+                if win.stage == Stage::Ready
+                    && claim.unpublished(view, lease)
+                    && claim.publishable(view, lease) =>
+            {
+                return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
             }
             _ => {}
         }
