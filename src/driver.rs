@@ -81,6 +81,7 @@ impl Shared {
     }
 
     /// How far the session is.
+    #[cfg(test)]
     pub fn progress(&self) -> Progress {
         lock(&self.progress).clone()
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::clock::Time;
 use crate::engine::{Action, ElectionId, Event};
+use crate::log::Level;
 
 /// How many steps are kept.
 const STEPS: usize = 512;
@@ -28,7 +29,8 @@ impl Recorder {
         let mut text = String::new();
         for (at, event, actions) in &self.steps {
             let own = |action: &&Action| {
-                !matches!(action, Action::Log { .. }) && action.election().is_none_or(|of| of == election)
+                let noise = matches!(action, Action::Log { level, .. } if *level != Level::Error);
+                !noise && action.election().is_none_or(|of| of == election)
             };
             let mut shown = actions.iter().filter(own).peekable();
             if shown.peek().is_none() && !actions.is_empty() {

@@ -2,31 +2,45 @@
 //!
 //! ```text
 //! # What the rule is, for people.
-//! setup ttl=10 margin=1 role=rootcoord
+//! setup ttl=10 margin=1              (before the first event; see `setup` below for the names)
 //! given standby                      (first the events of tests/transcripts/given/standby.txt)
 //! at 10.000 renewal due              (a timer's name asserts that it is due exactly now; `tick` does not)
-//!     -> #5 renew lease=7 in 1.000   (exactly these actions, in this order; the log is left out)
+//!     -> #5 renew lease=7 in 1.000   (exactly these actions, in this order; of the log, errors only)
 //! at 10.002 #5 renewed ttl=10
 //!     -> (nothing)
 //! ```
 //!
-//! `PRIMACY_BLESS=1 cargo test --test transcripts` rewrites the actions; read the difference before you keep it.
+//! The format is that of the flight recorder (`src/engine/text.rs`), so that a recording runs as it is, once `setup`
+//! says how the session was configured. Two abbreviations make what is written by hand shorter:
+//!
+//! - Keys are written without the root: `session/rootcoord` is `by-dev/meta/session/rootcoord`.
+//! - `#5 done rev=9 sees KEY@REV lease=8, KEY@REV` answers a transaction with all keys that there are; each of its
+//!   reads finds those in its range. Without `sees` there are none.
+//!
+//! `PRIMACY_BLESS=1 cargo test --test transcripts` rewrites the actions, and the times of timers; read the difference
+//! before you keep it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use primacy::clock::Time;
-use primacy::engine::{Action, Engine, Event, Setup};
-use primacy::milvus::{Candidate, Layout, Root};
-use primacy::store::LeaseId;
+use primacy::engine::{Action, CallId, Engine, Event, ParseError, RequestId, Setup};
+use primacy::log::Level;
+use primacy::milvus::{Candidate, Root};
+use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, Txn, TxnAnswer};
 
 /// Replays one transcript.
 struct Player {
     folder: PathBuf,
     settings: BTreeMap<String, String>,
     engine: Option<Engine>,
+    now: Time,
+    /// Those that are not answered yet; what is no transaction has an empty one.
+    requests: HashMap<RequestId, Txn>,
+    /// Those that are running.
+    calls: HashSet<CallId>,
     bless: bool,
 }
 
@@ -37,15 +51,18 @@ impl Player {
         let mut lines = text.lines().enumerate().peekable();
         while let Some((number, line)) = lines.next() {
             let here = format!("{name}:{}", number + 1);
-            writeln!(out, "{line}").unwrap();
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            if word != "at" {
+                writeln!(out, "{line}").unwrap();
+            }
             match word {
                 "" | "#" => {}
-                "setup" => self.settings.extend(
-                    rest.split_whitespace()
-                        .map(|s| s.split_once('=').unwrap_or_else(|| panic!("{here}: {s}")))
-                        .map(own),
-                ),
+                "setup" => {
+                    assert!(self.engine.is_none(), "{here}: setup comes before the first event");
+                    let pairs = rest.split_whitespace().map(|s| s.split_once('='));
+                    self.settings
+                        .extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
+                }
                 "given" => {
                     let path = self.folder.join("given").join(format!("{rest}.txt"));
                     let text =
@@ -56,13 +73,16 @@ impl Player {
                 "at" => {
                     let mut expected = Vec::new();
                     while let Some((_, next)) = lines.next_if(|(_, l)| l.trim_start().starts_with("->")) {
-                        expected.push(next.trim_start().trim_start_matches("->").trim().to_owned());
+                        expected.push(self.short(next.trim_start().trim_start_matches("->").trim()));
                     }
-                    let actual = self.step(&here, rest);
+                    if expected.is_empty() {
+                        expected.push("(nothing)".into());
+                    }
+                    let (at, actual) = self.step(&here, rest);
                     if !self.bless {
                         assert_eq!(actual, expected, "{here}: at {rest}\nactual:\n{}", shown(&actual));
                     }
-                    out.push_str(&shown(&actual));
+                    writeln!(out, "at {at}\n{}", shown(&actual).trim_end()).unwrap();
                 }
                 _ => panic!("{here}: a line begins with #, setup, given or at: {line}"),
             }
@@ -70,20 +90,123 @@ impl Player {
         out
     }
 
-    fn step(&mut self, here: &str, line: &str) -> Vec<String> {
+    /// Takes one step; returns its line, as it should be, and the actions.
+    fn step(&mut self, here: &str, line: &str) -> (String, Vec<String>) {
         let (at, text) = line.trim().split_once(' ').unwrap_or_else(|| panic!("{here}: at TIME EVENT"));
         let seconds: f64 = at.parse().unwrap_or_else(|e| panic!("{here}: {at}: {e}"));
-        let now = Time::from_nanos((seconds * 1e9).round() as u64);
-        let event: Event = text.trim().parse().unwrap_or_else(|e| panic!("{here}: {e}"));
+        let mut now = Time::from_nanos((seconds * 1e9).round() as u64);
+        assert!(self.now <= now, "{here}: time goes back");
+        let event = self.event(text.trim()).unwrap_or_else(|e| panic!("{here}: {e}"));
+        self.check(&event).unwrap_or_else(|e| panic!("{here}: {e}"));
         let engine = self.engine.get_or_insert_with(|| Engine::new(setup(&self.settings)));
         if event == Event::Tick && text.trim() != "tick" {
-            let next = engine.next_timer().map(|(at, name)| format!("{at} {name}"));
+            let next = engine.next_timer();
+            if let Some((due, _)) = next.filter(|(_, name)| self.bless && *name == text.trim()) {
+                now = due;
+            }
+            let next = next.map(|(at, name)| format!("{at} {name}"));
             assert_eq!(next, Some(format!("{now} {}", text.trim())), "{here}: another timer is due next");
         }
+        self.now = now;
         let actions = engine.step(now, event);
-        let lines: Vec<String> =
-            actions.iter().filter(|a| !matches!(a, Action::Log { .. })).map(Action::to_string).collect();
-        if lines.is_empty() { vec!["(nothing)".into()] } else { lines }
+        actions.iter().for_each(|action| self.note(action));
+        let shown = |a: &&Action| !matches!(a, Action::Log { level, .. } if *level != Level::Error);
+        let lines: Vec<String> = actions.iter().filter(shown).map(|a| self.short(&a.to_string())).collect();
+        (format!("{now} {}", text.trim()), if lines.is_empty() { vec!["(nothing)".into()] } else { lines })
+    }
+
+    fn event(&self, text: &str) -> Result<Event, String> {
+        let Some((answer, seen)) = text.split_once(" sees ") else {
+            let mut event = self.parse(text)?;
+            match &mut event {
+                Event::Answered { request, result: Ok(Answer::Txn(answer)) } if answer.reads.is_empty() => {
+                    answer.reads = self.reads(*request, answer.succeeded, Vec::new())?;
+                }
+                _ => {}
+            }
+            return Ok(event);
+        };
+        let keys = match self.parse(&format!("w0 saw put {}", seen.replace(", ", ", put ")))? {
+            Event::Watched { events, .. } => events.into_iter().filter_map(|event| event.now).collect(),
+            _ => Vec::new(),
+        };
+        match self.parse(answer)? {
+            Event::Answered { request, result: Ok(Answer::Txn(answer)) } => {
+                let reads = self.reads(request, answer.succeeded, keys)?;
+                Ok(Event::Answered { request, result: Ok(Answer::Txn(TxnAnswer { reads, ..answer })) })
+            }
+            _ => Err("only the answer to a transaction sees keys".into()),
+        }
+    }
+
+    /// What each read of a transaction finds, if `keys` are all there are.
+    fn reads(
+        &self,
+        request: RequestId,
+        succeeded: bool,
+        mut left: Vec<KeyValue>,
+    ) -> Result<Vec<Vec<KeyValue>>, String> {
+        let txn = self.requests.get(&request).ok_or_else(|| format!("{request} is no transaction"))?;
+        left.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut reads = Vec::new();
+        for op in if succeeded { &txn.then } else { &txn.otherwise } {
+            if let Op::Get(range) = op {
+                let (found, others) = left.into_iter().partition(|kv| range.contains(&kv.key));
+                reads.push(found);
+                left = others;
+            }
+        }
+        match left.first() {
+            Some(stray) => Err(format!("{request} does not read {}", stray.key)),
+            None => Ok(reads),
+        }
+    }
+
+    /// What the driver guarantees: one answer to each request, one end of each call.
+    fn check(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Answered { request, .. } => self
+                .requests
+                .remove(request)
+                .map(drop)
+                .ok_or_else(|| format!("{request} was not sent, or was answered before")),
+            Event::Completed { call, .. } if !self.calls.remove(call) => {
+                Err(format!("{call} was not called, or was completed before"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, action: &Action) {
+        match action {
+            Action::Send { request, what, .. } => {
+                let txn = if let Request::Txn(txn) = what { txn.clone() } else { Txn::default() };
+                self.requests.insert(*request, txn);
+            }
+            Action::Call { call, .. } => {
+                self.calls.insert(*call);
+            }
+            _ => {}
+        }
+    }
+
+    fn parse(&self, text: &str) -> Result<Event, String> {
+        self.long(text).parse().map_err(|e: ParseError| e.to_string())
+    }
+
+    /// With the root before each key.
+    fn long(&self, text: &str) -> String {
+        let root = root(&self.settings);
+        let mut long = self.short(text);
+        for folder in ["session/", "election/"] {
+            long = long.replace(folder, &format!("{root}/{folder}"));
+        }
+        long
+    }
+
+    /// Without it.
+    fn short(&self, text: &str) -> String {
+        text.replace(&format!("{}/", root(&self.settings)), "")
     }
 
     fn keep(&self, path: &Path, before: &str, blessed: &str) {
@@ -101,29 +224,62 @@ fn shown(actions: &[String]) -> String {
     actions.iter().map(|a| format!("    -> {a}\n")).collect()
 }
 
+fn get(settings: &BTreeMap<String, String>, name: &str, default: &str) -> String {
+    settings.get(name).map_or(default, String::as_str).to_owned()
+}
+
+fn root(settings: &BTreeMap<String, String>) -> String {
+    get(settings, "root", "by-dev/meta")
+}
+
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    let get = |name: &str, default: &str| settings.get(name).map_or(default, String::as_str).to_owned();
+    const NAMES: [&str; 11] = [
+        "root",
+        "layout",
+        "version",
+        "ttl",
+        "margin",
+        "warmup",
+        "activation",
+        "drain",
+        "request",
+        "lease",
+        "seed",
+    ];
+    for name in settings.keys() {
+        assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");
+    }
+    let get = |name, default| get(settings, name, default);
     let seconds = |name, default| Duration::from_secs_f64(get(name, default).parse().unwrap());
-    let version = get("version", "3.0.0").parse().unwrap();
+    let root = root(settings);
+    let (path, sub) = root.rsplit_once('/').unwrap();
     Setup {
-        root: Root::join("r", "m").unwrap(),
-        layout: if get("layout", "milvus") == "milvus" { Layout::Milvus } else { Layout::AfterStart },
-        candidate: Candidate::new("a:1", "host", version).unwrap(),
+        root: Root::join(path, sub).unwrap(),
+        layout: get("layout", "milvus").parse().unwrap(),
+        candidate: Candidate::new("a:1", "host", get("version", "3.0.0").parse().unwrap()).unwrap(),
         ttl: seconds("ttl", "10"),
-        margin: Some(seconds("margin", "1")),
+        margin: settings.get("margin").map(|_| seconds("margin", "")),
         warmup_interval: seconds("warmup", "1"),
         activation_timeout: seconds("activation", "10"),
         drain_timeout: seconds("drain", "30"),
         request_timeout: seconds("request", "10"),
-        first_lease: LeaseId(7),
-        seed: 0,
+        first_lease: LeaseId(get("lease", "7").parse().unwrap()),
+        seed: get("seed", "0").parse().unwrap(),
     }
 }
 
 fn run(path: &Path) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let bless = std::env::var_os("PRIMACY_BLESS").is_some();
-    let mut player = Player { folder: folder.clone(), settings: BTreeMap::new(), engine: None, bless };
+    let mut player = Player {
+        folder: folder.clone(),
+        settings: BTreeMap::new(),
+        engine: None,
+        now: Time::ZERO,
+        requests: HashMap::new(),
+        calls: HashSet::new(),
+        bless,
+    };
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.strip_prefix(&folder).unwrap().display().to_string();
     let blessed = player.play(&name, &text);
@@ -131,7 +287,11 @@ fn run(path: &Path) {
 }
 
 fn main() {
-    let args = libtest_mimic::Arguments::from_args();
+    let mut args = libtest_mimic::Arguments::from_args();
+    if std::env::var_os("PRIMACY_BLESS").is_some() {
+        // What several transcripts begin with is rewritten by each of them.
+        args.test_threads = Some(1);
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap()

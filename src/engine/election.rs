@@ -13,6 +13,7 @@ use super::calls::{Calls, Kind};
 use super::claim::Claim;
 use super::effects::Effects;
 use super::event::Outcome;
+use super::identity::Identity;
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
 use super::lease::Keeper;
 use super::view::View;
@@ -55,8 +56,8 @@ pub(super) struct Election {
     told_facts: Facts,
     told_holder: Option<Revision>,
     trouble: Option<String>,
-    /// The cluster has seen a newer version.
-    outdated: Option<String>,
+    /// What it can do nothing about.
+    obstacle: Option<String>,
     withdrawn: bool,
 }
 
@@ -129,7 +130,7 @@ struct Drain {
     lease: LeaseId,
     /// The keys are released now even if callbacks still run.
     until: Time,
-    /// Afterwards, others first.
+    /// Once its keys are gone, others first.
     yields: bool,
 }
 
@@ -146,9 +147,15 @@ pub(super) struct Ground<'a> {
     pub setup: &'a Setup,
     pub keeper: &'a Keeper,
     pub server_id: Option<i64>,
+    /// An election was registered under that id, so that it is kept.
+    pub id_in_use: bool,
 }
 
-impl Ground<'_> {
+impl<'a> Ground<'a> {
+    pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity) -> Self {
+        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use() }
+    }
+
     fn lease(self) -> Option<LeaseId> {
         self.keeper.held().map(|held| held.id)
     }
@@ -167,7 +174,7 @@ impl Ground<'_> {
 pub(super) struct Wish {
     /// Read all keys again now.
     pub reread: bool,
-    /// The record's key is somebody else's: another server id, if no election was registered under this one yet.
+    /// The record's key is somebody else's: another server id.
     pub another_id: bool,
     /// A win needs re-reads at the primary's pace.
     pub won: bool,
@@ -245,7 +252,7 @@ impl Election {
             told_facts: Facts::default(),
             told_holder: None,
             trouble: None,
-            outdated: None,
+            obstacle: None,
             withdrawn: false,
         }
     }
@@ -426,18 +433,6 @@ impl Election {
                 self.doubt = Doubt::Nothing;
                 if succeeded {
                     self.told_facts = operation.facts;
-                } else if let Some(claim) = &self.claim
-                    && operation.purpose == Purpose::Register
-                    && let Some(kv) = claim.record(&self.view)
-                    && !ground.keeper.is_own(kv.lease)
-                {
-                    let text = format!(
-                        "{}: {} is there already, on lease {}; waiting until it is gone",
-                        self.role, kv.key, kv.lease
-                    );
-                    self.trouble = Some(text.clone());
-                    fx.log(Level::Error, Some(self.id), text);
-                    return Wish { another_id: true, ..Wish::default() };
                 }
             }
             _ => {}
@@ -493,7 +488,7 @@ impl Election {
         self.last_token = Token(0);
     }
 
-    /// Forgets all that stands on the present server id.
+    /// Forgets all that it knows of the keys under the present server id.
     pub fn forget(&mut self, fx: &mut Effects) {
         self.watch.close(fx);
         self.unchecked = true;
@@ -522,14 +517,16 @@ impl Election {
         self.look_at_win(fx, ground);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
-        self.look_at_version(fx, ground);
+        self.look_at_obstacle(fx, ground);
+        self.open_watch(fx);
+        let won = self.adopt(fx, ground);
+        // A campaign is sent before the standby is called: it may be over before it has begun.
+        self.start_operation(fx, ground);
         self.start_calls(fx, ground);
         self.look_at_lease(fx, ground);
-        self.open_watch(fx);
-        let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
-        self.start_operation(fx, ground);
         self.finish(fx, ground);
-        wish
+        let another_id = !ground.id_in_use && self.others_record(ground).is_some();
+        Wish { won, another_id, ..Wish::default() }
     }
 
     fn look_at_win(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -588,7 +585,7 @@ impl Election {
     }
 
     fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let (Some(drain), Some(claim)) = (&self.drain, &self.claim) else {
+        let (Some(drain), Some(claim)) = (&mut self.drain, &self.claim) else {
             // Without a claim there are no keys of this store to wait for.
             if self.drain.as_ref().is_some_and(|drain| !self.calls.of(drain.token)) {
                 self.drain = None;
@@ -599,8 +596,13 @@ impl Election {
         let keys = on_lease
             && !(claim.held(&self.view, drain.lease).is_empty()
                 && claim.published(&self.view, drain.lease).is_empty());
-        if !keys && !self.calls.of(drain.token) {
-            self.yielding = drain.yields.then(|| fx.now + ground.ttl());
+        if keys {
+            return;
+        }
+        if std::mem::take(&mut drain.yields) {
+            self.yielding = Some(fx.now + ground.ttl());
+        }
+        if !self.calls.of(drain.token) {
             self.drain = None;
         }
     }
@@ -632,18 +634,45 @@ impl Election {
         self.lock().and_then(holder)
     }
 
-    /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
-    fn look_at_version(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let idle = self.want == Want::Primacy && self.win.is_none() && self.drain.is_none();
-        let claim = self.claim.as_ref().filter(|_| idle);
-        let outdated = claim.and_then(|claim| claim.outdated(&self.view, ground.setup));
-        if let Some(why) = &outdated {
-            if self.outdated != outdated {
-                fx.log(Level::Error, Some(self.id), format!("{}: does not campaign: {why}", self.role));
+    /// What it can do nothing about is said once, by name.
+    fn look_at_obstacle(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let obstacle = self.find_obstacle(ground);
+        if let Some(text) = &obstacle {
+            if self.obstacle != obstacle {
+                fx.log(Level::Error, Some(self.id), format!("{}: {text}", self.role));
             }
-            self.standby.get_or_insert_with(|| Standby::new(fx.now));
+            if self.is_idle() {
+                self.standby.get_or_insert_with(|| Standby::new(fx.now));
+            }
         }
-        self.outdated = outdated;
+        self.obstacle = obstacle;
+    }
+
+    fn find_obstacle(&self, ground: Ground<'_>) -> Option<String> {
+        let claim = self.claim.as_ref()?;
+        match self.others_record(ground) {
+            // It takes another id.
+            Some(_) if !ground.id_in_use => None,
+            Some(kv) => {
+                Some(format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease))
+            }
+            None if self.is_idle() => {
+                let why = claim.outdated(&self.view, ground.setup)?;
+                Some(format!("does not campaign: {why}"))
+            }
+            None => None,
+        }
+    }
+
+    /// The record under its own key, if somebody else registered it.
+    fn others_record(&self, ground: Ground<'_>) -> Option<&KeyValue> {
+        let record = self.claim.as_ref()?.record(&self.view);
+        record.filter(|kv| !ground.keeper.is_own(kv.lease) && !matches!(self.want, Want::Nothing { .. }))
+    }
+
+    /// Whether it wants primacy, and neither has it nor is losing it.
+    fn is_idle(&self) -> bool {
+        self.want == Want::Primacy && self.win.is_none() && self.drain.is_none()
     }
 
     fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -694,9 +723,6 @@ impl Election {
             && self.may_campaign()
         {
             self.take_win(fx, ground, token, lease);
-        }
-        if self.win.is_some() {
-            self.start_calls(fx, ground);
         }
         self.win.is_some()
     }
@@ -772,18 +798,21 @@ impl Election {
         match (&self.win, record) {
             (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
                 let free = self.unchecked || claim.in_the_way(view).is_none();
-                if free && self.outdated.is_none() {
+                if free && self.obstacle.is_none() {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            (Some(win), _) if win.stage == Stage::Ready => {
-                if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
-                }
+            (Some(win), _)
+                if win.stage == Stage::Ready
+                    && claim.unpublished(view, lease)
+                    && claim.publishable(view, lease) =>
+            {
+                return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
             }
             _ => {}
         }
-        let settled = self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
+        // Not while a win begins or ends: what follows must not wait for this.
+        let settled = self.drain.is_none() && self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
         if is_own && settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
     }
 
@@ -817,7 +846,7 @@ impl Election {
             }
             _ => true,
         };
-        nothing && self.operation.is_none() && self.doubt == Doubt::Nothing && !self.is_draining(now)
+        nothing && !self.may_have_written() && !self.is_draining(now)
     }
 
     /// Whether the host has been told that it is over.
@@ -828,6 +857,11 @@ impl Election {
     /// Whether it can be forgotten.
     pub fn is_over(&self, now: Time, ground: Ground<'_>) -> bool {
         self.withdrawn && self.leaves_nothing(now, ground)
+    }
+
+    /// Whether a write of its own may still happen, or may have happened.
+    pub fn may_have_written(&self) -> bool {
+        self.operation.is_some() || self.doubt != Doubt::Nothing
     }
 
     /// Whether callbacks of a win on this lease still need its keys.
@@ -933,7 +967,7 @@ impl Election {
 
     /// What troubles it, for people.
     pub fn trouble(&self) -> Option<&str> {
-        self.outdated.as_deref().or(self.trouble.as_deref())
+        self.obstacle.as_deref().or(self.trouble.as_deref())
     }
 
     pub fn is_warm(&self) -> bool {

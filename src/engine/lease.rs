@@ -332,8 +332,12 @@ impl Keeper {
             Ok(Answer::Renewed { ttl }) if *ttl > setup.margin(*ttl) => {
                 let was_late = std::mem::take(&mut held.late);
                 held.ttl = *ttl;
-                held.deadline = held.deadline.max(sent + (*ttl - setup.margin(*ttl)));
+                // Earlier than before, if the store grants less than before.
+                held.deadline = sent + (*ttl - setup.margin(*ttl));
                 held.renewal = Renewal::Due(sent + *ttl / 3);
+                if held.deadline <= fx.now {
+                    return self.replace(fx, setup);
+                }
                 fx.push(Action::Deadline { lease: held.id, until: held.deadline });
                 self.renew_if_due(fx);
                 was_late.then_some(Change::Renewed)

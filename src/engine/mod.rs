@@ -131,6 +131,16 @@ enum Dirty {
     All,
 }
 
+impl Dirty {
+    fn and(self, election: ElectionId) -> Self {
+        match self {
+            Dirty::None => Dirty::One(election),
+            Dirty::One(other) if other == election => self,
+            _ => Dirty::All,
+        }
+    }
+}
+
 impl Engine {
     /// A session that has not been opened yet.
     pub fn new(setup: Setup) -> Self {
@@ -199,7 +209,7 @@ impl Engine {
     }
 
     fn ground(&self) -> Ground<'_> {
-        Ground { setup: &self.setup, keeper: &self.keeper, server_id: self.identity.known() }
+        Ground::new(&self.setup, &self.keeper, &self.identity)
     }
 
     fn look_at_timers(&mut self) {
@@ -263,7 +273,8 @@ impl Engine {
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
                     let (id, wish) = (e.id, e.watching(fx));
-                    self.grant_wish(id, wish);
+                    self.touch(id);
+                    self.grant(wish);
                 }
             }
             Event::Watched { watch, events } => {
@@ -344,13 +355,16 @@ impl Engine {
                 self.dirty = Dirty::All;
             }
             (_, Some(election)) => {
-                let ground = Ground { setup, keeper: &self.keeper, server_id: self.identity.known() };
+                let ground = Ground::new(setup, &self.keeper, &self.identity);
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
+                    // Whether the id is kept concerns all of them.
+                    let kept = self.identity.is_in_use();
+                    self.dirty = if kept { self.dirty.and(election) } else { Dirty::All };
                     if e.is_registered(&self.keeper) {
                         self.identity.use_it();
                     }
-                    self.grant_wish(election, wish);
+                    self.grant(wish);
                 }
             }
             _ => {}
@@ -403,8 +417,7 @@ impl Engine {
         self.dirty = Dirty::All;
     }
 
-    fn grant_wish(&mut self, election: ElectionId, wish: Wish) {
-        self.touch(election);
+    fn grant(&mut self, wish: Wish) {
         if wish.reread {
             self.reread.wish(self.fx.now);
         }
@@ -415,7 +428,8 @@ impl Engine {
             let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
             self.lease_changed(change);
         }
-        if wish.another_id && !self.identity.is_in_use() {
+        // Not while the record of another election may be on its way under this id.
+        if wish.another_id && !self.elections.values().any(Election::may_have_written) {
             self.fx.log(
                 Level::Warn,
                 None,
@@ -430,11 +444,7 @@ impl Engine {
     }
 
     fn touch(&mut self, election: ElectionId) {
-        self.dirty = match self.dirty {
-            Dirty::None => Dirty::One(election),
-            Dirty::One(other) if other == election => Dirty::One(election),
-            _ => Dirty::All,
-        };
+        self.dirty = self.dirty.and(election);
     }
 
     fn ttl(&self) -> Duration {
@@ -470,16 +480,14 @@ impl Engine {
         let barred = self.is_barred(id);
         let Engine { setup, fx, keeper, identity, elections, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let server_id = identity.known().filter(|_| !barred);
-        let ground = Ground { setup, keeper, server_id };
+        let mut ground = Ground::new(setup, keeper, identity);
+        ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
             elections.remove(&id);
             self.dirty = Dirty::All;
         }
-        if wish.won {
-            self.reread.at_latest(self.fx.now + self.ttl() / 2);
-        }
+        self.grant(wish);
     }
 
     /// Whether an earlier election has not cleaned up the keys yet that this one would claim.

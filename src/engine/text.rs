@@ -2,7 +2,7 @@
 //! written in, so that a recording of a failure becomes a test by copying it.
 //!
 //! Events are read back; actions are only compared. What a transaction reads is shown as a count (the watch names
-//! the keys), what it puts without its value.
+//! the keys), a record that it puts by its lease and what it says of itself beyond Milvus's fields.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::action::{Action, Call, Holder, Notice};
 use super::event::{Event, Outcome};
 use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::clock::Time;
-use crate::milvus::Role;
+use crate::milvus::{Record, Role};
 use crate::store::{
     Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Range, Request, Revision, Txn,
     TxnAnswer,
@@ -254,26 +254,35 @@ impl Display for Compare {
 impl Display for Txn {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.when.is_empty() && self.otherwise.is_empty() {
-            return branch(f, &self.then);
+            return f.write_str(&branch(&self.then));
         }
-        write!(f, "if {} then ", List(&self.when, ", "))?;
-        branch(f, &self.then)?;
-        f.write_str(" else ")?;
-        branch(f, &self.otherwise)
+        write!(f, "if {} then {}", List(&self.when, ", "), branch(&self.then))?;
+        if self.otherwise.is_empty() { Ok(()) } else { write!(f, " else {}", branch(&self.otherwise)) }
     }
 }
 
-fn branch(f: &mut Formatter<'_>, ops: &[Op]) -> fmt::Result {
+fn branch(ops: &[Op]) -> String {
+    let mut parts: Vec<String> = Vec::new();
     let mut reads = 0;
     for op in ops {
         match op {
             Op::Get(_) => reads += 1,
-            Op::Put(key, _, LeaseId::NONE) => write!(f, "put({key}) ")?,
-            Op::Put(key, _, lease) => write!(f, "put({key} lease={lease}) ")?,
-            Op::Delete(key) => write!(f, "delete({key}) ")?,
+            Op::Put(key, value, LeaseId::NONE) => {
+                parts.push(format!("put({key} {})", Quoted(&value.to_string())));
+            }
+            Op::Put(key, value, lease) => {
+                let facts = Record::parse(value).ok().and_then(|record| record.facts).unwrap_or_default();
+                let warm = if facts.warm { " warm" } else { "" };
+                let ready = if facts.ready { " ready" } else { "" };
+                parts.push(format!("put({key} lease={lease}{warm}{ready})"));
+            }
+            Op::Delete(key) => parts.push(format!("delete({key})")),
         }
     }
-    write!(f, "read {reads}")
+    if reads > 0 {
+        parts.push(format!("read {reads}"));
+    }
+    parts.join(" ")
 }
 
 impl FromStr for Event {

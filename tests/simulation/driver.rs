@@ -57,6 +57,7 @@ impl World<'_> {
         let layout = self.scenario.processes[process].layout;
         let keys = Keys::new(&self.cluster.root, &Cluster::role(role), layout, 0);
         let Some(session) = &mut self.processes[process].session else { return };
+        session.planned -= 1;
         if !session.goes_on() {
             return;
         }
@@ -193,7 +194,7 @@ impl World<'_> {
                 self.send(process, request, purpose, election, timeout, what);
             }
             Action::Watch { watch, ranges } => {
-                session.watches.push(Watch { id: watch, stream: None, silent: false });
+                session.watches.push(Watch { id: watch, stream: None, confirmed: false, silent: false });
                 self.open_watch(process, watch, ranges);
             }
             Action::Unwatch { watch } => {
@@ -215,6 +216,7 @@ impl World<'_> {
             Action::Opened { .. } => {
                 session.opened = Some(self.now);
                 let plan = &self.scenario.processes[process];
+                session.planned = u32::try_from(plan.roles.len()).expect("few");
                 let r = &mut random::of(&[self.scenario.seed, 6, process as u64, u64::from(life)]);
                 for (role, wants) in &plan.roles {
                     let at = self.now + r.stretched(Duration::from_millis(200));
@@ -246,6 +248,7 @@ impl World<'_> {
         e.withdrawn = true;
         if let (Some(again), true) = (e.again, goes_on) {
             let what = Happening::Register { process, life, role: e.role, wants: e.wants };
+            session.planned += 1;
             self.queue.push(self.now + again, what);
         }
     }
@@ -284,7 +287,8 @@ impl World<'_> {
                 self.step(process, Event::Answered { request, result });
             }
             Event::Watching { watch } | Event::Watched { watch, .. } => {
-                if session.watches.iter().any(|w| w.id == watch && !w.silent) {
+                if let Some(known) = session.watches.iter_mut().find(|w| w.id == watch && !w.silent) {
+                    known.confirmed = true;
                     self.step(process, event);
                 }
             }

@@ -66,7 +66,8 @@ impl World<'_> {
             Fault::BreakWatches { process } => self.break_watches(process, Duration::from_millis(100)),
             Fault::SilenceWatches { process } => {
                 if let Some(session) = &mut self.processes[process].session {
-                    session.watches.iter_mut().for_each(|watch| watch.silent = true);
+                    // One that is not confirmed yet is waited for by the driver, and ended in the end.
+                    session.watches.iter_mut().for_each(|watch| watch.silent = watch.confirmed);
                 }
             }
             Fault::HoldWatches { process, length } => {

@@ -76,15 +76,15 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
         with(&|s| s.processes[i].start = Time::NEVER);
     }
     for i in 0..s.neighbours.len() {
-        with(&|s| drop(s.neighbours.remove(i)));
+        with(&|s| _ = s.neighbours.remove(i));
     }
     for i in 0..s.faults.len() {
-        with(&|s| drop(s.faults.remove(i)));
+        with(&|s| _ = s.faults.remove(i));
     }
     for i in 0..s.processes.len() {
         for role in 0..s.processes[i].roles.len() {
             if s.processes[i].roles.len() > 1 {
-                with(&|s| drop(s.processes[i].roles.remove(role)));
+                with(&|s| _ = s.processes[i].roles.remove(role));
             }
         }
         with(&|s| s.processes[i].drift = 0);
@@ -94,7 +94,7 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
     with(&|s| s.network.late = 0);
     for i in 0..s.network.ways.len() {
         if s.network.ways.len() > 1 {
-            with(&|s| drop(s.network.ways.remove(i)));
+            with(&|s| _ = s.network.ways.remove(i));
         }
     }
     let rates: [fn(&mut HostPlan) -> &mut u32; 7] = [

@@ -227,6 +227,7 @@ impl<'s> World<'s> {
         for (index, plan) in scenario.neighbours.iter().enumerate() {
             self.queue.push(plan.start, Happening::Neighbour { index });
             if let Some((at, orderly)) = plan.end {
+                let at = at.min(scenario.faults_end);
                 self.queue.push(at, Happening::NeighbourEnds { index, orderly });
             }
         }
