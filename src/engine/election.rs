@@ -44,6 +44,8 @@ pub(super) struct Election {
     doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
+    /// Writes refused in a row.
+    refusals: u32,
     win: Option<Win>,
     drain: Option<Drain>,
     standby: Option<Standby>,
@@ -243,6 +245,7 @@ impl Election {
             doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
+            refusals: 0,
             win: None,
             drain: None,
             standby: None,
@@ -391,12 +394,12 @@ impl Election {
         }
         match result {
             Ok(Answer::Txn(answer)) => {
-                self.backoff.reset();
                 self.trouble = None;
                 if self.doubt == Doubt::Write {
                     self.doubt = Doubt::Nothing;
                 }
                 self.view.ran(&operation.txn, &answer);
+                self.pace(fx, operation.purpose, answer.succeeded);
                 self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
             }
             Ok(_) => Wish::default(),
@@ -415,6 +418,18 @@ impl Election {
                 self.retry = Some(self.backoff.after(&failure, fx));
                 Wish::default()
             }
+        }
+    }
+
+    /// A write that is refused is tried again at once, on what was read along. One that is refused again and again
+    /// finds something that we do not understand: more slowly each time.
+    fn pace(&mut self, fx: &mut Effects, purpose: Purpose, succeeded: bool) {
+        let refused = !succeeded && purpose != Purpose::Campaign;
+        self.refusals = if refused { self.refusals + 1 } else { 0 };
+        if self.refusals > 1 {
+            self.retry = Some(self.backoff.pass(fx));
+        } else {
+            self.backoff.reset();
         }
     }
 

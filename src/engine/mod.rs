@@ -89,7 +89,7 @@ pub struct Engine {
     elections: BTreeMap<ElectionId, Election>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
-    /// The highest revision that a linearizable answer bore.
+    /// The highest revision that a linearizable answer or an event bore.
     floor: Revision,
     cluster: Option<u64>,
     life: Life,
@@ -279,6 +279,10 @@ impl Engine {
             }
             Event::Watched { watch, events } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                    // What a member has told of is committed: a linearizable answer to what is sent from now on is
+                    // no older.
+                    let told = events.iter().map(|event| event.revision).max();
+                    self.floor = self.floor.max(told.unwrap_or_default());
                     e.watched(events);
                     let id = e.id;
                     self.touch(id);
