@@ -104,6 +104,7 @@ test: ## everything that must hold
 
 .PHONY: test-rust
 test-rust: etcd ## engine, driver, C library, on a real etcd
+	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract
@@ -144,6 +145,18 @@ check: venv ## format, lints, types
 	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests python tests/tools/etcd
 	$(PYTHON) -m ruff check --config tests/pyproject.toml tests python tests/tools/etcd
 	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests python tests/tools/etcd
+
+# Longer than `make test` takes the time for
+
+SEEDS ?= 100000
+.PHONY: sim
+sim: ## the engine's simulation: SEEDS=n of them
+	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy --test simulation
+
+.PHONY: conformance
+conformance: etcd ## the embedded etcd answers as real ones do
+	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done
+	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

@@ -46,8 +46,10 @@ impl Calls {
     }
 
     /// The call has ended; `None` if it was not running.
-    pub fn end(&mut self, call: CallId) -> Option<Running> {
+    pub fn end(&mut self, fx: &mut Effects, call: CallId) -> Option<Running> {
         let at = self.running.iter().position(|running| running.call == call)?;
+        // A timer of this step may have cancelled it before its end was looked at.
+        fx.take_back(|action| matches!(action, Action::Cancel { call: ended, .. } if *ended == call));
         Some(self.running.remove(at))
     }
 

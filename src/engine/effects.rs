@@ -40,6 +40,11 @@ impl Effects {
         self.actions.push(action);
     }
 
+    /// Undoes what was decided earlier in this step.
+    pub fn take_back(&mut self, undone: impl Fn(&Action) -> bool) {
+        self.actions.retain(|action| !undone(action));
+    }
+
     pub fn send(
         &mut self,
         purpose: Purpose,

@@ -87,8 +87,9 @@ enum Doubt {
 #[derive(Debug)]
 enum Deferred {
     Resign,
-    /// With its end: a call that hangs does not put that off.
+    /// Begun at `begin` at the latest: a call that hangs does not put off the end.
     Withdraw {
+        begin: Time,
         until: Time,
     },
 }
@@ -278,7 +279,10 @@ impl Election {
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
         let until = fx.now + timeout;
         match within.filter(|call| self.calls.is_running(*call)) {
-            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            Some(call) => {
+                let begin = until - reserve(timeout);
+                self.deferred.push((call, Deferred::Withdraw { begin, until }));
+            }
             None => self.withdraw_by(fx, setup, until),
         }
     }
@@ -296,7 +300,7 @@ impl Election {
     }
 
     pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
-        let Some(ended) = self.calls.end(call) else { return false };
+        let Some(ended) = self.calls.end(fx, call) else { return false };
         if let Outcome::Failed(why) = &outcome {
             let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
             fx.log(Level::Warn, Some(self.id), text);
@@ -317,8 +321,8 @@ impl Election {
             let waits = self.calls.is_running(within);
             match what {
                 Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
-                Deferred::Withdraw { until } if !waits || until <= fx.now => {
-                    self.withdraw_by(fx, setup, until)
+                Deferred::Withdraw { begin, until } if !waits || begin <= fx.now => {
+                    self.withdraw_by(fx, setup, until);
                 }
                 what => self.deferred.push((within, what)),
             }
@@ -407,9 +411,12 @@ impl Election {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                 }
+                if failure == Failure::LeaseNotFound {
+                    // Tried again under another lease, as soon as there is one.
+                    return Wish { not_found: Some(operation.lease), ..Wish::default() };
+                }
                 self.retry = Some(self.backoff.after(&failure, fx));
-                let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
-                Wish { not_found, ..Wish::default() }
+                Wish::default()
             }
         }
     }
@@ -629,7 +636,7 @@ impl Election {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        if announced && self.win.is_none() && self.told_holder != revision {
+        if announced && self.want == Want::Primacy && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
@@ -817,10 +824,12 @@ impl Election {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            (Some(win), _) if win.stage == Stage::Ready => {
-                if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
-                }
+            (Some(win), _)
+                if win.stage == Stage::Ready
+                    && claim.unpublished(view, lease)
+                    && claim.publishable(view, lease) =>
+            {
+                return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
             }
             _ => {}
         }
@@ -923,8 +932,8 @@ impl Election {
             due(until, "stop over");
         }
         for (_, what) in &self.deferred {
-            if let Deferred::Withdraw { until } = what {
-                due(*until, "stop over");
+            if let Deferred::Withdraw { begin, .. } = what {
+                due(*begin, "stop due");
             }
         }
         if let Some(standby) = &self.standby
@@ -991,6 +1000,11 @@ impl Election {
     pub fn running(&self) -> Vec<&'static str> {
         self.calls.names().collect()
     }
+}
+
+/// What is kept of a stop's time for its last steps.
+pub(super) fn reserve(left: Duration) -> Duration {
+    (left / 4).min(Duration::from_secs(1))
 }
 
 fn holder(lock: &KeyValue) -> Option<Holder> {

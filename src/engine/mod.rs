@@ -41,7 +41,7 @@ use crate::log::Level;
 use crate::milvus::{Candidate, Layout, Role, Root};
 use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
 use effects::Effects;
-use election::{Election, Ground, Wish};
+use election::{Election, Ground, Wish, reserve};
 use identity::Identity;
 use lease::{Change, Keeper};
 use reread::Reread;
@@ -526,22 +526,17 @@ impl Engine {
         };
         match asked {
             Some(call) => {
-                self.life = Life::StopAsked { call, begin: until - Self::reserve(until.since(now)), until };
+                self.life = Life::StopAsked { call, begin: until - reserve(until.since(now)), until };
             }
             None => self.begin_stop(until),
         }
-    }
-
-    /// What is kept of a stop's time for the revoke at its end.
-    fn reserve(left: Duration) -> Duration {
-        (left / 4).min(Duration::from_secs(1))
     }
 
     fn begin_stop(&mut self, until: Time) {
         let left = until.since(self.fx.now);
         self.life = Life::Stopping { until };
         for election in self.elections.values_mut() {
-            election.withdraw(&mut self.fx, &self.setup, left - Self::reserve(left), None);
+            election.withdraw(&mut self.fx, &self.setup, left - reserve(left), None);
         }
         self.dirty = Dirty::All;
     }

@@ -106,7 +106,11 @@ impl World<'_> {
             return Err("etcd is not back for long enough".into());
         }
         // A re-read finds out.
-        if self.cluster.restored.is_some_and(|at| self.now < at + self.scenario.granted() + Duration::from_secs(1)) {
+        if self
+            .cluster
+            .restored
+            .is_some_and(|at| self.now < at + self.scenario.granted() + Duration::from_secs(1))
+        {
             return Err("the store was put back just now".into());
         }
         for p in &self.processes {

@@ -2,8 +2,9 @@
  *
  *     coordinator --etcd localhost:2379 --role rootcoord --address 127.0.0.1:0
  *
- * It says on stdout what happens to it, one JSON object a line, and answers text lines on its port: `who ROLE`,
- * `append ROLE TEXT` (a guarded write), `status`, `resign ROLE`, `transfer ROLE [ID]`. SIGTERM ends it cleanly.
+ * It says on stdout what happens to it, one JSON object a line, and answers text lines on its port: `who
+ * ROLE`, `append ROLE TEXT` (a guarded write), `status`, `resign ROLE`, `transfer ROLE [ID]`. SIGTERM ends it
+ * cleanly.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,12 +26,12 @@
 
 #include "primacy.h"
 
-enum { MAX_ROLES = 128, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, RETRY_MS = 500 };
+enum { MAX_ROLES = 1024, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, RETRY_MS = 500 };
 
 struct role {
     const char *name;
     primacy_election election;
-    int64_t token;  /* of the last win; kept when it is lost: etcd knows better than we do whether it still counts */
+    int64_t token;  /* of the last win; kept when it is lost: whether it still counts is for etcd to say */
     bool warming;   /* on_warmup was called in this standby period */
     bool warm;      /* and has said so */
 };
@@ -119,7 +120,7 @@ static int32_t finished(struct role *role, int32_t outcome) {
     return outcome;
 }
 
-/* Answers with `outcome` after `ms` (-1: never), on this thread or pending; earlier if the call is cancelled. */
+/* Answers with `outcome` after `ms` (-1: never), blocking or pending; earlier if the call is cancelled. */
 static int32_t take(long ms, struct role *role, const primacy_call *call, int32_t outcome) {
     if (ms == 0)
         return finished(role, outcome);
@@ -184,8 +185,8 @@ static int32_t on_primary(void *user_data, const primacy_call *call) {
 
 static int32_t on_lost(void *user_data, const primacy_call *call) {
     struct role *role = user_data;
-    say(role, "lost", ",\"token\":%" PRId64 ",\"lease\":\"%" PRId64 "\",\"reason\":\"%s\"", call->token, call->lease,
-        primacy_lost_string(call->reason));
+    say(role, "lost", ",\"token\":%" PRId64 ",\"lease\":\"%" PRId64 "\",\"reason\":\"%s\"", call->token,
+        call->lease, primacy_lost_string(call->reason));
     return take(lost_ms, role, call, PRIMACY_DONE);
 }
 
@@ -461,8 +462,9 @@ static void start_elections(void) {
     };
     for (size_t i = 0; i < role_count; i++) {
         struct role *role = &roles[i];
+        primacy_election *election = &role->election;
         primacy_error *error;
-        if (primacy_session_register(session, role->name, &callbacks, role, &role->election, &error) != PRIMACY_OK)
+        if (primacy_session_register(session, role->name, &callbacks, role, election, &error) != PRIMACY_OK)
             fail("role %s: %s", role->name, primacy_error_message(error));
     }
     for (size_t i = 0; i < role_count; i++)
@@ -509,7 +511,11 @@ int main(int argc, char **argv) {
     for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
         char *value;
         switch (flag) {
-        case ETCD: set(config, "etcd.endpoints", optarg); break;
+        case ETCD:
+            set(config, "etcd.endpoints", optarg);
+            if (strncmp(optarg, "mem://", 6) == 0)
+                set(config, "primacy.allow_memory_store", "true"); /* on a command line it is meant */
+            break;
         case ROOT: set_root(config, optarg); break;
         case ROLE:
             if (role_count == MAX_ROLES)
@@ -534,7 +540,7 @@ int main(int argc, char **argv) {
         }
     }
     if (where == NULL || role_count == 0 || optind != argc)
-        fail("usage: --etcd EP --role ROLE --address HOST:PORT [--root PATH] [--ttl S] [--version SEMVER] ...");
+        fail("usage: --etcd EP --role ROLE --address HOST:PORT [--root PATH] [--ttl S] ...");
 
     sigset_t ends;
     sigemptyset(&ends);
