@@ -104,6 +104,7 @@ test: ## everything that must hold
 
 .PHONY: test-rust
 test-rust: etcd ## engine, driver, C library, on a real etcd
+	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract

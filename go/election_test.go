@@ -1,3 +1,5 @@
+//go:build cgo
+
 package primacy
 
 import (
@@ -5,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -349,6 +352,36 @@ func TestEventsThatNobodyTakesAreDroppedAndCounted(t *testing.T) {
 	if one, two := <-e.events, <-e.events; one.Token != 4 || two.Token != 5 || one.Missed+two.Missed != 3 {
 		t.Errorf("%+v %+v", one, two)
 	}
+}
+
+func TestTheGuardIsOfTheLockAndOnlyForAWinThatCounts(t *testing.T) {
+	noLeaks(t)
+	root := newRoot()
+	h := campaign(t, open(t, configOf(t, root)), "mixcoord", nil)
+	win := next(t, "primary", h.primary)
+	guard, err := h.election.Guard(win.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, compare := range guard {
+		keys = append(keys, strings.TrimPrefix(compare.Key, root+"/session/"))
+		if compare.ModRevision != int64(win.Token) || compare.Lease != win.Lease {
+			t.Errorf("%+v of %+v", compare, win)
+		}
+	}
+	slices.Sort(keys)
+	if !slices.Equal(keys, []string{"datacoord", "mixcoord", "querycoord", "rootcoord"}) {
+		t.Errorf("the guard of a mixcoord covers %v", keys)
+	}
+	_, err = h.election.Guard(win.Token + 1)
+	expect(t, "another token", err, ErrNotPrimary)
+	if err := h.election.Resign(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	next(t, "standby", h.standby)
+	_, err = h.election.Guard(win.Token)
+	expect(t, "a win that is over", err, ErrNotPrimary)
 }
 
 func TestManyElectionsOnOneSession(t *testing.T) {

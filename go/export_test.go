@@ -1,3 +1,5 @@
+//go:build cgo
+
 package primacy
 
 // ShowEndpoint tells the examples where the tests' etcd is.

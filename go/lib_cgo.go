@@ -312,6 +312,12 @@ func electionCommit(election uint64, token Token, txn *Txn, timeout uint64) (*Re
 	return takeResult(result, txn.gets()), fault(status, detail)
 }
 
+func electionGuard(election uint64, token Token) (*Result, error) {
+	var result C.primacy_result
+	status := C.primacy_election_guard(C.primacy_election(election), C.int64_t(token), &result)
+	return takeResult(result, 1), plain(status)
+}
+
 // NULL would be refused, also for no bytes.
 var noBytes = [1]byte{}
 

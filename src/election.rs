@@ -127,9 +127,15 @@ impl Election {
         self.lane.complete(call, outcome)
     }
 
-    /// Whether this call has been asked to end.
+    /// Runs `run` as a part of `call`, for hosts whose callbacks do not run on threads of this library's: a `resign` or
+    /// `stop` in there takes effect when that call is completed, and a `join` refuses.
+    pub fn inside<T>(&self, call: CallId, run: impl FnOnce() -> T) -> T {
+        callback::within(self.lane.session(), Some(call), run)
+    }
+
+    /// Whether this call should end: it has been asked to, or is over.
     pub fn is_cancelled(&self, call: CallId) -> bool {
-        lock(&self.lane.state).calls.get(&call).is_some_and(|call| call.cancelled)
+        lock(&self.lane.state).calls.get(&call).is_none_or(|call| call.cancelled)
     }
 
     /// The token, if this process is primary now: a comparison of the clock with the lease's deadline, made at

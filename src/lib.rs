@@ -23,6 +23,7 @@ pub mod log;
 pub mod milvus;
 pub mod observer;
 pub mod platform;
+pub mod queue;
 mod recorder;
 mod runtime;
 pub mod session;

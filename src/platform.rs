@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `CLOCK_BOOTTIME`, which counts suspend | the monotonic clock: after a resume a lease looks longer than it is |
 //! | a timer on that clock (`timerfd`) | tokio's timers |
+//! | a descriptor that rings (`eventfd`) | a pipe |
 //! | `MADV_WIPEONFORK`: a forked child finds every deadline at 0 | ordinary memory: the child must not ask |
 //!
 //! Another platform is a port of this file.
@@ -12,10 +13,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use tokio::io::unix::AsyncFd;
 
@@ -85,6 +86,75 @@ impl AsRawFd for Timer {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
+}
+
+/// A descriptor that others can wait for: readable from a ring until it is silenced.
+#[derive(Debug)]
+pub struct Doorbell(OwnedFd);
+
+impl Doorbell {
+    /// A silent one.
+    ///
+    /// # Errors
+    /// No descriptor or memory left.
+    pub fn new() -> io::Result<Doorbell> {
+        // SAFETY: takes no pointers; a descriptor that it returns is new and nobody else's.
+        unsafe {
+            let fd = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Doorbell(OwnedFd::from_raw_fd(fd))) }
+        }
+    }
+
+    /// Makes it readable. Never blocks.
+    pub fn ring(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: the descriptor is ours and open, the pointer is to as many bytes as are said. It can fail only if
+        // the counter is full, and then it is readable.
+        let _ = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Makes it not readable any more. Never blocks.
+    pub fn silence(&self) {
+        let mut count = [0u8; 8];
+        // SAFETY: as above; it can fail only if it is silent.
+        let _ = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Whether a read of `fd` would not block.
+#[cfg(test)]
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the pointer is to one live pollfd, and the call does not wait.
+    unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+}
+
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is a child, by `fork`, of one that had called [`mark_children`]. It has that one's memory but
+/// none of its threads: nobody renews its leases, nobody answers its waits. One load.
+pub fn is_child() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// From here on, children of this process are marked, before `fork` returns there. Called when the first threads are
+/// about to start, not before: a daemon may configure, fork, and only then open.
+pub fn mark_children() {
+    extern "C" fn in_child() {
+        FORKED.store(true, Ordering::Relaxed);
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the handler stores to an atomic, which is async-signal-safe.
+        // It can fail only for lack of memory; then fork is as unsafe as without us, and nothing else is lost.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    });
 }
 
 /// Runs `spawn` with all but the synchronous signals (and SIGPROF) blocked, so that the threads that it spawns are

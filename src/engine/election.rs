@@ -29,7 +29,7 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 const WARM_PACE: u32 = 10;
 
 /// One election.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Election {
     pub id: ElectionId,
     pub role: Role,
@@ -44,6 +44,8 @@ pub(super) struct Election {
     doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
+    /// Writes refused in a row.
+    refusals: u32,
     win: Option<Win>,
     drain: Option<Drain>,
     standby: Option<Standby>,
@@ -62,7 +64,7 @@ pub(super) struct Election {
 }
 
 /// What the host wants of the election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Want {
     /// A record, nothing else.
     Registered,
@@ -73,7 +75,7 @@ enum Want {
 }
 
 /// What writes that got no answer leave open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Doubt {
     Nothing,
     /// One may have happened. The next answer tells: every transaction reads all keys.
@@ -82,17 +84,18 @@ enum Doubt {
     Campaign,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Deferred {
     Resign,
-    /// With its end: a call that hangs does not put that off.
+    /// Begun at `begin` at the latest: a call that hangs does not put off the end.
     Withdraw {
+        begin: Time,
         until: Time,
     },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Operation {
     request: RequestId,
     purpose: Purpose,
@@ -105,7 +108,7 @@ struct Operation {
 }
 
 /// The key set is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Win {
     token: Token,
     lease: LeaseId,
@@ -113,7 +116,7 @@ struct Win {
     suspended: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// Callbacks of the standby period are still running; given back if they do not end in time.
     Won { give_back: Time },
@@ -124,7 +127,7 @@ enum Stage {
 }
 
 /// A win that is over, until its callbacks have ended and its keys are released.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Drain {
     token: Token,
     lease: LeaseId,
@@ -134,7 +137,7 @@ struct Drain {
     yields: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Standby {
     announced: bool,
     warm: bool,
@@ -242,6 +245,7 @@ impl Election {
             doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
+            refusals: 0,
             win: None,
             drain: None,
             standby: None,
@@ -275,7 +279,10 @@ impl Election {
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
         let until = fx.now + timeout;
         match within.filter(|call| self.calls.is_running(*call)) {
-            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            Some(call) => {
+                let begin = until - reserve(timeout);
+                self.deferred.push((call, Deferred::Withdraw { begin, until }));
+            }
             None => self.withdraw_by(fx, setup, until),
         }
     }
@@ -293,7 +300,7 @@ impl Election {
     }
 
     pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
-        let Some(ended) = self.calls.end(call) else { return false };
+        let Some(ended) = self.calls.end(fx, call) else { return false };
         if let Outcome::Failed(why) = &outcome {
             let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
             fx.log(Level::Warn, Some(self.id), text);
@@ -314,8 +321,8 @@ impl Election {
             let waits = self.calls.is_running(within);
             match what {
                 Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
-                Deferred::Withdraw { until } if !waits || until <= fx.now => {
-                    self.withdraw_by(fx, setup, until)
+                Deferred::Withdraw { begin, until } if !waits || begin <= fx.now => {
+                    self.withdraw_by(fx, setup, until);
                 }
                 what => self.deferred.push((within, what)),
             }
@@ -387,12 +394,12 @@ impl Election {
         }
         match result {
             Ok(Answer::Txn(answer)) => {
-                self.backoff.reset();
                 self.trouble = None;
                 if self.doubt == Doubt::Write {
                     self.doubt = Doubt::Nothing;
                 }
                 self.view.ran(&operation.txn, &answer);
+                self.pace(fx, operation.purpose, answer.succeeded);
                 self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
             }
             Ok(_) => Wish::default(),
@@ -404,10 +411,25 @@ impl Election {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                 }
+                if failure == Failure::LeaseNotFound {
+                    // Tried again under another lease, as soon as there is one.
+                    return Wish { not_found: Some(operation.lease), ..Wish::default() };
+                }
                 self.retry = Some(self.backoff.after(&failure, fx));
-                let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
-                Wish { not_found, ..Wish::default() }
+                Wish::default()
             }
+        }
+    }
+
+    /// A write that is refused is tried again at once, on what was read along. One that is refused again and again
+    /// finds something that we do not understand: more slowly each time.
+    fn pace(&mut self, fx: &mut Effects, purpose: Purpose, succeeded: bool) {
+        let refused = !succeeded && purpose != Purpose::Campaign;
+        self.refusals = if refused { self.refusals + 1 } else { 0 };
+        if self.refusals > 1 {
+            self.retry = Some(self.backoff.pass(fx));
+        } else {
+            self.backoff.reset();
         }
     }
 
@@ -614,7 +636,7 @@ impl Election {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        if announced && self.win.is_none() && self.told_holder != revision {
+        if announced && self.want == Want::Primacy && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
@@ -802,10 +824,12 @@ impl Election {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            (Some(win), _) if win.stage == Stage::Ready => {
-                if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
-                }
+            (Some(win), _)
+                if win.stage == Stage::Ready
+                    && claim.unpublished(view, lease)
+                    && claim.publishable(view, lease) =>
+            {
+                return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
             }
             _ => {}
         }
@@ -908,8 +932,8 @@ impl Election {
             due(until, "stop over");
         }
         for (_, what) in &self.deferred {
-            if let Deferred::Withdraw { until } = what {
-                due(*until, "stop over");
+            if let Deferred::Withdraw { begin, .. } = what {
+                due(*begin, "stop due");
             }
         }
         if let Some(standby) = &self.standby
@@ -976,6 +1000,11 @@ impl Election {
     pub fn running(&self) -> Vec<&'static str> {
         self.calls.names().collect()
     }
+}
+
+/// What is kept of a stop's time for its last steps.
+pub(super) fn reserve(left: Duration) -> Duration {
+    (left / 4).min(Duration::from_secs(1))
 }
 
 fn holder(lock: &KeyValue) -> Option<Holder> {

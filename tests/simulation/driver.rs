@@ -57,6 +57,7 @@ impl World<'_> {
         let layout = self.scenario.processes[process].layout;
         let keys = Keys::new(&self.cluster.root, &Cluster::role(role), layout, 0);
         let Some(session) = &mut self.processes[process].session else { return };
+        session.planned -= 1;
         if !session.goes_on() {
             return;
         }
@@ -215,6 +216,7 @@ impl World<'_> {
             Action::Opened { .. } => {
                 session.opened = Some(self.now);
                 let plan = &self.scenario.processes[process];
+                session.planned = u32::try_from(plan.roles.len()).expect("few");
                 let r = &mut random::of(&[self.scenario.seed, 6, process as u64, u64::from(life)]);
                 for (role, wants) in &plan.roles {
                     let at = self.now + r.stretched(Duration::from_millis(200));
@@ -246,6 +248,7 @@ impl World<'_> {
         e.withdrawn = true;
         if let (Some(again), true) = (e.again, goes_on) {
             let what = Happening::Register { process, life, role: e.role, wants: e.wants };
+            session.planned += 1;
             self.queue.push(self.now + again, what);
         }
     }

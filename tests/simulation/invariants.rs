@@ -8,7 +8,7 @@ use primacy::clock::Time;
 use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token};
 use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
 
-use crate::process::{Deferred, Election, Kind, Lost, Published, Session};
+use crate::process::{Deferred, Election, Lost, Published, Session};
 use crate::scenario::ROLES;
 use crate::world::World;
 
@@ -26,8 +26,12 @@ impl World<'_> {
         if session.steps.1 > BUSY {
             return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
         }
+        session.just_ended = None;
         match event {
-            Event::Completed { call, .. } => session.completes(*call),
+            Event::Completed { call, .. } => {
+                session.just_ended = Some(*call);
+                session.completes(*call);
+            }
             Event::Withdraw { election, timeout, within: None } => {
                 if let Some(e) = session.election(*election) {
                     e.will_end(now + *timeout);
@@ -254,9 +258,11 @@ impl Session {
     }
 
     fn may_cancel(&mut self, election: ElectionId, call: CallId) -> Broken {
+        // The timers of a step come before its event: what was cancelled by the one may have ended by the other.
+        let just_ended = self.just_ended == Some(call);
         let e = self.election(election)?;
-        let running = e.running.iter().find(|r| r.call == call);
-        running.is_none().then(|| ("calls", "cancels what does not run".into()))
+        let running = just_ended || e.running.iter().any(|r| r.call == call);
+        (!running).then(|| ("calls", "cancels what does not run".into()))
     }
 
     fn may_send(
@@ -321,8 +327,10 @@ impl Election {
     /// Whether callbacks of a win on `lease` (or any) keep its keys.
     fn keeps(&self, lease: Option<LeaseId>, now: Time, drain: Duration, drains_until: Time) -> bool {
         let Some(lost) = &self.lost else { return false };
-        let until = (lost.at + drain).min(self.withdraw.unwrap_or(Time::NEVER)).min(drains_until);
-        let runs = |r: &crate::process::Running| matches!(r.kind, Kind::Primary(t) | Kind::Lost(t) if t == lost.token);
+        let asked = self.deferred.iter().map(|(_, Deferred::Withdraw(until))| *until);
+        let ends = asked.chain(self.withdraw).min().unwrap_or(Time::NEVER);
+        let until = (lost.at + drain).min(ends).min(drains_until);
+        let runs = |r: &crate::process::Running| r.kind.win() == Some((lost.token, lost.lease));
         lease.is_none_or(|lease| lease == lost.lease) && now < until && self.running.iter().any(runs)
     }
 }

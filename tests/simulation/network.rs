@@ -119,8 +119,9 @@ impl World<'_> {
         election: Option<ElectionId>,
         deadline: Time,
     ) {
+        let calm = self.is_calm();
         if let Some(session) = &mut self.processes[process].session {
-            session.open.push(Open { request, election, deadline });
+            session.open.push(Open { request, election, deadline, calm });
         }
     }
 

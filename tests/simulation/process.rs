@@ -65,6 +65,8 @@ pub struct Session {
     pub cells: Vec<(LeaseId, Time)>,
     /// The elections, by number; those that have ended as well.
     pub elections: Vec<Election>,
+    /// Roles that the host is about to register.
+    pub planned: u32,
     /// Since when it is open; true time.
     pub opened: Option<Time>,
     /// When the host asked it to open; true time.
@@ -83,6 +85,8 @@ pub struct Session {
     pub stop_began: bool,
     /// A stop was asked for when all was well.
     pub stopped_calmly: bool,
+    /// The call whose end the engine is being told of.
+    pub just_ended: Option<CallId>,
     /// Calls of `on_lost` when all was settled.
     pub losses: u32,
     /// Requests sent since the last time they were counted.
@@ -100,6 +104,8 @@ pub struct Open {
     pub election: Option<ElectionId>,
     /// When the driver gives up, in true time.
     pub deadline: Time,
+    /// It was sent after the faults had ended.
+    pub calm: bool,
 }
 
 /// A watch.
@@ -172,6 +178,8 @@ pub struct Running {
     pub kind: Kind,
     /// It has been told to end.
     pub cancelled: bool,
+    /// It began before the faults ended, and ends by itself.
+    pub ends: bool,
     /// It ends when it is told to.
     pub heeds: bool,
     /// It ends when the faults do.
@@ -185,17 +193,17 @@ pub enum Kind {
     Standby,
     /// `on_warmup`
     Warmup,
-    /// `on_primary`
-    Primary(Token),
+    /// `on_primary`, of a win under this lease: a store that went back hands out the same token again
+    Primary(Token, LeaseId),
     /// `on_lost`
-    Lost(Token),
+    Lost(Token, LeaseId),
 }
 
 impl Kind {
     /// The win that it is about.
-    pub fn token(self) -> Option<Token> {
+    pub fn win(self) -> Option<(Token, LeaseId)> {
         match self {
-            Kind::Primary(token) | Kind::Lost(token) => Some(token),
+            Kind::Primary(token, lease) | Kind::Lost(token, lease) => Some((token, lease)),
             Kind::Standby | Kind::Warmup => None,
         }
     }
@@ -261,6 +269,7 @@ impl Session {
             stuck_stream: false,
             cells: Vec::new(),
             elections: Vec::new(),
+            planned: 0,
             opened: None,
             began,
             stop: None,
@@ -270,6 +279,7 @@ impl Session {
             went_back: false,
             stop_began: false,
             stopped_calmly: false,
+            just_ended: None,
             losses: 0,
             sent: 0,
             steps: (0, 0),
@@ -317,6 +327,6 @@ impl Election {
 
     /// Whether callbacks of a win are running.
     pub fn runs_of_a_win(&self) -> bool {
-        self.running.iter().any(|r| r.kind.token().is_some())
+        self.running.iter().any(|r| r.kind.win().is_some())
     }
 }

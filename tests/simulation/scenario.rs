@@ -291,7 +291,12 @@ impl Scenario {
             activation_timeout: Duration::from_millis(r.pick(&[500, 2000, 10_000])),
             drain_timeout: Duration::from_millis(r.pick(&[300, 2000, 10_000, 30_000])),
             request_timeout: Duration::from_millis(r.pick(&[1000, 4000, 10_000])),
-            neighbours: neighbours(r, length),
+            neighbours: if processes.iter().all(|p| p.layout == Layout::Milvus) {
+                neighbours(r, length)
+            } else {
+                // The other layout is for clusters without old coordinators.
+                Vec::new()
+            },
             members,
             network: network(r),
             hosts: hosts(r),

@@ -117,8 +117,8 @@ pub unsafe extern "C" fn primacy_result_count(
 
 /// Key number `index` of those that get number `get` found.
 ///
-/// Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or key.
-/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
+/// Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or
+/// key. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_result_key_value(
     result: primacy_result,
