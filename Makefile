@@ -78,7 +78,7 @@ etcd: venv ## the newest etcd, into target/tools/etcd
 
 .PHONY: etcd-versions
 etcd-versions: ## the older ones that the guarantees are shown on as well
-	@$(TOOLS)/etcd 3.4 && $(TOOLS)/etcd 3.5.35
+	@for version in 3.4 3.5.35 3.6.16; do $(TOOLS)/etcd $$version || exit; done
 
 .PHONY: venv
 venv:

@@ -29,7 +29,7 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 const WARM_PACE: u32 = 10;
 
 /// One election.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Election {
     pub id: ElectionId,
     pub role: Role,
@@ -64,7 +64,7 @@ pub(super) struct Election {
 }
 
 /// What the host wants of the election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Want {
     /// A record, nothing else.
     Registered,
@@ -75,7 +75,7 @@ enum Want {
 }
 
 /// What writes that got no answer leave open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Doubt {
     Nothing,
     /// One may have happened. The next answer tells: every transaction reads all keys.
@@ -84,7 +84,7 @@ enum Doubt {
     Campaign,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Deferred {
     Resign,
     /// Begun at `begin` at the latest: a call that hangs does not put off the end.
@@ -95,7 +95,7 @@ enum Deferred {
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Operation {
     request: RequestId,
     purpose: Purpose,
@@ -108,7 +108,7 @@ struct Operation {
 }
 
 /// The key set is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Win {
     token: Token,
     lease: LeaseId,
@@ -116,7 +116,7 @@ struct Win {
     suspended: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// Callbacks of the standby period are still running; given back if they do not end in time.
     Won { give_back: Time },
@@ -127,7 +127,7 @@ enum Stage {
 }
 
 /// A win that is over, until its callbacks have ended and its keys are released.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Drain {
     token: Token,
     lease: LeaseId,
@@ -137,7 +137,7 @@ struct Drain {
     yields: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Standby {
     announced: bool,
     warm: bool,

@@ -26,6 +26,7 @@ mod view;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
@@ -80,7 +81,7 @@ impl Setup {
 }
 
 /// A session and its elections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     setup: Setup,
     fx: Effects,
@@ -97,7 +98,7 @@ pub struct Engine {
 }
 
 /// A request that has not been answered yet.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
@@ -106,7 +107,7 @@ struct Asked {
     floor: Option<Revision>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Life {
     New,
     Opening,
@@ -571,5 +572,15 @@ impl Engine {
                 self.asked.insert(*request, asked);
             }
         }
+    }
+}
+
+/// All that the next steps depend on, between two steps; the setup never changes. Whoever walks through the states that
+/// engines can reach tells by it which ones were seen.
+impl Hash for Engine {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Engine { setup: _, fx, keeper, identity, elections, reread, asked, floor, cluster, life, dirty: _ } = self;
+        (fx, keeper, identity, elections, reread).hash(hasher);
+        (asked, floor, cluster, life).hash(hasher);
     }
 }
