@@ -14,7 +14,7 @@ TOOLS := tests/tools
 ETCD ?=
 COORDINATORS ?= c
 
-GO_MODULES := go
+GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
 TESTS := rust kit contract failover demo go
@@ -61,7 +61,8 @@ go-library: library
 .PHONY: go
 go: go-library ## the Go packages and their examples
 	@[ -n "$(GO)" ] || { echo "make go: Go is not installed: https://go.dev/dl"; exit 1; }
-	$(foreach module,$(GO_MODULES),cd $(module) && go build ./... && go vet ./... && cd $(CURDIR) &&) true
+	@set -e; for module in $(GO_MODULES); do (cd $$module && go build ./...); done
+	cd go/sessionutil && go build -o ../../target/examples/mixcoord ./examples/mixcoord
 
 .PHONY: target/coordinators/go
 target/coordinators/go: go-library
@@ -134,9 +135,24 @@ test-go: ## the Go packages, if Go is installed
 ifeq ($(GO),)
 	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd
-	$(TOOLS)/test-go $(GO_MODULES)
+	@$(MAKE) go coordinators etcd venv
+	$(TOOLS)/test-go format vet static none race dynamic
+	$(TOOLS)/two-libraries
+	COORDINATORS=go $(PYTHON) -m pytest tests/contract
 endif
+
+.PHONY: test-go-memory
+test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, if Go is installed
+ifeq ($(GO),)
+	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
+else
+	@$(MAKE) go coordinators etcd
+	$(TOOLS)/test-go cgocheck gogc asan
+endif
+
+.PHONY: bench-go
+bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
+	cd go && go test -run '^$$' -bench . -count 5 .
 
 .PHONY: check
 check: venv ## format, lints, types
