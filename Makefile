@@ -192,6 +192,10 @@ SEEDS ?= 100000
 sim: ## the engine's simulation: SEEDS=n of them
 	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy --test simulation
 
+.PHONY: exhaustive
+exhaustive: ## every order of a few events, through the real engine; takes minutes
+	cargo test --profile sim --package primacy --test exhaustive
+
 .PHONY: conformance
 conformance: etcd ## the embedded etcd answers as real ones do
 	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done

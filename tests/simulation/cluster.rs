@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use primacy::clock::Time;
 use primacy::embedded::model::{self, Keys, Model, Options, StreamId, WatchResponse};
-use primacy::engine::{ElectionId, Purpose, Token};
+use primacy::engine::{Purpose, Token};
 use primacy::milvus::{self, Role, Root};
 use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request};
 
@@ -31,8 +31,6 @@ pub enum Who {
 pub struct Win {
     /// By whom.
     pub who: Who,
-    /// Of which of its elections.
-    pub election: ElectionId,
     /// Its role.
     pub role: usize,
     /// The roles that nobody else may be primary of.
@@ -152,11 +150,6 @@ impl Cluster {
         self.truth.owners.get(key).copied()
     }
 
-    /// The wins that hold their locks now.
-    pub fn holders(&self) -> impl Iterator<Item = (&Key, usize)> {
-        self.truth.locks.iter().map(|(key, win)| (key, *win))
-    }
-
     /// All keys that are there.
     pub fn keys(&mut self, now: Time) -> Vec<KeyValue> {
         let all = model::Get::of(Keys::From("\0".into()));
@@ -223,15 +216,7 @@ impl Cluster {
     }
 
     /// Notes a campaign of ours that has succeeded: the whole key set must stand under its revision.
-    pub fn won(
-        &mut self,
-        now: Time,
-        who: Who,
-        role: usize,
-        election: ElectionId,
-        keys: &milvus::Keys,
-        answer: &Answer,
-    ) {
+    pub fn won(&mut self, now: Time, who: Who, role: usize, keys: &milvus::Keys, answer: &Answer) {
         let Answer::Txn(answer) = answer else { return };
         let lease = self.key(now, &keys.locks[0].key).map_or(LeaseId::NONE, |kv| kv.lease);
         for lock in &keys.locks {
@@ -243,7 +228,6 @@ impl Cluster {
         }
         self.wins.push(Win {
             who,
-            election,
             role,
             roles: roles_of(role),
             token: Token(answer.revision.0),

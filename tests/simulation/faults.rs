@@ -97,7 +97,7 @@ impl World<'_> {
             Fault::Operator { what, pick } => self.by_hand(what, pick),
             Fault::Resign { process, election } => {
                 if let Some(election) = self.election_at(process, election) {
-                    self.to_engine(process, Event::Resign { election, within: None });
+                    self.tell_engine(process, Event::Resign { election, within: None });
                 }
             }
             Fault::Withdraw { process, election, timeout, again } => {
@@ -106,7 +106,7 @@ impl World<'_> {
                     if let Some(e) = session.and_then(|s| s.election(election)) {
                         e.again = again;
                     }
-                    self.to_engine(process, Event::Withdraw { election, timeout, within: None });
+                    self.tell_engine(process, Event::Withdraw { election, timeout, within: None });
                 }
             }
             Fault::Stop { process, timeout, again } => {
@@ -126,7 +126,7 @@ impl World<'_> {
         Some(there.get(nth % there.len().max(1))?.id)
     }
 
-    fn to_engine(&mut self, process: usize, event: Event) {
+    fn tell_engine(&mut self, process: usize, event: Event) {
         self.step(process, event);
     }
 
@@ -177,7 +177,7 @@ impl World<'_> {
                 put(format!("{}/session/{role}-99", self.cluster.root).into(), "{}");
             }
             Operator::Version => put(version, ["3.2.0", "2.9.0", "3.1.5", "new"][pick as usize % 4]),
-            Operator::ServerId if pick % 3 > 0 => put(id, ["1", "2", "x", "0"][pick as usize % 4]),
+            Operator::ServerId if !pick.is_multiple_of(3) => put(id, ["1", "2", "x", "0"][pick as usize % 4]),
             Operator::ServerId => self.delete_by_hand(&id),
             Operator::DeleteVersion => self.delete_by_hand(&version),
             Operator::DeleteLock => {

@@ -59,10 +59,11 @@ impl World<'_> {
             Some(Way::BrokenAfter) => breaks = true,
         }
         let deadline = now + timeout;
-        if matches!(what, Request::KeepAlive { .. }) && (lost || back.is_none() || now + there > deadline) {
-            if let Some(session) = &mut self.processes[process].session {
-                session.stuck_stream = true;
-            }
+        if matches!(what, Request::KeepAlive { .. })
+            && (lost || back.is_none() || now + there > deadline)
+            && let Some(session) = &mut self.processes[process].session
+        {
+            session.stuck_stream = true;
         }
         let p = &mut self.processes[process];
         let life = p.life;
@@ -195,7 +196,7 @@ impl World<'_> {
         if now < self.cluster.down_until || now < self.stalled[sent.member] {
             // A member that hangs does it afterwards; one that is down refuses it, or never knew of it.
             let hangs = now < self.stalled[sent.member];
-            let refused = !hangs && sent.request.0 % 2 == 0;
+            let refused = !hangs && sent.request.0.is_multiple_of(2);
             if refused {
                 let failure = Failure::Unreachable("connection refused".into());
                 return self.answer(
@@ -240,13 +241,12 @@ impl World<'_> {
 
     /// The truth about a request that was done.
     fn look_at_write(&mut self, sent: &Sent, result: &Result<Answer, Failure>) {
-        if let (true, Ok(answer), Some(election)) =
-            (cluster::is_win(sent.purpose, result), result, sent.election)
+        if let (true, Ok(answer), Some(_)) = (cluster::is_win(sent.purpose, result), result, sent.election)
             && let Request::Txn(txn) = &sent.what
         {
             let who = Who::Session(sent.process, sent.life);
             if let Some((role, keys)) = self.keys_of(sent.process, txn) {
-                self.cluster.won(self.now, who, role, election, &keys, answer);
+                self.cluster.won(self.now, who, role, &keys, answer);
             }
         }
         if let Some((rule, text)) = self.cluster.broken.take() {
