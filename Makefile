@@ -181,9 +181,10 @@ test-python: python ## the Python package
 check: venv ## format, lints, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests python tests/tools/etcd
-	$(PYTHON) -m ruff check --config tests/pyproject.toml tests python tests/tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
+	$(PYTHON) -m ruff check tests python tests/tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
+	cd python && ../$(PYTHON) -m mypy primacy tests examples
 
 # Longer than `make test` takes the time for
 
