@@ -158,15 +158,16 @@ EXITS ?= 4
 .PHONY: test-python
 test-python: python ## the Python package
 	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
-	cd python && ../$(PYTHON) -m mypy.stubtest primacy._primacy primacy.aio primacy
+	cd python && ../$(PYTHON) -m mypy.stubtest primacy
 
 .PHONY: check
 check: venv ## format, lints, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests python tests/tools/etcd
-	$(PYTHON) -m ruff check --config tests/pyproject.toml tests python tests/tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
+	$(PYTHON) -m ruff check tests python tests/tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
+	cd python && ../$(PYTHON) -m mypy primacy examples tests
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

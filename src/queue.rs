@@ -241,7 +241,8 @@ mod tests {
         b.notice(&ready(5));
         a.cancelled(CallId(7));
         a.stopped();
-        let told: Vec<_> = std::iter::from_fn(|| queue.next(NOW)).map(|event| (event.tag, event.what)).collect();
+        let told: Vec<_> =
+            std::iter::from_fn(|| queue.next(NOW)).map(|event| (event.tag, event.what)).collect();
         assert_eq!(
             told,
             [

@@ -218,7 +218,8 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class Suspended(Notice):
-    """Primary, but the renewal of the lease is late: lost at the deadline unless it comes. Start nothing long."""
+    """Primary, but the renewal of the lease is late: lost at the deadline unless it comes. Start nothing
+    long."""
 
     token: int
 

@@ -65,9 +65,7 @@ impl From<queue::Event> for Event {
                 Event { kind: "holder", holder: holder.map(holding), ..base }
             }
             queue::What::Stopped => Event { kind: "stopped", ..base },
-            queue::What::Observed(primary) => {
-                Event { kind: "observed", primary: primary.map(seen), ..base }
-            }
+            queue::What::Observed(primary) => Event { kind: "observed", primary: primary.map(seen), ..base },
             queue::What::Line(level, text) => Event { kind: "line", level: number(level), text, ..base },
             queue::What::Woken => Event { kind: "woken", ..base },
         }

@@ -67,7 +67,8 @@ impl Observer {
         timeout: Option<f64>,
     ) -> PyResult<Option<(Option<Seen>,)>> {
         let observer = self.0.get()?;
-        let known = known.map(|(server_id, address, token)| Primary { server_id, address, token: Token(token) });
+        let known =
+            known.map(|(server_id, address, token)| Primary { server_id, address, token: Token(token) });
         let wait = |slice| waited(observer.wait_for_change(known.as_ref(), slice));
         let found = wait::in_slices(py, wait::seconds(timeout)?, wait)?;
         Ok(found.transpose()?.map(|primary| (primary.map(seen),)))
