@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo go
+TESTS := rust kit python contract failover demo go
 
 .PHONY: help
 help: ## list the commands
@@ -39,7 +39,7 @@ library:
 	cargo build --profile demo --package primacy-c
 
 .PHONY: coordinators
-coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) ## the sample coordinators, into target/coordinators/
+coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) target/coordinators/py ## the sample coordinators, into target/coordinators/
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
@@ -68,6 +68,21 @@ go: go-library ## the Go packages and their examples
 target/coordinators/go: go-library
 	@mkdir -p $(@D)
 	cd go && go build -o ../$@ ./examples/coordinator
+
+# The package in target/venv, from this folder: changes of its Python are there at once.
+.PHONY: python
+python: venv ## the Python package, into target/venv
+	cd python && VIRTUAL_ENV=$(CURDIR)/target/venv ../target/venv/bin/maturin develop --quiet --profile demo
+
+.PHONY: wheel
+wheel: venv ## a wheel for CPython 3.9 and later: target/wheels
+	cd python && ../target/venv/bin/maturin build --release --out ../target/wheels
+
+.PHONY: target/coordinators/py
+target/coordinators/py: python
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' "$(CURDIR)/$(PYTHON)" "$(CURDIR)/python/examples/coordinator.py" >$@.new
+	@chmod +x $@.new && mv $@.new $@
 
 .PHONY: dev-etcd
 dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
@@ -141,6 +156,7 @@ else
 	COORDINATORS=go $(PYTHON) -m pytest tests/contract
 endif
 
+<<<<<<< HEAD
 .PHONY: test-go-memory
 test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, if Go is installed
 ifeq ($(GO),)
@@ -153,6 +169,15 @@ endif
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 	cd go && go test -run '^$$' -bench . -count 5 .
+=======
+# EXITS=100: how often each way to end an interpreter is tried.
+EXITS ?= 4
+
+.PHONY: test-python
+test-python: python ## the Python package
+	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
+	cd python && ../$(PYTHON) -m mypy.stubtest primacy._primacy primacy.aio primacy
+>>>>>>> python
 
 .PHONY: check
 check: venv ## format, lints, types

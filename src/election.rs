@@ -408,11 +408,14 @@ impl Lane {
                 shared.log.line(Level::Warn, &format!("{}: a notice to the host panicked", self.role));
             }
             if matches!(quick, Quick::Stopped) {
-                lock(&self.state).stopped = true;
-                self.stopped.notify_all();
+                // Under the lock: whoever has waited for the end can register the role again.
+                let mut state = lock(&self.state);
+                state.stopped = true;
                 if let Some(shared) = self.shared.upgrade() {
                     shared.forget(self.id);
                 }
+                drop(state);
+                self.stopped.notify_all();
             }
         }
     }

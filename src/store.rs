@@ -55,6 +55,20 @@ pub enum Range {
 }
 
 impl Range {
+    /// The keys that begin with `prefix`: up to the prefix with its last byte one higher.
+    pub fn below(prefix: &Key) -> Range {
+        let mut end = prefix.as_bytes().to_vec();
+        while end.last() == Some(&u8::MAX) {
+            end.pop();
+        }
+        match end.last_mut() {
+            Some(last) => *last += 1,
+            // Nothing but 0xff: to the end of all keys, which etcd writes as one zero byte.
+            None => end.push(0),
+        }
+        Range::Span { from: prefix.clone(), to: end.as_slice().into() }
+    }
+
     /// Whether `key` lies in this range.
     pub fn contains(&self, key: &Key) -> bool {
         match self {

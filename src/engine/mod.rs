@@ -579,7 +579,19 @@ impl Engine {
 /// engines can reach tells by it which ones were seen.
 impl Hash for Engine {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Engine { setup: _, fx, keeper, identity, elections, reread, asked, floor, cluster, life, dirty: _ } = self;
+        let Engine {
+            setup: _,
+            fx,
+            keeper,
+            identity,
+            elections,
+            reread,
+            asked,
+            floor,
+            cluster,
+            life,
+            dirty: _,
+        } = self;
         (fx, keeper, identity, elections, reread).hash(hasher);
         (asked, floor, cluster, life).hash(hasher);
     }

@@ -86,7 +86,13 @@ fn scenes(large: bool) -> Vec<Scene> {
         Scene { name: "without fencing", kinds: &[Pause], fenced: false, ..TWO },
     ];
     let more = vec![
-        Scene { name: "two candidates, two faults of the network", kinds: NETWORK, faults: 2, units: 4, ..TWO },
+        Scene {
+            name: "two candidates, two faults of the network",
+            kinds: NETWORK,
+            faults: 2,
+            units: 4,
+            ..TWO
+        },
         Scene { name: "two candidates, any two faults", faults: 2, units: 5, writes: 0, ..TWO },
         Scene { name: "three candidates", candidates: 3, writes: 0, units: 5, ..TWO },
     ];

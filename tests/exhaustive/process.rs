@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use primacy::clock::Time;
 use primacy::engine::{
-    Action, Call, CallId, ElectionId, Engine, Event, Notice, Outcome, Purpose, RequestId, Setup, Token, WatchId,
+    Action, Call, CallId, ElectionId, Engine, Event, Notice, Outcome, Purpose, RequestId, Setup, Token,
+    WatchId,
 };
 use primacy::milvus::{Candidate, Layout};
 use primacy::store::{Answer, Failure, KeyEvent, LeaseId, Range, Request, Txn};
@@ -234,7 +235,8 @@ impl Process {
             return;
         };
         let when = if fenced { guard } else { Vec::new() };
-        self.write = Some(Write { token, lease, txn: Txn { when, then: vec![store::put()], ..Txn::default() } });
+        self.write =
+            Some(Write { token, lease, txn: Txn { when, then: vec![store::put()], ..Txn::default() } });
         self.writes -= 1;
     }
 
@@ -244,7 +246,14 @@ impl Process {
             match action {
                 Action::Send { request, purpose, timeout, what, .. } => {
                     let (until, leg) = (self.now + timeout, Leg::There(what));
-                    self.messages.push(Message { request, purpose, until, leg, slow: false, given_up: false });
+                    self.messages.push(Message {
+                        request,
+                        purpose,
+                        until,
+                        leg,
+                        slow: false,
+                        given_up: false,
+                    });
                 }
                 Action::Watch { watch, ranges } => {
                     self.watch = Some(Watch { watch, ranges, open: false, says: Vec::new(), silent: false });
@@ -278,7 +287,9 @@ impl Process {
             }
             Call::Lost { token, .. } if self.owed != Some(*token) => Some("on_lost without its on_primary"),
             Call::Lost { .. } if self.win.is_some() => Some("on_lost, and is_primary has not ended"),
-            Call::Standby { .. } | Call::Warmup if self.owed.is_some() => Some("a standby's call of a primary"),
+            Call::Standby { .. } | Call::Warmup if self.owed.is_some() => {
+                Some("a standby's call of a primary")
+            }
             _ => None,
         };
         self.broken = self.broken.or(broken);

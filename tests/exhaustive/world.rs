@@ -484,8 +484,11 @@ impl World {
             return;
         }
         for i in 0..self.processes.len() {
-            let Some(watch) = self.processes[i].watch.as_ref().filter(|w| w.open && !w.silent) else { continue };
-            let seen = |event: &&primacy::store::KeyEvent| watch.ranges.iter().any(|r| r.contains(&event.key));
+            let Some(watch) = self.processes[i].watch.as_ref().filter(|w| w.open && !w.silent) else {
+                continue;
+            };
+            let seen =
+                |event: &&primacy::store::KeyEvent| watch.ranges.iter().any(|r| r.contains(&event.key));
             let events: Vec<_> = events.iter().filter(seen).cloned().collect();
             if !events.is_empty() && !self.processes[i].crashed {
                 self.of(i, |p| p.watch.iter_mut().for_each(|w| w.says.push(Says::Events(events.clone()))));

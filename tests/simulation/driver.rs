@@ -261,7 +261,8 @@ impl World<'_> {
         if clean && self.cluster.restored.is_none() {
             self.settle_store();
             let keys = self.cluster.keys(self.now);
-            let left = keys.iter().find(|kv| self.cluster.owner(&kv.key) == Some(who) && kv.lease != LeaseId::NONE);
+            let left =
+                keys.iter().find(|kv| self.cluster.owner(&kv.key) == Some(who) && kv.lease != LeaseId::NONE);
             if let Some(kv) = left {
                 self.violate("clean is clean", format!("p{process} leaves {}", kv.key));
             }

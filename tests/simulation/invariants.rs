@@ -182,7 +182,8 @@ impl World<'_> {
         let p = &self.processes[process];
         let Some(session) = p.session.as_ref().filter(|_| p.life == life) else { return };
         let long_ago = Duration::from_secs(8);
-        let disturbed = p.disturbed.max(p.unsettled) + long_ago > self.now || session.began + long_ago > self.now;
+        let disturbed =
+            p.disturbed.max(p.unsettled) + long_ago > self.now || session.began + long_ago > self.now;
         if disturbed || session.watches.iter().any(|watch| watch.silent || !watch.confirmed) {
             return;
         }
