@@ -14,7 +14,7 @@ TOOLS := tests/tools
 ETCD ?=
 COORDINATORS ?= c
 
-GO_MODULES := go
+GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
 TESTS := rust kit python contract failover demo go
@@ -61,7 +61,8 @@ go-library: library
 .PHONY: go
 go: go-library ## the Go packages and their examples
 	@[ -n "$(GO)" ] || { echo "make go: Go is not installed: https://go.dev/dl"; exit 1; }
-	$(foreach module,$(GO_MODULES),cd $(module) && go build ./... && go vet ./... && cd $(CURDIR) &&) true
+	@set -e; for module in $(GO_MODULES); do (cd $$module && go build ./...); done
+	cd go/sessionutil && go build -o ../../target/examples/mixcoord ./examples/mixcoord
 
 .PHONY: target/coordinators/go
 target/coordinators/go: go-library
@@ -93,7 +94,7 @@ etcd: venv ## the newest etcd, into target/tools/etcd
 
 .PHONY: etcd-versions
 etcd-versions: ## the older ones that the guarantees are shown on as well
-	@$(TOOLS)/etcd 3.4 && $(TOOLS)/etcd 3.5.35
+	@for version in 3.4 3.5.35 3.6.16; do $(TOOLS)/etcd $$version || exit; done
 
 .PHONY: venv
 venv:
@@ -119,6 +120,7 @@ test: ## everything that must hold
 
 .PHONY: test-rust
 test-rust: etcd ## engine, driver, C library, on a real etcd
+	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract
@@ -148,17 +150,24 @@ test-go: ## the Go packages, if Go is installed
 ifeq ($(GO),)
 	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd
-	$(TOOLS)/test-go $(GO_MODULES)
+	@$(MAKE) go coordinators etcd venv
+	$(TOOLS)/test-go format vet static none race dynamic
+	$(TOOLS)/two-libraries
+	COORDINATORS=go $(PYTHON) -m pytest tests/contract
 endif
 
-# EXITS=100: how often each way to end an interpreter is tried.
-EXITS ?= 4
+.PHONY: test-go-memory
+test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, if Go is installed
+ifeq ($(GO),)
+	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
+else
+	@$(MAKE) go coordinators etcd
+	$(TOOLS)/test-go cgocheck gogc asan
+endif
 
-.PHONY: test-python
-test-python: python ## the Python package
-	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
-	cd python && ../$(PYTHON) -m mypy.stubtest primacy
+.PHONY: bench-go
+bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
+	cd go && go test -run '^$$' -bench . -count 5 .
 
 .PHONY: check
 check: venv ## format, lints, types
@@ -168,6 +177,18 @@ check: venv ## format, lints, types
 	$(PYTHON) -m ruff check tests python tests/tools/etcd
 	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
 	cd python && ../$(PYTHON) -m mypy primacy examples tests
+
+# Longer than `make test` takes the time for
+
+SEEDS ?= 100000
+.PHONY: sim
+sim: ## the engine's simulation: SEEDS=n of them
+	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy --test simulation
+
+.PHONY: conformance
+conformance: etcd ## the embedded etcd answers as real ones do
+	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done
+	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

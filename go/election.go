@@ -141,6 +141,32 @@ func (e *Election) Commit(ctx context.Context, token Token, txn *Txn) (*Result, 
 	})
 }
 
+// A Compare is part of the guard of a win: the key was last written at ModRevision, and hangs on Lease.
+type Compare struct {
+	Key                string
+	ModRevision, Lease int64
+}
+
+// Guard returns what [Election.Commit] compares besides a transaction's own, for writes to the same etcd by a client of
+// the host's own, as package etcdfence does. Add all of it to each transaction, and it commits for nobody but the holder
+// of this win. It stays the same for as long as the win lasts, and does not ask etcd.
+//
+// ErrNotPrimary: token is not that of a win that still counts. ErrClosed.
+func (e *Election) Guard(token Token) ([]Compare, error) {
+	if e == nil {
+		return nil, failed("guard", ErrClosed, "")
+	}
+	result, err := electionGuard(e.handle, token)
+	if err != nil {
+		return nil, named("guard", err)
+	}
+	var guard []Compare
+	for _, kv := range result.Gets[0] {
+		guard = append(guard, Compare{Key: kv.Key, ModRevision: kv.ModRevision, Lease: kv.Lease})
+	}
+	return guard, nil
+}
+
 // Resign gives primacy up, if this process has it, and goes on as a standby that lets others go first.
 //
 // It waits until [Handlers.OnLost] has returned, or ctx is done, which does not take it back. Where this process is

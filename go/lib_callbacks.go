@@ -41,7 +41,7 @@ func primacyGoNotice(handle C.uintptr_t, kind C.int32_t, token, holderID C.int64
 //export primacyGoElectionStopped
 func primacyGoElectionStopped(handle C.uintptr_t) {
 	cgo.Handle(handle).Value().(*Election).ended()
-	cgo.Handle(handle).Delete()
+	deleteHandle(cgo.Handle(handle))
 }
 
 //export primacyGoChange
@@ -56,7 +56,7 @@ func primacyGoChange(handle C.uintptr_t, serverID, token C.int64_t, address *C.c
 //export primacyGoObserverStopped
 func primacyGoObserverStopped(handle C.uintptr_t) {
 	cgo.Handle(handle).Value().(*Observer).ended()
-	cgo.Handle(handle).Delete()
+	deleteHandle(cgo.Handle(handle))
 }
 
 //export primacyGoLine
@@ -69,5 +69,5 @@ func primacyGoLogStopped(handle C.uintptr_t) { logStopped(cgo.Handle(handle)) }
 
 func logStopped(handle cgo.Handle) {
 	handle.Value().(*queue[line]).close()
-	handle.Delete()
+	deleteHandle(handle)
 }

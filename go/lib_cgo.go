@@ -95,7 +95,6 @@ static int64_t election_token(primacy_election election) {
 import "C"
 
 import (
-	"runtime/cgo"
 	"time"
 	"unsafe"
 )
@@ -159,7 +158,7 @@ func newConfig(config *Config) (C.primacy_config, error) {
 		}
 	}
 	if config.Logger != nil {
-		log := cgo.NewHandle(newLog(config.Logger))
+		log := newHandle(newLog(config.Logger))
 		var detail *C.primacy_error
 		status := C.config_set_log(made, C.int32_t(libLevel(config.Logger)), C.uintptr_t(log), &detail)
 		if status != C.PRIMACY_OK {
@@ -224,12 +223,12 @@ func sessionServerID(session uint64) int64 {
 func sessionRegister(session uint64, role string, e *Election) (uint64, error) {
 	var t texts
 	defer t.free()
-	handle := cgo.NewHandle(e)
+	handle := newHandle(e)
 	var election C.primacy_election
 	var detail *C.primacy_error
 	status := C.session_register(C.primacy_session(session), t.text(role), C.uintptr_t(handle), &election, &detail)
 	if status != C.PRIMACY_OK {
-		handle.Delete()
+		deleteHandle(handle)
 	}
 	return uint64(election), fault(status, detail)
 }
@@ -311,6 +310,12 @@ func electionCommit(election uint64, token Token, txn *Txn, timeout uint64) (*Re
 	status := C.primacy_election_commit(C.primacy_election(election), C.int64_t(token), made, C.uint64_t(timeout),
 		&result, &detail)
 	return takeResult(result, txn.gets()), fault(status, detail)
+}
+
+func electionGuard(election uint64, token Token) (*Result, error) {
+	var result C.primacy_result
+	status := C.primacy_election_guard(C.primacy_election(election), C.int64_t(token), &result)
+	return takeResult(result, 1), plain(status)
 }
 
 // NULL would be refused, also for no bytes.
@@ -401,12 +406,12 @@ func observerOpen(config *Config, role string, o *Observer) (uint64, Primary, er
 	defer C.primacy_config_free(made)
 	var t texts
 	defer t.free()
-	handle := cgo.NewHandle(o)
+	handle := newHandle(o)
 	var observer C.primacy_observer
 	var detail *C.primacy_error
 	status := C.observer_open(made, t.text(role), C.uintptr_t(handle), &observer, &detail)
 	if status != C.PRIMACY_OK {
-		handle.Delete()
+		deleteHandle(handle)
 		return 0, Primary{}, fault(status, detail)
 	}
 	current := C.primacy_primary{struct_size: C.sizeof_primacy_primary}

@@ -29,6 +29,7 @@ func electionIsCancelled(uint64, uint64) bool                     { return true 
 func electionToken(uint64) Token                                  { return 0 }
 func electionRemaining(uint64) time.Duration                      { return 0 }
 func electionCommit(uint64, Token, *Txn, uint64) (*Result, error) { return nil, ErrUnsupported }
+func electionGuard(uint64, Token) (*Result, error)                { return nil, ErrUnsupported }
 
 func observerOpen(*Config, string, *Observer) (uint64, Primary, error) {
 	return 0, Primary{}, ErrUnsupported

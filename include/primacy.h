@@ -7,49 +7,49 @@
  *
  * Safety. A timer can not prove that a former primary writes nothing: a process may be paused between asking
  * whether it is the primary and writing. What must never be written by a former primary is written by
- * primacy_election_commit, under the fencing token of the win; etcd itself then refuses it. For data outside of etcd,
- * let the store keep the highest token that it has seen, and refuse lower ones.
+ * primacy_election_commit, under the fencing token of the win; etcd itself then refuses it. For data outside
+ * of etcd, let the store keep the highest token that it has seen, and refuse lower ones.
  *
- * Handles. primacy_config, primacy_session, primacy_election, primacy_txn, primacy_result and primacy_observer are
- * numbers, not pointers. Copy them as you like. 0, a freed, a made-up one or one of another kind gives PRIMACY_E_HANDLE
- * and does nothing else. Each is ended by its own ..._free.
+ * Handles. primacy_config, primacy_session, primacy_election, primacy_txn, primacy_result and
+ * primacy_observer are numbers, not pointers. Copy them as you like. 0, a freed, a made-up one or one of
+ * another kind gives PRIMACY_E_HANDLE and does nothing else. Each is ended by its own ..._free.
  *
- * Statuses. Every function that can fail answers a primacy_status, PRIMACY_OK = 0. Their numbers never change. An
- * out parameter is set in any case: to the answer, or to 0 or NULL.
+ * Statuses. Every function that can fail answers a primacy_status, PRIMACY_OK = 0. Their numbers never
+ * change. An out parameter is set in any case: to the answer, or to 0 or NULL.
  *
- * Errors. error_out may be NULL. If it is not and the function fails, *error_out is an error object with the story
- * for people, yours to end with primacy_error_free; else it is NULL. There is no "last error" of a thread. Beside
- * what each function names, all may answer PRIMACY_E_FORKED and PRIMACY_E_INTERNAL.
+ * Errors. error_out may be NULL. If it is not and the function fails, *error_out is an error object with the
+ * story for people, yours to end with primacy_error_free; else it is NULL. There is no "last error" of a
+ * thread. Beside what each function names, all may answer PRIMACY_E_FORKED and PRIMACY_E_INTERNAL.
  *
  * Strings are UTF-8, ended by a NUL, copied by the call that takes them. A `const char *` that you get is the
- * library's and lives as long as is said; a `char *` is yours to end with primacy_string_free. Keys and values of
- * etcd are bytes with a size.
+ * library's and lives as long as is said; a `char *` is yours to end with primacy_string_free. Keys and
+ * values of etcd are bytes with a size.
  *
- * Structs begin with struct_size. Set the whole struct to zero, then struct_size to its sizeof, then your fields:
- * programs built against an older or a newer header than the library keep working, and fields that the library
- * does not know are refused instead of ignored (PRIMACY_E_STRUCT_SIZE).
+ * Structs begin with struct_size. Set the whole struct to zero, then struct_size to its sizeof, then your
+ * fields: programs built against an older or a newer header than the library keep working, and fields that
+ * the library does not know are refused instead of ignored (PRIMACY_E_STRUCT_SIZE).
  *
- * Units. Durations end in _ms: milliseconds, never "for ever" (they are bounded by a year). Tokens and revisions are
- * etcd revisions.
+ * Units. Durations end in _ms: milliseconds, never "for ever" (they are bounded by a year). Tokens and
+ * revisions are etcd revisions.
  *
  * Threads. Every function may be called from any thread. What blocks says so.
  *
  * Callbacks run on threads of the library, never on the one that renews leases: one that takes minutes delays
- * nothing but its own election. Those of one election run one after the other, except that on_lost starts while
- * another one still runs. To give the thread back, answer PRIMACY_PENDING and end the call with
- * primacy_election_complete, later, from any thread. resign and stop may be called inside a callback and take effect
- * when that call is completed; join refuses there (PRIMACY_E_DEADLOCK); free does not wait there. on_notice,
- * on_cancelled, on_stopped, on_change and on_line must not call what blocks (PRIMACY_E_DEADLOCK). A callback must not
- * throw, longjmp out of itself or end its thread.
+ * nothing but its own election. Those of one election run one after the other, except that on_lost starts
+ * while another one still runs. To give the thread back, answer PRIMACY_PENDING and end the call with
+ * primacy_election_complete, later, from any thread. resign and stop may be called inside a callback and take
+ * effect when that call is completed; join refuses there (PRIMACY_E_DEADLOCK); free does not wait there.
+ * on_notice, on_cancelled, on_stopped, on_change and on_line must not call what blocks (PRIMACY_E_DEADLOCK).
+ * A callback must not throw, longjmp out of itself or end its thread.
  *
  * Panics. A defect of the library becomes PRIMACY_E_INTERNAL; it never unwinds into your code.
  *
- * Signals. The library installs no handler, and its threads take none of your signals. It writes nothing to stdout or
- * stderr.
+ * Signals. The library installs no handler, and its threads take none of your signals. It writes nothing to
+ * stdout or stderr.
  *
- * Fork. A child of a process that has opened a session or an observer can not use the library: every call answers
- * PRIMACY_E_FORKED, ..._free returns PRIMACY_OK at once, and primacy_election_is_primary is 0. After exec all is as
- * new.
+ * Fork. A child of a process that has opened a session or an observer can not use the library: every call
+ * answers PRIMACY_E_FORKED, ..._free returns PRIMACY_OK at once, and primacy_election_is_primary is 0. After
+ * exec all is as new.
  */
 
 #ifndef PRIMACY_H
@@ -106,7 +106,8 @@
 #define PRIMACY_DONE 0
 
 /**
- * A warm-up's answer: well, and this standby is ready to take over. It is asked again, at a tenth of the pace.
+ * A warm-up's answer: well, and this standby is ready to take over. It is asked again, at a tenth of the
+ * pace.
  */
 #define PRIMACY_WARM 1
 
@@ -228,8 +229,8 @@ typedef uint64_t primacy_config;
 /**
  * Where lines of the log go. See `primacy_config_set_log`.
  *
- * The callbacks run on any thread of the library, or of the host inside a call of the library, several at a time.
- * They must return soon, and not wait for the library.
+ * The callbacks run on any thread of the library, or of the host inside a call of the library, several at a
+ * time. They must return soon, and not wait for the library.
  */
 typedef struct primacy_log {
     /**
@@ -241,8 +242,8 @@ typedef struct primacy_log {
      */
     int32_t level;
     /**
-     * One line, which may have line feeds inside. `level` is one of `PRIMACY_LOG_...`; `text` lives until it returns.
-     * Required.
+     * One line, which may have line feeds inside. `level` is one of `PRIMACY_LOG_...`; `text` lives until it
+     * returns. Required.
      */
     void (*on_line)(void *user_data, int32_t level, const char *text);
     /**
@@ -318,7 +319,8 @@ typedef uint64_t primacy_session;
 typedef uint64_t primacy_election;
 
 /**
- * What one call of `on_standby`, `on_warmup`, `on_primary` or `on_lost` is about. Lives until the callback returns.
+ * What one call of `on_standby`, `on_warmup`, `on_primary` or `on_lost` is about. Lives until the callback
+ * returns.
  */
 typedef struct primacy_call {
     /**
@@ -364,7 +366,8 @@ typedef struct primacy_call {
 } primacy_call;
 
 /**
- * A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or `PRIMACY_FAILED`.
+ * A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or
+ * `PRIMACY_FAILED`.
  */
 typedef int32_t (*primacy_on_call)(void *user_data, const struct primacy_call *call);
 
@@ -428,9 +431,9 @@ typedef struct primacy_callbacks {
      */
     primacy_on_call on_primary;
     /**
-     * It is not any more: exactly one for each `on_primary`, also while that still runs. The lock is released when
-     * this and all other calls of the token are over, so flush here: guarded writes still go through after
-     * `PRIMACY_LOST_RESIGNED` and `PRIMACY_LOST_STOPPED`. Required.
+     * It is not any more: exactly one for each `on_primary`, also while that still runs. The lock is
+     * released when this and all other calls of the token are over, so flush here: guarded writes still go
+     * through after `PRIMACY_LOST_RESIGNED` and `PRIMACY_LOST_STOPPED`. Required.
      */
     primacy_on_call on_lost;
     /**
@@ -530,8 +533,8 @@ typedef struct primacy_observer_callbacks {
      */
     size_t struct_size;
     /**
-     * There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it ran may
-     * be left out. `primary` lives until it returns. Must return soon. May be NULL.
+     * There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it
+     * ran may be left out. `primary` lives until it returns. Must return soon. May be NULL.
      */
     void (*on_change)(void *user_data, const struct primacy_primary *primary);
     /**
@@ -661,7 +664,8 @@ typedef uint64_t primacy_observer;
 #define PRIMACY_E_NOT_PRIMARY 40
 
 /**
- * Still the primary, but a comparison of your own did not hold. Nothing was written; the result has the reads.
+ * Still the primary, but a comparison of your own did not hold. Nothing was written; the result has the
+ * reads.
  */
 #define PRIMACY_E_CONFLICT 41
 
@@ -684,7 +688,8 @@ const char *primacy_status_string(primacy_status status);
 /**
  * Whether the same call may succeed later without anybody changing anything: 1 or 0.
  *
- * 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any thread, does not block.
+ * 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any
+ * thread, does not block.
  */
 int32_t primacy_status_may_pass(primacy_status status);
 
@@ -719,8 +724,8 @@ void primacy_string_free(char *string);
 /**
  * The version of the library that is running, such as "0.1.0".
  *
- * Compare it with `PRIMACY_VERSION`, the one that was compiled against. Never NULL; lives as long as the library.
- * Any thread, does not block.
+ * Compare it with `PRIMACY_VERSION`, the one that was compiled against. Never NULL; lives as long as the
+ * library. Any thread, does not block.
  */
 const char *primacy_version(void);
 
@@ -732,12 +737,14 @@ const char *primacy_version(void);
 primacy_status primacy_config_new(primacy_config *config_out);
 
 /**
- * Sets one setting, by the name and in the text form of the table of settings (durations there say their unit).
+ * Sets one setting, by the name and in the text form of the table of settings (durations there say their
+ * unit).
  *
  * What was opened with the configuration before does not change. Any thread, does not block.
  *
- * `PRIMACY_E_CONFIG_NAME`: no such name. `PRIMACY_E_CONFIG_VALUE`: malformed or out of range. Whether settings fit
- * together is checked when the configuration is used. `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+ * `PRIMACY_E_CONFIG_NAME`: no such name. `PRIMACY_E_CONFIG_VALUE`: malformed or out of range. Whether
+ * settings fit together is checked when the configuration is used. `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`,
+ * `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_config_set(primacy_config config,
                                   const char *name,
@@ -748,12 +755,13 @@ primacy_status primacy_config_set(primacy_config config,
  * Sets where sessions and observers that are opened with this configuration from now on log to.
  *
  * Without it they log nowhere; the library itself writes to no file and no stream. The log belongs to the
- * configuration and not to the process, so that two users of the library in one process do not take each other's.
- * `user_data` is handed to the callbacks; `on_stopped` tells when it is not needed any more, which is after this
- * configuration and all that was opened with it have been freed, or the log was set anew.
+ * configuration and not to the process, so that two users of the library in one process do not take each
+ * other's. `user_data` is handed to the callbacks; `on_stopped` tells when it is not needed any more, which
+ * is after this configuration and all that was opened with it have been freed, or the log was set anew.
  *
  * `log` is copied; NULL: no log. Any thread, does not block. `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL` (no
- * `on_line`), `PRIMACY_E_ARGUMENT` (no such level), `PRIMACY_E_HANDLE`. After an error `on_stopped` is not called.
+ * `on_line`), `PRIMACY_E_ARGUMENT` (no such level), `PRIMACY_E_HANDLE`. After an error `on_stopped` is not
+ * called.
  */
 primacy_status primacy_config_set_log(primacy_config config,
                                       const struct primacy_log *log,
@@ -771,12 +779,13 @@ primacy_status primacy_config_free(primacy_config config);
  * Opens a session: connects to etcd, asks for a lease, takes a server id.
  *
  * `config` and `candidate` are copied; both may be freed or changed afterwards. Blocks up to the setting
- * `etcd.requestTimeout`. Any thread, also inside a callback of an election. If it fails, nothing is left over.
+ * `etcd.requestTimeout`. Any thread, also inside a callback of an election. If it fails, nothing is left
+ * over.
  *
- * `primacy_status_may_pass(status)` says whether trying again can help: it does for `PRIMACY_E_UNREACHABLE` and
- * `PRIMACY_E_SYSTEM`, not for `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`, `PRIMACY_E_CONFIG_VALUE`, `PRIMACY_E_CONFIG_RELATION`,
- * `PRIMACY_E_CANDIDATE`, `PRIMACY_E_ARGUMENT`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`,
- * `PRIMACY_E_HANDLE`, `PRIMACY_E_DEADLOCK`.
+ * `primacy_status_may_pass(status)` says whether trying again can help: it does for `PRIMACY_E_UNREACHABLE`
+ * and `PRIMACY_E_SYSTEM`, not for `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`, `PRIMACY_E_CONFIG_VALUE`,
+ * `PRIMACY_E_CONFIG_RELATION`, `PRIMACY_E_CANDIDATE`, `PRIMACY_E_ARGUMENT`, `PRIMACY_E_STRUCT_SIZE`,
+ * `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`, `PRIMACY_E_DEADLOCK`.
  */
 primacy_status primacy_session_open(primacy_config config,
                                     const struct primacy_candidate *candidate,
@@ -784,25 +793,24 @@ primacy_status primacy_session_open(primacy_config config,
                                     struct primacy_error **error_out);
 
 /**
- * The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put back to an
- * older state.
+ * The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put
+ * back to an older state.
  *
  * Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_session_server_id(primacy_session session,
-                                         int64_t *server_id_out);
+primacy_status primacy_session_server_id(primacy_session session, int64_t *server_id_out);
 
 /**
  * Adds an election to the session: puts the candidate's record for `role` in etcd, and nothing else until
  * `primacy_election_campaign`.
  *
- * Returns at once; the record follows. `role` and `callbacks` are copied. `user_data` is handed to the callbacks and
- * must stay good until `on_stopped`, which comes exactly once if this succeeds and never if it fails. Any thread,
- * also inside a callback.
+ * Returns at once; the record follows. `role` and `callbacks` are copied. `user_data` is handed to the
+ * callbacks and must stay good until `on_stopped`, which comes exactly once if this succeeds and never if it
+ * fails. Any thread, also inside a callback.
  *
  * `PRIMACY_E_ROLE`: the name is refused (empty, `id`, `version`, with a slash, or ending in `-<digits>`).
- * `PRIMACY_E_ROLE_TAKEN`: the session runs it already, or runs mixcoord beside one of its three. `PRIMACY_E_STOPPED`.
- * `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+ * `PRIMACY_E_ROLE_TAKEN`: the session runs it already, or runs mixcoord beside one of its three.
+ * `PRIMACY_E_STOPPED`. `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_session_register(primacy_session session,
                                         const char *role,
@@ -814,11 +822,11 @@ primacy_status primacy_session_register(primacy_session session,
 /**
  * Reads, linearizably: never older than what any finished write left.
  *
- * `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The read stands
- * under no token: to write what depends on it, compare the key's `mod_revision` in the commit.
+ * `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The
+ * read stands under no token: to write what depends on it, compare the key's `mod_revision` in the commit.
  *
- * `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`: no answer in time; reading again does no harm. `PRIMACY_E_DENIED`,
- * `PRIMACY_E_REFUSED`, `PRIMACY_E_STOPPED`. `PRIMACY_E_ARGUMENT`: `txn` compares or writes, or is empty, or
+ * `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`: no answer in time; reading again does no harm.
+ * `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`. `PRIMACY_E_ARGUMENT`: `txn` compares or writes, or is empty, or
  * `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`, `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_session_read(primacy_session session,
@@ -830,25 +838,24 @@ primacy_status primacy_session_read(primacy_session session,
 /**
  * What the session and its elections are doing now, as one JSON object, for status pages and tests.
  *
- * `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a number
- * of JavaScript. Fields may be added; none change their meaning. Any thread, does not block. `PRIMACY_E_NULL`,
- * `PRIMACY_E_HANDLE`.
+ * `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a
+ * number of JavaScript. Fields may be added; none change their meaning. Any thread, does not block.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_session_snapshot_json(primacy_session session,
                                              char **json_out,
                                              struct primacy_error **error_out);
 
 /**
- * Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are released
- * when their callbacks have returned, records and lease are removed from etcd.
+ * Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are
+ * released when their callbacks have returned, records and lease are removed from etcd.
  *
- * Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only shorten
- * that. Inside a callback of this session it takes effect when that call is completed. Any thread.
+ * Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only
+ * shorten that. Inside a callback of this session it takes effect when that call is completed. Any thread.
  *
  * `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_session_stop(primacy_session session,
-                                    uint64_t timeout_ms);
+primacy_status primacy_session_stop(primacy_session session, uint64_t timeout_ms);
 
 /**
  * Waits until the session has stopped and no callback of it runs any more. It does not stop it.
@@ -862,11 +869,11 @@ primacy_status primacy_session_join(primacy_session session, uint64_t timeout_ms
 /**
  * Ends a session. The handle is invalid at once.
  *
- * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
- * With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of the host still hangs, so its
- * `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers `PRIMACY_OK`, and the
- * rest follows when that call is completed. Its elections' handles stay valid, to complete what is pending and to be
- * freed themselves. Any thread.
+ * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
+ * deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
+ * the host still hangs, so its `user_data` must stay good until `on_stopped`. Inside a callback it does not
+ * wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Its elections' handles stay
+ * valid, to complete what is pending and to be freed themselves. Any thread.
  *
  * `PRIMACY_E_HANDLE`.
  */
@@ -889,20 +896,19 @@ primacy_status primacy_election_campaign(primacy_election election);
 /**
  * Gives primacy up, if this process has it, and goes on as a standby that lets others go first.
  *
- * Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that call is completed.
- * Any thread. `PRIMACY_E_HANDLE`.
+ * Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that call is
+ * completed. Any thread. `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_election_resign(primacy_election election);
 
 /**
  * Begins to end this election; the session and its other elections go on.
  *
- * A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called. Returns at
- * once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of this election it takes
- * effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
+ * A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called.
+ * Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of
+ * this election it takes effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_election_stop(primacy_election election,
-                                     uint64_t timeout_ms);
+primacy_status primacy_election_stop(primacy_election election, uint64_t timeout_ms);
 
 /**
  * Waits until the election has ended and no callback of it runs any more. It does not stop it.
@@ -914,12 +920,13 @@ primacy_status primacy_election_stop(primacy_election election,
 primacy_status primacy_election_join(primacy_election election, uint64_t timeout_ms);
 
 /**
- * Ends an election. The handle is invalid at once, save to complete calls that are pending, until `on_stopped`.
+ * Ends an election. The handle is invalid at once, save to complete calls that are pending, until
+ * `on_stopped`.
  *
- * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
- * With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still hangs or was never
- * completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers
- * `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
+ * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
+ * deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
+ * hangs or was never completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does
+ * not wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
  *
  * `PRIMACY_E_HANDLE`.
  */
@@ -928,9 +935,9 @@ primacy_status primacy_election_free(primacy_election election);
 /**
  * Ends a call whose callback answered `PRIMACY_PENDING`, or is about to.
  *
- * `call` is `primacy_call.call`; `outcome` is `PRIMACY_DONE`, `PRIMACY_WARM` or `PRIMACY_FAILED`; `message` says why it
- * failed, or is NULL. Each call is completed once, also one that was cancelled. Any thread, also before the callback
- * has returned, and also after `primacy_election_free`. Does not block.
+ * `call` is `primacy_call.call`; `outcome` is `PRIMACY_DONE`, `PRIMACY_WARM` or `PRIMACY_FAILED`; `message`
+ * says why it failed, or is NULL. Each call is completed once, also one that was cancelled. Any thread, also
+ * before the callback has returned, and also after `primacy_election_free`. Does not block.
  *
  * `PRIMACY_E_CALL`: no such call is waiting. `PRIMACY_E_ARGUMENT`: no such outcome. `PRIMACY_E_UTF8`,
  * `PRIMACY_E_HANDLE`.
@@ -944,50 +951,49 @@ primacy_status primacy_election_complete(primacy_election election,
  * Whether a call should end soon: 1 or 0. For a callback that blocks and looks now and then, instead of
  * `on_cancelled`.
  *
- * 1 too if no such call is running, or the handle is no good: then there is nothing to go on for. Any thread, does
- * not block.
+ * 1 too if no such call is running, or the handle is no good: then there is nothing to go on for. Any
+ * thread, does not block.
  */
-int32_t primacy_election_is_cancelled(primacy_election election,
-                                      uint64_t call);
+int32_t primacy_election_is_cancelled(primacy_election election, uint64_t call);
 
 /**
  * Whether this process is the primary, now, by the clock: 1 or 0, and nothing else.
  *
- * It compares the time with the deadline of the lease at each call, so it answers 0 in time also when the process
- * was paused or cut off from etcd. Where it is 1, `*token_out` is the fencing token of the same win; else 0. Every
- * error is 0; `*status_out` has its status (`PRIMACY_E_HANDLE`, `PRIMACY_E_FORKED`) or `PRIMACY_OK`. Both may be NULL.
- * Between the answer and what you do with it time passes: what must never be written by a former primary is written
- * by `primacy_election_commit`. Any thread; never waits.
+ * It compares the time with the deadline of the lease at each call, so it answers 0 in time also when the
+ * process was paused or cut off from etcd. Where it is 1, `*token_out` is the fencing token of the same win;
+ * else 0. Every error is 0; `*status_out` has its status (`PRIMACY_E_HANDLE`, `PRIMACY_E_FORKED`) or
+ * `PRIMACY_OK`. Both may be NULL. Between the answer and what you do with it time passes: what must never be
+ * written by a former primary is written by `primacy_election_commit`. Any thread; never waits.
  */
 int32_t primacy_election_is_primary(primacy_election election,
                                     int64_t *token_out,
                                     primacy_status *status_out);
 
 /**
- * For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it is not.
+ * For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it
+ * is not.
  *
- * Start nothing that takes longer. Every error is 0, with its status in `*status_out`, which may be NULL. Any thread;
- * never waits.
+ * Start nothing that takes longer. Every error is 0, with its status in `*status_out`, which may be NULL.
+ * Any thread; never waits.
  */
-uint64_t primacy_election_remaining_ms(primacy_election election,
-                                       primacy_status *status_out);
+uint64_t primacy_election_remaining_ms(primacy_election election, primacy_status *status_out);
 
 /**
- * The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by the win
- * of `token`. By anyone but the present holder it never commits, however late it arrives.
+ * The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by
+ * the win of `token`. By anyone but the present holder it never commits, however late it arrives.
  *
- * `token` is the one that `on_primary` or `primacy_election_is_primary` gave: remember it with the work that it
- * covers, and do not ask again before the write. Blocks up to `timeout_ms`. Any thread, also inside a callback of an
- * election; after `on_lost` has begun too, as long as the lock has not been released.
+ * `token` is the one that `on_primary` or `primacy_election_is_primary` gave: remember it with the work that
+ * it covers, and do not ask again before the write. Blocks up to `timeout_ms`. Any thread, also inside a
+ * callback of an election; after `on_lost` has begun too, as long as the lock has not been released.
  *
  * `*result_out`, which may be NULL, is yours with `PRIMACY_OK` and with `PRIMACY_E_CONFLICT`; end it with
  * `primacy_result_free`.
  *
- * `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary, but a
- * comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been written, or
- * will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a batch too large is
- * refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`,
- * `PRIMACY_E_HANDLE`.
+ * `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary,
+ * but a comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been
+ * written, or will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a
+ * batch too large is refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0.
+ * `PRIMACY_E_DEADLOCK`, `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_election_commit(primacy_election election,
                                        int64_t token,
@@ -997,10 +1003,24 @@ primacy_status primacy_election_commit(primacy_election election,
                                        struct primacy_error **error_out);
 
 /**
+ * What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your own: add
+ * them all to each transaction, and it commits for nobody but the holder of this win.
+ *
+ * `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of which a
+ * transaction must find as they are there. It does not ask etcd. They stay the same for as long as the win lasts.
+ * `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
+ *
+ * `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_guard(primacy_election election,
+                                      int64_t token,
+                                      primacy_result *result_out);
+
+/**
  * Makes an empty transaction. It can be committed any number of times, by several threads too.
  *
- * Keys are whole etcd keys. Keys and values are bytes with a size; they are copied. The functions that add to it
- * do not block, may be called on any thread, and answer `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, or
+ * Keys are whole etcd keys. Keys and values are bytes with a size; they are copied. The functions that add
+ * to it do not block, may be called on any thread, and answer `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, or
  * `PRIMACY_E_ARGUMENT` for an empty key.
  */
 primacy_status primacy_txn_new(primacy_txn *txn_out);
@@ -1084,8 +1104,8 @@ primacy_status primacy_result_count(primacy_result result, size_t get, size_t *c
 /**
  * Key number `index` of those that get number `get` found.
  *
- * Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or key.
- * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
+ * Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or
+ * key. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
  */
 primacy_status primacy_result_key_value(primacy_result result,
                                         size_t get,
@@ -1102,9 +1122,10 @@ primacy_status primacy_result_free(primacy_result result);
 /**
  * Opens an observer of `role`: it needs no session and no lease, and always knows the latest primary.
  *
- * Blocks up to the setting `etcd.requestTimeout`, until the first answer of etcd. `config` and `callbacks` are
- * copied. `callbacks` may be NULL: then ask or wait. `user_data` must stay good until `on_stopped`, which comes exactly
- * once if this succeeds and never if it fails. Any thread, also inside a callback of an election.
+ * Blocks up to the setting `etcd.requestTimeout`, until the first answer of etcd. `config` and `callbacks`
+ * are copied. `callbacks` may be NULL: then ask or wait. `user_data` must stay good until `on_stopped`,
+ * which comes exactly once if this succeeds and never if it fails. Any thread, also inside a callback of an
+ * election.
  *
  * The statuses are those of `primacy_session_open`, and `PRIMACY_E_ROLE`.
  */
@@ -1118,11 +1139,10 @@ primacy_status primacy_observer_open(primacy_config config,
 /**
  * Who is primary, as far as this observer has heard: an earlier answer is never taken back.
  *
- * All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
- * `PRIMACY_E_HANDLE`.
+ * All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`,
+ * `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_observer_current(primacy_observer observer,
-                                        struct primacy_primary *primary_out);
+primacy_status primacy_observer_current(primacy_observer observer, struct primacy_primary *primary_out);
 
 /**
  * Waits until the primary is another than the one whose token you have seen; 0: until there is one.
@@ -1130,7 +1150,8 @@ primacy_status primacy_observer_current(primacy_observer observer,
  * With `seen_token` not 0 the answer may also be that there is none (all of `*primary_out` 0). Blocks up to
  * `timeout_ms`. Any thread, several at a time.
  *
- * `PRIMACY_E_TIMEOUT`: nothing changed. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+ * `PRIMACY_E_TIMEOUT`: nothing changed. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a
+ * callback. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_observer_wait(primacy_observer observer,
                                      int64_t seen_token,
@@ -1140,8 +1161,8 @@ primacy_status primacy_observer_wait(primacy_observer observer,
 /**
  * Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.
  *
- * Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards only
- * `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
+ * Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards
+ * only `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_observer_free(primacy_observer observer);
 

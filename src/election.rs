@@ -14,7 +14,7 @@ use crate::log::Level;
 use crate::milvus::Role;
 use crate::runtime::lock;
 use crate::session::JoinError;
-use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::store::{Answer, Compare, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
 use crate::win::WinCell;
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
@@ -133,9 +133,9 @@ impl Election {
         callback::within(self.lane.session(), Some(call), run)
     }
 
-    /// Whether this call has been asked to end.
+    /// Whether this call should end: it has been asked to, or is over.
     pub fn is_cancelled(&self, call: CallId) -> bool {
-        lock(&self.lane.state).calls.get(&call).is_some_and(|call| call.cancelled)
+        lock(&self.lane.state).calls.get(&call).is_none_or(|call| call.cancelled)
     }
 
     /// The token, if this process is primary now: a comparison of the clock with the lease's deadline, made at
@@ -161,7 +161,7 @@ impl Election {
         if !txn.otherwise.iter().all(|op| matches!(op, Op::Get(_))) {
             return refused("the else-branch of a guarded transaction may only read");
         }
-        let Some(guard) = lock(&self.shared.engine).guard(self.lane.id, token) else {
+        let Some(guard) = self.guard(token) else {
             return Err(CommitError::NotPrimary(token));
         };
         let Some(io) = self.shared.runtime.io() else { return refused("the library is shutting down") };
@@ -187,6 +187,12 @@ impl Election {
             }
         }
         Ok(answer)
+    }
+
+    /// What [`commit`](Self::commit) compares besides the host's own, for hosts that write to the same etcd by a
+    /// client of their own: every one of them must hold. `None`: this token is not that of a win that still counts.
+    pub fn guard(&self, token: Token) -> Option<Vec<Compare>> {
+        lock(&self.shared.engine).guard(self.lane.id, token)
     }
 
     /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.

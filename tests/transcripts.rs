@@ -29,7 +29,7 @@ use primacy::clock::Time;
 use primacy::engine::{Action, CallId, Engine, Event, ParseError, RequestId, Setup};
 use primacy::log::Level;
 use primacy::milvus::{Candidate, Root};
-use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, Txn, TxnAnswer};
+use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, TxnAnswer};
 
 /// Replays one transcript.
 struct Player {
@@ -37,8 +37,8 @@ struct Player {
     settings: BTreeMap<String, String>,
     engine: Option<Engine>,
     now: Time,
-    /// Those that are not answered yet; what is no transaction has an empty one.
-    requests: HashMap<RequestId, Txn>,
+    /// Those that are not answered yet.
+    requests: HashMap<RequestId, Request>,
     /// Those that are running.
     calls: HashSet<CallId>,
     bless: bool,
@@ -146,7 +146,9 @@ impl Player {
         succeeded: bool,
         mut left: Vec<KeyValue>,
     ) -> Result<Vec<Vec<KeyValue>>, String> {
-        let txn = self.requests.get(&request).ok_or_else(|| format!("{request} is no transaction"))?;
+        let Some(Request::Txn(txn)) = self.requests.get(&request) else {
+            return Err(format!("{request} is no transaction under way"));
+        };
         left.sort_by(|a, b| a.key.cmp(&b.key));
         let mut reads = Vec::new();
         for op in if succeeded { &txn.then } else { &txn.otherwise } {
@@ -165,11 +167,15 @@ impl Player {
     /// What the driver guarantees: one answer to each request, one end of each call.
     fn check(&mut self, event: &Event) -> Result<(), String> {
         match event {
-            Event::Answered { request, .. } => self
-                .requests
-                .remove(request)
-                .map(drop)
-                .ok_or_else(|| format!("{request} was not sent, or was answered before")),
+            Event::Answered { request, result } => match (self.requests.remove(request), result) {
+                (None, _) => Err(format!("{request} was not sent, or was answered before")),
+                (Some(Request::Grant { .. }), Ok(Answer::Granted { .. }))
+                | (Some(Request::KeepAlive { .. }), Ok(Answer::Renewed { .. }))
+                | (Some(Request::Revoke { .. }), Ok(Answer::Revoked))
+                | (Some(Request::Txn(_)), Ok(Answer::Txn(_)))
+                | (Some(_), Err(_)) => Ok(()),
+                (Some(sent), Ok(_)) => Err(format!("{request} was {sent:?}")),
+            },
             Event::Completed { call, .. } if !self.calls.remove(call) => {
                 Err(format!("{call} was not called, or was completed before"))
             }
@@ -180,8 +186,7 @@ impl Player {
     fn note(&mut self, action: &Action) {
         match action {
             Action::Send { request, what, .. } => {
-                let txn = if let Request::Txn(txn) = what { txn.clone() } else { Txn::default() };
-                self.requests.insert(*request, txn);
+                self.requests.insert(*request, what.clone());
             }
             Action::Call { call, .. } => {
                 self.calls.insert(*call);
@@ -281,6 +286,7 @@ fn run(path: &Path) {
         bless,
     };
     let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("# "), "{path:?}: begin with what the rule is");
     let name = path.strip_prefix(&folder).unwrap().display().to_string();
     let blessed = player.play(&name, &text);
     player.keep(path, &text, &blessed);

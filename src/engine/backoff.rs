@@ -14,22 +14,25 @@ const LONGEST: Duration = Duration::from_secs(1);
 const UNTIL_CHANGED: Duration = Duration::from_secs(5);
 
 /// Counts failures in a row.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Backoff {
     failures: u32,
+    /// Those among them that were not answered in time.
+    silences: u32,
 }
 
 impl Backoff {
     pub fn reset(&mut self) {
-        self.failures = 0;
+        *self = Backoff::default();
     }
 
     /// When to try again after `failure`.
     pub fn after(&mut self, failure: &Failure, fx: &mut Effects) -> Time {
-        // A lease that is not found is replaced at once.
-        let passes = failure.may_pass() || *failure == Failure::LeaseNotFound;
-        let pause = if passes { self.pause() } else { UNTIL_CHANGED };
+        let pause = if failure.may_pass() { self.pause() } else { UNTIL_CHANGED };
         self.failures = self.failures.saturating_add(1);
+        if matches!(failure, Failure::Indefinite(_)) {
+            self.silences = self.silences.saturating_add(1);
+        }
         fx.now + fx.jittered(pause)
     }
 
@@ -42,8 +45,9 @@ impl Backoff {
         FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST)
     }
 
-    /// How long one attempt may take: a store that is slow, not dead, must be waited for in the end.
+    /// How long one attempt may take: a store that is slow, not dead, must be waited for in the end. One that says no
+    /// is quick.
     pub fn patience(&self, first: Duration, longest: Duration) -> Duration {
-        first.saturating_mul(1 << self.failures.min(10)).min(longest)
+        first.saturating_mul(1 << self.silences.min(10)).min(longest)
     }
 }

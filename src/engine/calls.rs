@@ -7,19 +7,19 @@ use super::action::{Action, Call};
 use super::effects::Effects;
 use super::ids::{CallId, ElectionId, Token};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Calls {
     running: Vec<Running>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Running {
     call: CallId,
     pub kind: Kind,
     cancelled: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Standby,
     Warmup,
@@ -46,8 +46,10 @@ impl Calls {
     }
 
     /// The call has ended; `None` if it was not running.
-    pub fn end(&mut self, call: CallId) -> Option<Running> {
+    pub fn end(&mut self, fx: &mut Effects, call: CallId) -> Option<Running> {
         let at = self.running.iter().position(|running| running.call == call)?;
+        // A timer of this step may have cancelled it before its end was looked at.
+        fx.take_back(|action| matches!(action, Action::Cancel { call: ended, .. } if *ended == call));
         Some(self.running.remove(at))
     }
 

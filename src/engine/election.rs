@@ -29,7 +29,7 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 const WARM_PACE: u32 = 10;
 
 /// One election.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Election {
     pub id: ElectionId,
     pub role: Role,
@@ -44,6 +44,8 @@ pub(super) struct Election {
     doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
+    /// Writes refused in a row.
+    refusals: u32,
     win: Option<Win>,
     drain: Option<Drain>,
     standby: Option<Standby>,
@@ -56,13 +58,13 @@ pub(super) struct Election {
     told_facts: Facts,
     told_holder: Option<Revision>,
     trouble: Option<String>,
-    /// The cluster has seen a newer version.
-    outdated: Option<String>,
+    /// What it can do nothing about.
+    obstacle: Option<String>,
     withdrawn: bool,
 }
 
 /// What the host wants of the election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Want {
     /// A record, nothing else.
     Registered,
@@ -73,7 +75,7 @@ enum Want {
 }
 
 /// What writes that got no answer leave open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Doubt {
     Nothing,
     /// One may have happened. The next answer tells: every transaction reads all keys.
@@ -82,17 +84,18 @@ enum Doubt {
     Campaign,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Deferred {
     Resign,
-    /// With its end: a call that hangs does not put that off.
+    /// Begun at `begin` at the latest: a call that hangs does not put off the end.
     Withdraw {
+        begin: Time,
         until: Time,
     },
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Operation {
     request: RequestId,
     purpose: Purpose,
@@ -105,7 +108,7 @@ struct Operation {
 }
 
 /// The key set is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Win {
     token: Token,
     lease: LeaseId,
@@ -113,7 +116,7 @@ struct Win {
     suspended: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// Callbacks of the standby period are still running; given back if they do not end in time.
     Won { give_back: Time },
@@ -124,17 +127,17 @@ enum Stage {
 }
 
 /// A win that is over, until its callbacks have ended and its keys are released.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Drain {
     token: Token,
     lease: LeaseId,
     /// The keys are released now even if callbacks still run.
     until: Time,
-    /// Afterwards, others first.
+    /// Once its keys are gone, others first.
     yields: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Standby {
     announced: bool,
     warm: bool,
@@ -242,6 +245,7 @@ impl Election {
             doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
+            refusals: 0,
             win: None,
             drain: None,
             standby: None,
@@ -252,7 +256,7 @@ impl Election {
             told_facts: Facts::default(),
             told_holder: None,
             trouble: None,
-            outdated: None,
+            obstacle: None,
             withdrawn: false,
         }
     }
@@ -275,7 +279,10 @@ impl Election {
     pub fn withdraw(&mut self, fx: &mut Effects, setup: &Setup, timeout: Duration, within: Option<CallId>) {
         let until = fx.now + timeout;
         match within.filter(|call| self.calls.is_running(*call)) {
-            Some(call) => self.deferred.push((call, Deferred::Withdraw { until })),
+            Some(call) => {
+                let begin = until - reserve(timeout);
+                self.deferred.push((call, Deferred::Withdraw { begin, until }));
+            }
             None => self.withdraw_by(fx, setup, until),
         }
     }
@@ -293,7 +300,7 @@ impl Election {
     }
 
     pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
-        let Some(ended) = self.calls.end(call) else { return false };
+        let Some(ended) = self.calls.end(fx, call) else { return false };
         if let Outcome::Failed(why) = &outcome {
             let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
             fx.log(Level::Warn, Some(self.id), text);
@@ -314,8 +321,8 @@ impl Election {
             let waits = self.calls.is_running(within);
             match what {
                 Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
-                Deferred::Withdraw { until } if !waits || until <= fx.now => {
-                    self.withdraw_by(fx, setup, until)
+                Deferred::Withdraw { begin, until } if !waits || begin <= fx.now => {
+                    self.withdraw_by(fx, setup, until);
                 }
                 what => self.deferred.push((within, what)),
             }
@@ -387,12 +394,12 @@ impl Election {
         }
         match result {
             Ok(Answer::Txn(answer)) => {
-                self.backoff.reset();
                 self.trouble = None;
                 if self.doubt == Doubt::Write {
                     self.doubt = Doubt::Nothing;
                 }
                 self.view.ran(&operation.txn, &answer);
+                self.pace(fx, operation.purpose, answer.succeeded);
                 self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
             }
             Ok(_) => Wish::default(),
@@ -404,10 +411,25 @@ impl Election {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                 }
+                if failure == Failure::LeaseNotFound {
+                    // Tried again under another lease, as soon as there is one.
+                    return Wish { not_found: Some(operation.lease), ..Wish::default() };
+                }
                 self.retry = Some(self.backoff.after(&failure, fx));
-                let not_found = (failure == Failure::LeaseNotFound).then_some(operation.lease);
-                Wish { not_found, ..Wish::default() }
+                Wish::default()
             }
+        }
+    }
+
+    /// A write that is refused is tried again at once, on what was read along. One that is refused again and again
+    /// finds something that we do not understand: more slowly each time.
+    fn pace(&mut self, fx: &mut Effects, purpose: Purpose, succeeded: bool) {
+        let refused = !succeeded && purpose != Purpose::Campaign;
+        self.refusals = if refused { self.refusals + 1 } else { 0 };
+        if self.refusals > 1 {
+            self.retry = Some(self.backoff.pass(fx));
+        } else {
+            self.backoff.reset();
         }
     }
 
@@ -433,20 +455,6 @@ impl Election {
                 self.doubt = Doubt::Nothing;
                 if succeeded {
                     self.told_facts = operation.facts;
-                } else if let Some(claim) = &self.claim
-                    && operation.purpose == Purpose::Register
-                    && let Some(kv) = claim.record(&self.view)
-                    && !ground.keeper.is_own(kv.lease)
-                {
-                    if !ground.id_in_use {
-                        return Wish { another_id: true, ..Wish::default() };
-                    }
-                    let text = format!(
-                        "{}: {} is there already, on lease {}; waiting until it is gone",
-                        self.role, kv.key, kv.lease
-                    );
-                    self.trouble = Some(text.clone());
-                    fx.log(Level::Error, Some(self.id), text);
                 }
             }
             _ => {}
@@ -531,14 +539,16 @@ impl Election {
         self.look_at_win(fx, ground);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
-        self.look_at_version(fx, ground);
+        self.look_at_obstacle(fx, ground);
+        self.open_watch(fx);
+        let won = self.adopt(fx, ground);
+        // A campaign is sent before the standby is called: it may be over before it has begun.
+        self.start_operation(fx, ground);
         self.start_calls(fx, ground);
         self.look_at_lease(fx, ground);
-        self.open_watch(fx);
-        let wish = Wish { won: self.adopt(fx, ground), ..Wish::default() };
-        self.start_operation(fx, ground);
         self.finish(fx, ground);
-        wish
+        let another_id = !ground.id_in_use && self.others_record(ground).is_some();
+        Wish { won, another_id, ..Wish::default() }
     }
 
     fn look_at_win(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -597,7 +607,7 @@ impl Election {
     }
 
     fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let (Some(drain), Some(claim)) = (&self.drain, &self.claim) else {
+        let (Some(drain), Some(claim)) = (&mut self.drain, &self.claim) else {
             // Without a claim there are no keys of this store to wait for.
             if self.drain.as_ref().is_some_and(|drain| !self.calls.of(drain.token)) {
                 self.drain = None;
@@ -608,8 +618,13 @@ impl Election {
         let keys = on_lease
             && !(claim.held(&self.view, drain.lease).is_empty()
                 && claim.published(&self.view, drain.lease).is_empty());
-        if !keys && !self.calls.of(drain.token) {
-            self.yielding = drain.yields.then(|| fx.now + ground.ttl());
+        if keys {
+            return;
+        }
+        if std::mem::take(&mut drain.yields) {
+            self.yielding = Some(fx.now + ground.ttl());
+        }
+        if !self.calls.of(drain.token) {
             self.drain = None;
         }
     }
@@ -621,7 +636,7 @@ impl Election {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        if announced && self.win.is_none() && self.told_holder != revision {
+        if announced && self.want == Want::Primacy && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
@@ -641,18 +656,45 @@ impl Election {
         self.lock().and_then(holder)
     }
 
-    /// A candidate whose version is older than the cluster's stands by without a campaign, and says so by name.
-    fn look_at_version(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let idle = self.want == Want::Primacy && self.win.is_none() && self.drain.is_none();
-        let claim = self.claim.as_ref().filter(|_| idle);
-        let outdated = claim.and_then(|claim| claim.outdated(&self.view, ground.setup));
-        if let Some(why) = &outdated {
-            if self.outdated != outdated {
-                fx.log(Level::Error, Some(self.id), format!("{}: does not campaign: {why}", self.role));
+    /// What it can do nothing about is said once, by name.
+    fn look_at_obstacle(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let obstacle = self.find_obstacle(ground);
+        if let Some(text) = &obstacle {
+            if self.obstacle != obstacle {
+                fx.log(Level::Error, Some(self.id), format!("{}: {text}", self.role));
             }
-            self.standby.get_or_insert_with(|| Standby::new(fx.now));
+            if self.is_idle() {
+                self.standby.get_or_insert_with(|| Standby::new(fx.now));
+            }
         }
-        self.outdated = outdated;
+        self.obstacle = obstacle;
+    }
+
+    fn find_obstacle(&self, ground: Ground<'_>) -> Option<String> {
+        let claim = self.claim.as_ref()?;
+        match self.others_record(ground) {
+            // It takes another id.
+            Some(_) if !ground.id_in_use => None,
+            Some(kv) => {
+                Some(format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease))
+            }
+            None if self.is_idle() => {
+                let why = claim.outdated(&self.view, ground.setup)?;
+                Some(format!("does not campaign: {why}"))
+            }
+            None => None,
+        }
+    }
+
+    /// The record under its own key, if somebody else registered it.
+    fn others_record(&self, ground: Ground<'_>) -> Option<&KeyValue> {
+        let record = self.claim.as_ref()?.record(&self.view);
+        record.filter(|kv| !ground.keeper.is_own(kv.lease) && !matches!(self.want, Want::Nothing { .. }))
+    }
+
+    /// Whether it wants primacy, and neither has it nor is losing it.
+    fn is_idle(&self) -> bool {
+        self.want == Want::Primacy && self.win.is_none() && self.drain.is_none()
     }
 
     fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -703,9 +745,6 @@ impl Election {
             && self.may_campaign()
         {
             self.take_win(fx, ground, token, lease);
-        }
-        if self.win.is_some() {
-            self.start_calls(fx, ground);
         }
         self.win.is_some()
     }
@@ -781,18 +820,21 @@ impl Election {
         match (&self.win, record) {
             (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
                 let free = self.unchecked || claim.in_the_way(view).is_none();
-                if free && self.outdated.is_none() {
+                if free && self.obstacle.is_none() {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
-            (Some(win), _) if win.stage == Stage::Ready => {
-                if claim.unpublished(view, lease) && claim.publishable(view, lease) {
-                    return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
-                }
+            (Some(win), _)
+                if win.stage == Stage::Ready
+                    && claim.unpublished(view, lease)
+                    && claim.publishable(view, lease) =>
+            {
+                return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
             }
             _ => {}
         }
-        let settled = self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
+        // Not while a win begins or ends: what follows must not wait for this.
+        let settled = self.drain.is_none() && self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
         if is_own && settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
     }
 
@@ -826,7 +868,7 @@ impl Election {
             }
             _ => true,
         };
-        nothing && self.operation.is_none() && self.doubt == Doubt::Nothing && !self.is_draining(now)
+        nothing && !self.may_have_written() && !self.is_draining(now)
     }
 
     /// Whether the host has been told that it is over.
@@ -837,6 +879,11 @@ impl Election {
     /// Whether it can be forgotten.
     pub fn is_over(&self, now: Time, ground: Ground<'_>) -> bool {
         self.withdrawn && self.leaves_nothing(now, ground)
+    }
+
+    /// Whether a write of its own may still happen, or may have happened.
+    pub fn may_have_written(&self) -> bool {
+        self.operation.is_some() || self.doubt != Doubt::Nothing
     }
 
     /// Whether callbacks of a win on this lease still need its keys.
@@ -885,8 +932,8 @@ impl Election {
             due(until, "stop over");
         }
         for (_, what) in &self.deferred {
-            if let Deferred::Withdraw { until } = what {
-                due(*until, "stop over");
+            if let Deferred::Withdraw { begin, .. } = what {
+                due(*begin, "stop due");
             }
         }
         if let Some(standby) = &self.standby
@@ -942,7 +989,7 @@ impl Election {
 
     /// What troubles it, for people.
     pub fn trouble(&self) -> Option<&str> {
-        self.outdated.as_deref().or(self.trouble.as_deref())
+        self.obstacle.as_deref().or(self.trouble.as_deref())
     }
 
     pub fn is_warm(&self) -> bool {
@@ -953,6 +1000,11 @@ impl Election {
     pub fn running(&self) -> Vec<&'static str> {
         self.calls.names().collect()
     }
+}
+
+/// What is kept of a stop's time for its last steps.
+pub(super) fn reserve(left: Duration) -> Duration {
+    (left / 4).min(Duration::from_secs(1))
 }
 
 fn holder(lock: &KeyValue) -> Option<Holder> {

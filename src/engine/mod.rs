@@ -26,6 +26,7 @@ mod view;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
@@ -41,7 +42,7 @@ use crate::log::Level;
 use crate::milvus::{Candidate, Layout, Role, Root};
 use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
 use effects::Effects;
-use election::{Election, Ground, Wish};
+use election::{Election, Ground, Wish, reserve};
 use identity::Identity;
 use lease::{Change, Keeper};
 use reread::Reread;
@@ -80,7 +81,7 @@ impl Setup {
 }
 
 /// A session and its elections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     setup: Setup,
     fx: Effects,
@@ -89,7 +90,7 @@ pub struct Engine {
     elections: BTreeMap<ElectionId, Election>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
-    /// The highest revision that a linearizable answer bore.
+    /// The highest revision that a linearizable answer or an event bore.
     floor: Revision,
     cluster: Option<u64>,
     life: Life,
@@ -97,7 +98,7 @@ pub struct Engine {
 }
 
 /// A request that has not been answered yet.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
@@ -106,7 +107,7 @@ struct Asked {
     floor: Option<Revision>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Life {
     New,
     Opening,
@@ -129,6 +130,16 @@ enum Dirty {
     None,
     One(ElectionId),
     All,
+}
+
+impl Dirty {
+    fn and(self, election: ElectionId) -> Self {
+        match self {
+            Dirty::None => Dirty::One(election),
+            Dirty::One(other) if other == election => self,
+            _ => Dirty::All,
+        }
+    }
 }
 
 impl Engine {
@@ -263,11 +274,16 @@ impl Engine {
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
                     let (id, wish) = (e.id, e.watching(fx));
-                    self.grant_wish(id, wish);
+                    self.touch(id);
+                    self.grant(wish);
                 }
             }
             Event::Watched { watch, events } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                    // What a member has told of is committed: a linearizable answer to what is sent from now on is
+                    // no older.
+                    let told = events.iter().map(|event| event.revision).max();
+                    self.floor = self.floor.max(told.unwrap_or_default());
                     e.watched(events);
                     let id = e.id;
                     self.touch(id);
@@ -347,10 +363,13 @@ impl Engine {
                 let ground = Ground::new(setup, &self.keeper, &self.identity);
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
+                    // Whether the id is kept concerns all of them.
+                    let kept = self.identity.is_in_use();
+                    self.dirty = if kept { self.dirty.and(election) } else { Dirty::All };
                     if e.is_registered(&self.keeper) {
                         self.identity.use_it();
                     }
-                    self.grant_wish(election, wish);
+                    self.grant(wish);
                 }
             }
             _ => {}
@@ -403,8 +422,7 @@ impl Engine {
         self.dirty = Dirty::All;
     }
 
-    fn grant_wish(&mut self, election: ElectionId, wish: Wish) {
-        self.touch(election);
+    fn grant(&mut self, wish: Wish) {
         if wish.reread {
             self.reread.wish(self.fx.now);
         }
@@ -415,7 +433,8 @@ impl Engine {
             let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
             self.lease_changed(change);
         }
-        if wish.another_id {
+        // Not while the record of another election may be on its way under this id.
+        if wish.another_id && !self.elections.values().any(Election::may_have_written) {
             self.fx.log(
                 Level::Warn,
                 None,
@@ -430,11 +449,7 @@ impl Engine {
     }
 
     fn touch(&mut self, election: ElectionId) {
-        self.dirty = match self.dirty {
-            Dirty::None => Dirty::One(election),
-            Dirty::One(other) if other == election => Dirty::One(election),
-            _ => Dirty::All,
-        };
+        self.dirty = self.dirty.and(election);
     }
 
     fn ttl(&self) -> Duration {
@@ -477,9 +492,7 @@ impl Engine {
             elections.remove(&id);
             self.dirty = Dirty::All;
         }
-        if wish.won {
-            self.reread.at_latest(self.fx.now + self.ttl() / 2);
-        }
+        self.grant(wish);
     }
 
     /// Whether an earlier election has not cleaned up the keys yet that this one would claim.
@@ -514,22 +527,17 @@ impl Engine {
         };
         match asked {
             Some(call) => {
-                self.life = Life::StopAsked { call, begin: until - Self::reserve(until.since(now)), until };
+                self.life = Life::StopAsked { call, begin: until - reserve(until.since(now)), until };
             }
             None => self.begin_stop(until),
         }
-    }
-
-    /// What is kept of a stop's time for the revoke at its end.
-    fn reserve(left: Duration) -> Duration {
-        (left / 4).min(Duration::from_secs(1))
     }
 
     fn begin_stop(&mut self, until: Time) {
         let left = until.since(self.fx.now);
         self.life = Life::Stopping { until };
         for election in self.elections.values_mut() {
-            election.withdraw(&mut self.fx, &self.setup, left - Self::reserve(left), None);
+            election.withdraw(&mut self.fx, &self.setup, left - reserve(left), None);
         }
         self.dirty = Dirty::All;
     }
@@ -564,5 +572,27 @@ impl Engine {
                 self.asked.insert(*request, asked);
             }
         }
+    }
+}
+
+/// All that the next steps depend on, between two steps; the setup never changes. Whoever walks through the states that
+/// engines can reach tells by it which ones were seen.
+impl Hash for Engine {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Engine {
+            setup: _,
+            fx,
+            keeper,
+            identity,
+            elections,
+            reread,
+            asked,
+            floor,
+            cluster,
+            life,
+            dirty: _,
+        } = self;
+        (fx, keeper, identity, elections, reread).hash(hasher);
+        (asked, floor, cluster, life).hash(hasher);
     }
 }

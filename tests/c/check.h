@@ -22,13 +22,13 @@
     do {                                                                                              \
         int64_t left_ = (int64_t)(left), right_ = (int64_t)(right);                                   \
         if (left_ != right_) {                                                                        \
-            fprintf(stderr, "%s:%d: %s is %" PRId64 ", not %s = %" PRId64 "\n", __FILE__, __LINE__, #left, left_, \
-                    #right, right_);                                                                  \
+            fprintf(stderr, "%s:%d: %s is %" PRId64 ", not %s = %" PRId64 "\n", __FILE__, __LINE__, #left,  \
+                    left_, #right, right_);                                                           \
             abort();                                                                                  \
         }                                                                                             \
     } while (0)
 
-/* The call answers this status, and an error object (`error` of the caller's) that names it and has a message. */
+/* The call, given `&error`, answers this status, with an error object that bears it and a message. */
 #define CHECK_ERROR(call, expected)                                                                   \
     do {                                                                                              \
         primacy_error *error = (primacy_error *)&error;                                               \

@@ -159,8 +159,9 @@ static primacy_session open_session(void) {
 /* A session of its own that campaigns for rootcoord. */
 static void start(struct host *host) {
     host->session = open_session();
-    CHECK_ERROR(
-        primacy_session_register(host->session, "rootcoord", &callbacks, host, &host->election, &error), PRIMACY_OK);
+    primacy_election *election = &host->election;
+    CHECK_ERROR(primacy_session_register(host->session, "rootcoord", &callbacks, host, election, &error),
+                PRIMACY_OK);
     CHECK_OK(primacy_election_campaign(host->election));
 }
 
@@ -239,20 +240,24 @@ static void the_primary_writes_under_its_token(void) {
     CHECK_EQUAL(primacy_result_free(result), PRIMACY_E_HANDLE);
 
     /* Again: now the key is there. Nothing is written, and the get shows why. */
-    CHECK_ERROR(primacy_election_commit(host.election, token, txn, WITHIN_MS, &result, &error), PRIMACY_E_CONFLICT);
+    CHECK_ERROR(primacy_election_commit(host.election, token, txn, WITHIN_MS, &result, &error),
+                PRIMACY_E_CONFLICT);
     CHECK_OK(primacy_result_key_value(result, 0, 0, &kv));
     CHECK_EQUAL(kv.mod_revision, revision);
     CHECK_OK(primacy_result_free(result));
-    CHECK_EQUAL(primacy_election_commit(host.election, token, txn, WITHIN_MS, NULL, NULL), PRIMACY_E_CONFLICT);
+    CHECK_EQUAL(primacy_election_commit(host.election, token, txn, WITHIN_MS, NULL, NULL),
+                PRIMACY_E_CONFLICT);
 
     /* Under another token than that of this win: refused, and no result. */
     result = 1;
     CHECK_ERROR(
-        primacy_election_commit(host.election, token - 1, txn, WITHIN_MS, &result, &error), PRIMACY_E_NOT_PRIMARY);
+        primacy_election_commit(host.election, token - 1, txn, WITHIN_MS, &result, &error),
+        PRIMACY_E_NOT_PRIMARY);
     CHECK_EQUAL(result, 0);
     CHECK_EQUAL(primacy_election_commit(host.election, 0, txn, WITHIN_MS, NULL, NULL), PRIMACY_E_NOT_PRIMARY);
     CHECK_EQUAL(primacy_election_commit(host.election, token, txn, 0, NULL, NULL), PRIMACY_E_ARGUMENT);
-    CHECK_EQUAL(primacy_election_commit(host.election, token, host.election, 9, NULL, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_commit(host.election, token, host.election, 9, NULL, NULL),
+                PRIMACY_E_HANDLE);
 
     /* Each comparison, where it holds. */
     CHECK_OK(primacy_txn_new(&other));
@@ -261,7 +266,8 @@ static void the_primary_writes_under_its_token(void) {
     CHECK_OK(primacy_txn_compare_value(other, key, strlen(key), "a\0b", 3));
     CHECK_OK(primacy_txn_delete(other, key, strlen(key)));
     CHECK_OK(primacy_election_commit(host.election, token, other, WITHIN_MS, NULL, NULL));
-    CHECK_EQUAL(primacy_election_commit(host.election, token, other, WITHIN_MS, NULL, NULL), PRIMACY_E_CONFLICT);
+    CHECK_EQUAL(primacy_election_commit(host.election, token, other, WITHIN_MS, NULL, NULL),
+                PRIMACY_E_CONFLICT);
 
     /* A read on its own. */
     CHECK_OK(primacy_txn_new(&read));
@@ -325,6 +331,7 @@ static void a_pending_call_is_completed_once(void) {
     CHECK_EQUAL(primacy_election_complete(host.election, call, 99, NULL), PRIMACY_E_ARGUMENT);
     CHECK_EQUAL(primacy_election_complete(host.election, call, PRIMACY_FAILED, "\xff"), PRIMACY_E_UTF8);
     CHECK_EQUAL(primacy_election_is_cancelled(host.election, call), 0);
+    CHECK_EQUAL(primacy_election_is_cancelled(host.election, call + 1000), 1);
     CHECK_EQUAL(host.ready, 0);
     CHECK_OK(primacy_election_complete(host.election, call, PRIMACY_DONE, NULL));
     CHECK_EQUAL(primacy_election_complete(host.election, call, PRIMACY_DONE, NULL), PRIMACY_E_CALL);
@@ -460,8 +467,10 @@ static void roles_are_refused_by_name(void) {
                 PRIMACY_E_ROLE_TAKEN);
     CHECK_ERROR(primacy_session_register(host.session, "mixcoord", &callbacks, &host, &election, &error),
                 PRIMACY_E_ROLE_TAKEN);
-    CHECK_ERROR(primacy_session_register(host.session, "\xff", &callbacks, &host, &election, &error), PRIMACY_E_UTF8);
-    CHECK_ERROR(primacy_session_register(host.session, NULL, &callbacks, &host, &election, &error), PRIMACY_E_NULL);
+    CHECK_ERROR(primacy_session_register(host.session, "\xff", &callbacks, &host, &election, &error),
+                PRIMACY_E_UTF8);
+    CHECK_ERROR(primacy_session_register(host.session, NULL, &callbacks, &host, &election, &error),
+                PRIMACY_E_NULL);
     CHECK_ERROR(primacy_session_register(host.session, "x", NULL, &host, &election, &error), PRIMACY_E_NULL);
     CHECK_ERROR(primacy_session_register(host.session, "x", &callbacks, &host, NULL, &error), PRIMACY_E_NULL);
     primacy_callbacks bad = callbacks;
@@ -469,12 +478,14 @@ static void roles_are_refused_by_name(void) {
     CHECK_ERROR(primacy_session_register(host.session, "x", &bad, &host, &election, &error), PRIMACY_E_NULL);
     bad = callbacks;
     bad.struct_size--;
-    CHECK_ERROR(primacy_session_register(host.session, "x", &bad, &host, &election, &error), PRIMACY_E_STRUCT_SIZE);
+    CHECK_ERROR(primacy_session_register(host.session, "x", &bad, &host, &election, &error),
+                PRIMACY_E_STRUCT_SIZE);
     CHECK_EQUAL(election, 0);
 
     CHECK_OK(primacy_session_stop(host.session, WITHIN_MS));
     CHECK_OK(primacy_session_join(host.session, WITHIN_MS));
-    CHECK_ERROR(primacy_session_register(host.session, "x", &callbacks, &host, &election, &error), PRIMACY_E_STOPPED);
+    CHECK_ERROR(primacy_session_register(host.session, "x", &callbacks, &host, &election, &error),
+                PRIMACY_E_STOPPED);
     end(&host);
 }
 
@@ -534,7 +545,7 @@ static void an_observer_follows_the_primary(void) {
     CHECK_OK(primacy_observer_open(config, "rootcoord", &watching, &watcher, &watcher.observer, NULL));
     AWAIT(watcher.token == host.token);
 
-    /* A caller with an older, shorter struct than any is refused; a newer, longer one gets zeros behind what is known. */
+    /* A struct shorter than any is refused; a newer, longer one gets zeros behind what is known. */
     struct {
         primacy_primary primary;
         char newer[16];
@@ -583,7 +594,8 @@ static void a_forked_child_is_nobody(void) {
         CHECK_EQUAL(token, 0);
         CHECK_EQUAL(status, PRIMACY_E_FORKED);
         CHECK_EQUAL(primacy_election_remaining_ms(host.election, NULL), 0);
-        CHECK_EQUAL(primacy_election_commit(host.election, host.token, txn, 1000, NULL, NULL), PRIMACY_E_FORKED);
+        CHECK_EQUAL(primacy_election_commit(host.election, host.token, txn, 1000, NULL, NULL),
+                    PRIMACY_E_FORKED);
         CHECK_EQUAL(primacy_election_resign(host.election), PRIMACY_E_FORKED);
         CHECK_ERROR(primacy_config_set(1, "a", "b", &error), PRIMACY_E_FORKED);
         CHECK_EQUAL(primacy_config_new(&config), PRIMACY_E_FORKED);
@@ -626,7 +638,11 @@ static void on_log_stopped(void *user_data) {
 
 static void a_log_outlives_what_logs_to_it(void) {
     const primacy_log log = {
-        .struct_size = sizeof log, .level = PRIMACY_LOG_INFO, .on_line = on_line, .on_stopped = on_log_stopped};
+        .struct_size = sizeof log,
+        .level = PRIMACY_LOG_INFO,
+        .on_line = on_line,
+        .on_stopped = on_log_stopped,
+    };
     const primacy_candidate candidate = {
         .struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
     struct host host = {0};

@@ -1,5 +1,5 @@
-/* Everything that a caller can get wrong has its own status, a message that says what to do, and no other effect.
- * Needs no etcd.
+/* Everything that a caller can get wrong has its own status, a message that says what to do, and no other
+ * effect. Needs no etcd.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -23,7 +23,8 @@ static void count(void *user_data) {
 
 static void the_version_is_the_headers(void) {
     char joined[64];
-    snprintf(joined, sizeof joined, "%d.%d.%d", PRIMACY_VERSION_MAJOR, PRIMACY_VERSION_MINOR, PRIMACY_VERSION_PATCH);
+    snprintf(joined, sizeof joined, "%d.%d.%d", PRIMACY_VERSION_MAJOR, PRIMACY_VERSION_MINOR,
+             PRIMACY_VERSION_PATCH);
     CHECK(strcmp(primacy_version(), PRIMACY_VERSION) == 0);
     CHECK(strncmp(PRIMACY_VERSION, joined, strlen(joined)) == 0);
 }
@@ -163,7 +164,8 @@ static void a_candidate_says_what_it_lacks(void) {
 static void a_log_is_let_go_of_once(void) {
     int stopped = 0;
     primacy_config config;
-    primacy_log log = {.struct_size = sizeof log, .level = PRIMACY_LOG_DEBUG, .on_line = on_line, .on_stopped = count};
+    primacy_log log = {
+        .struct_size = sizeof log, .level = PRIMACY_LOG_DEBUG, .on_line = on_line, .on_stopped = count};
     CHECK_OK(primacy_config_new(&config));
     CHECK_ERROR(primacy_config_set_log(config, &log, &stopped, &error), PRIMACY_OK);
     CHECK_EQUAL(stopped, 0);
@@ -192,11 +194,14 @@ static void an_observer_that_does_not_open_leaves_user_data_alone(void) {
     CHECK_OK(primacy_config_new(&config));
     CHECK_OK(primacy_config_set(config, "etcd.endpoints", "127.0.0.1:1", NULL));
     CHECK_OK(primacy_config_set(config, "etcd.requestTimeout", "100", NULL));
-    CHECK_ERROR(primacy_observer_open(config, "rootcoord-2", &callbacks, &stopped, &observer, &error), PRIMACY_E_ROLE);
+    CHECK_ERROR(primacy_observer_open(config, "rootcoord-2", &callbacks, &stopped, &observer, &error),
+                PRIMACY_E_ROLE);
     CHECK_ERROR(primacy_observer_open(config, NULL, &callbacks, &stopped, &observer, &error), PRIMACY_E_NULL);
-    CHECK_ERROR(primacy_observer_open(config, "rootcoord", &callbacks, &stopped, NULL, &error), PRIMACY_E_NULL);
+    CHECK_ERROR(primacy_observer_open(config, "rootcoord", &callbacks, &stopped, NULL, &error),
+                PRIMACY_E_NULL);
     CHECK_ERROR(
-        primacy_observer_open(config, "rootcoord", &callbacks, &stopped, &observer, &error), PRIMACY_E_UNREACHABLE);
+        primacy_observer_open(config, "rootcoord", &callbacks, &stopped, &observer, &error),
+        PRIMACY_E_UNREACHABLE);
     CHECK_EQUAL(observer, 0);
     CHECK_OK(primacy_config_free(config));
     CHECK_EQUAL(stopped, 0);
@@ -223,7 +228,8 @@ static void a_transaction_takes_bytes_and_refuses_none(void) {
 static void refuse_everywhere(uint64_t handle) {
     const primacy_candidate candidate = {
         .struct_size = sizeof candidate, .address = "127.0.0.1:1", .version = "1.0.0"};
-    const primacy_callbacks callbacks = {.struct_size = sizeof callbacks, .on_primary = on_call, .on_lost = on_call};
+    const primacy_callbacks callbacks = {
+        .struct_size = sizeof callbacks, .on_primary = on_call, .on_lost = on_call};
     const primacy_log log = {.struct_size = sizeof log, .level = PRIMACY_LOG_INFO, .on_line = on_line};
     primacy_key_value kv = {.struct_size = sizeof kv};
     primacy_primary primary = {.struct_size = sizeof primary};
@@ -238,7 +244,8 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_config_free(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_open(handle, &candidate, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_server_id(handle, &number), PRIMACY_E_HANDLE);
-    CHECK_EQUAL(primacy_session_register(handle, "rootcoord", &callbacks, NULL, &made, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_register(handle, "rootcoord", &callbacks, NULL, &made, NULL),
+                PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_read(handle, handle, 10, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_snapshot_json(handle, &json, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_stop(handle, 10), PRIMACY_E_HANDLE);

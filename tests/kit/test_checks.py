@@ -1,4 +1,4 @@
-"""The demo's judge finds what is wrong, and only that."""
+"""Each check finds what is wrong, and only that."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from primacy.testing.checks import (
     late_writes,
     missing,
     overlaps,
+    verdict,
     windows,
     wrongly_lost,
 )
-from primacy.testing.history import Said
+from primacy.testing.gateway import KeyEvent, KeyValue
+from primacy.testing.history import Append, History, Said
 
 
 def yes(t: int, id: int, token: int, received: int | None = None) -> Said:
@@ -94,11 +96,161 @@ def test_tokens_must_grow_from_win_to_win() -> None:
 
 def test_each_win_is_lost_exactly_once() -> None:
     assert wrongly_lost([win(10, 1, 5), lost(5)]) == []
-    assert wrongly_lost([win(10, 1, 5)]) == ["token 5 was lost 0 times"]
-    assert wrongly_lost([win(10, 1, 5), lost(5), lost(5)]) == ["token 5 was lost 2 times"]
+    assert wrongly_lost([win(10, 1, 5)]) == ["token 5 was won 1 times and lost 0 times"]
+    assert wrongly_lost([win(10, 1, 5), lost(5), lost(5)]) == ["token 5 was won 1 times and lost 2 times"]
 
 
 def test_an_entry_is_read_from_its_key_and_value() -> None:
     assert Entry.of("r/meta/sample/rootcoord/log/0000000012", "9 2 call 7", 31) == Entry(
         12, 9, 2, "call 7", 31
     )
+
+
+# The checks on a whole history, each with one that breaks its rule
+
+
+class Story:
+    """A small history: one role, its lock, its log."""
+
+    root = "r/meta"
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.revision = 0
+        self.log: list[Entry] = []
+
+    def line(self, t: int, event: str, process: int = 0, candidate: str = "one", **fields: Any) -> None:
+        line = {"t": t, "event": event, "role": "rootcoord", "id": 1, **fields}
+        self.history.told(candidate, process, line)
+
+    def put(self, key: str, value: str = "", deleted: bool = False, version: int = 1) -> int:
+        self.revision += 1
+        kv = KeyValue(f"{self.root}/{key}", value, self.revision, 7, version)
+        self.history.stored([KeyEvent(deleted, kv)])
+        return self.revision
+
+    def entry(self, n: int, token: int, text: str, acknowledged: bool = True, version: int = 1) -> None:
+        at = self.put(f"sample/rootcoord/log/{n:010}", f"{token} 1 {text}", version=version)
+        self.log.append(Entry(n, token, 1, text, at))
+        if acknowledged:
+            self.append(text, n, token)
+
+    def append(self, text: str, n: int = 0, token: int = 0, why: str = "") -> None:
+        self.history.add(Append(0, 1, "one", "rootcoord", text, n, token, why))
+
+    def verdict(self) -> list[str]:
+        return verdict(self.history, self.root, {"rootcoord": self.log})
+
+
+def good() -> Story:
+    """One is primary and writes, ends; two is primary and writes."""
+    story = Story()
+    first = story.put("session/rootcoord")
+    story.line(10, "primary", token=first)
+    story.history.add(yes(11, 1, first))
+    story.entry(1, first, "a")
+    story.line(12, "lost", token=first)
+    story.line(13, "stopped", role="")
+    story.put("session/rootcoord", deleted=True)
+    second = story.put("session/rootcoord")
+    story.line(20, "primary", candidate="two", token=second, id=2)
+    story.history.add(yes(21, 2, second))
+    story.entry(2, second, "b")
+    return story
+
+
+def test_a_good_history_has_nothing_wrong() -> None:
+    assert good().verdict() == []
+
+
+def test_a_yes_after_the_next_primary_is_found() -> None:
+    story = good()
+    story.history.add(yes(22, 1, 1))
+    assert [text.split(":")[0] for text in story.verdict()] == ["overlap"]
+
+
+def test_a_token_that_is_not_higher_is_found() -> None:
+    story = good()
+    story.line(30, "primary", candidate="three", token=2)
+    assert story.verdict() == ["order: rootcoord: token 2 came after 4"]
+
+
+def test_an_entry_under_a_token_that_was_not_the_locks_is_found() -> None:
+    story = good()
+    story.entry(3, 1, "late")
+    assert story.verdict() == ["writes: rootcoord: entry 3 under token 1 while the lock's was 4"]
+
+
+def test_an_entry_while_nobody_held_the_lock_is_found() -> None:
+    story = good()
+    story.put("session/rootcoord", deleted=True)
+    story.entry(3, 4, "late")
+    assert story.verdict() == ["writes: rootcoord: entry 3 under token 4 while the lock's was 0"]
+
+
+def test_an_entry_that_is_written_over_is_found() -> None:
+    story = good()
+    story.entry(2, 4, "over", acknowledged=False, version=2)
+    assert "writes: rootcoord: entry 2 was written over" in story.verdict()
+
+
+def test_in_the_other_layout_the_lock_counts_and_not_the_record() -> None:
+    story = Story()
+    token = story.put("election/rootcoord")
+    story.put("session/rootcoord")
+    story.entry(1, token, "a")
+    assert story.verdict() == []
+    story.put("election/rootcoord", deleted=True)
+    story.entry(2, token, "late")
+    assert len(story.verdict()) == 1
+
+
+def test_an_acknowledged_append_that_is_not_in_the_store_is_found() -> None:
+    story = good()
+    story.append("gone", 3, 4)
+    assert [text.split(":")[0] for text in story.verdict()] == ["kept"]
+
+
+def test_a_refused_append_that_is_in_the_store_is_found() -> None:
+    story = good()
+    story.entry(3, 4, "c", acknowledged=False)
+    story.append("c", why="not_primary")
+    assert [text.split(":")[0] for text in story.verdict()] == ["writes"]
+    unknown = good()
+    unknown.entry(3, 4, "c", acknowledged=False)
+    unknown.append("c", why="unknown")
+    assert unknown.verdict() == []
+
+
+def test_a_lost_that_comes_twice_or_for_nothing_is_found() -> None:
+    story = good()
+    story.line(31, "lost", candidate="two", token=4)
+    assert story.verdict() == []
+    story.line(32, "lost", candidate="two", token=4)
+    assert story.verdict() == ["lost: two: rootcoord: token 4 was lost, but none was held"]
+
+
+def test_a_win_before_the_one_before_was_lost_is_found() -> None:
+    story = good()
+    story.put("session/rootcoord", deleted=True)
+    third = story.put("session/rootcoord")
+    story.line(30, "primary", candidate="two", token=third)
+    assert len(story.verdict()) == 1 and "was won before token 4 was lost" in story.verdict()[0]
+
+
+def test_a_standby_period_within_a_win_is_found() -> None:
+    story = good()
+    story.line(30, "standby", candidate="two")
+    assert story.verdict() == ["lost: two: rootcoord: standby while token 4 was held"]
+
+
+def test_a_clean_stop_without_lost_is_found() -> None:
+    story = good()
+    story.line(40, "stopped", candidate="two", role="")
+    assert story.verdict() == ["lost: two: rootcoord: token 4 was won 1 times and lost 0 times"]
+
+
+def test_what_is_excused_is_not_judged() -> None:
+    story = good()
+    story.append("gone", 3, 4)
+    assert verdict(story.history, story.root, {"rootcoord": story.log}, {"kept"}) == []

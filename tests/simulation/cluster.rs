@@ -79,6 +79,8 @@ pub struct Cluster {
     backup: Option<(model::Snapshot, Truth)>,
     spy: StreamId,
     writes: Vec<model::Event>,
+    /// Wins that were excused since the last time somebody asked.
+    pub fresh: Vec<usize>,
     /// A broken rule, found out about while something was written.
     pub broken: Option<(&'static str, String)>,
 }
@@ -93,8 +95,9 @@ pub fn roles_of(role: usize) -> u32 {
 
 impl Cluster {
     /// An empty store.
-    pub fn new(seed: u64, now: Time) -> Self {
-        let mut model = Model::new(Options { seed, ..Options::default() });
+    pub fn new(seed: u64, min_ttl: u64, now: Time) -> Self {
+        let min_ttl = i64::try_from(min_ttl).expect("small");
+        let mut model = Model::new(Options { seed, min_ttl, ..Options::default() });
         let spy = open_spy(&mut model, now);
         Cluster {
             model,
@@ -109,6 +112,7 @@ impl Cluster {
             backup: None,
             spy,
             writes: Vec::new(),
+            fresh: Vec::new(),
             broken: None,
         }
     }
@@ -207,6 +211,7 @@ impl Cluster {
                 let expected = who == win.who || who == Who::Store;
                 if !expected {
                     win.excused.get_or_insert(now);
+                    self.fresh.push(at);
                 }
             }
         }
@@ -266,8 +271,9 @@ impl Cluster {
 
     /// A lease is ended by hand.
     pub fn revoked_by_hand(&mut self, now: Time, lease: LeaseId) {
-        for win in self.wins.iter_mut().filter(|win| win.lease == lease) {
+        for (at, win) in self.wins.iter_mut().enumerate().filter(|(_, win)| win.lease == lease) {
             win.excused.get_or_insert(now);
+            self.fresh.push(at);
         }
     }
 

@@ -57,6 +57,7 @@ impl World<'_> {
         let layout = self.scenario.processes[process].layout;
         let keys = Keys::new(&self.cluster.root, &Cluster::role(role), layout, 0);
         let Some(session) = &mut self.processes[process].session else { return };
+        session.planned -= 1;
         if !session.goes_on() {
             return;
         }
@@ -147,7 +148,7 @@ impl World<'_> {
         let p = &mut self.processes[process];
         p.paused = Some(self.now + length);
         p.next_tick = Time::NEVER;
-        p.disturbed = self.now + length;
+        self.disturb(process, self.now + length);
         self.trace.note(self.now, format!("p{process}"), format!("is stopped for {length:?}"));
         self.queue.push(self.now + length, Happening::Resumes { process });
     }
@@ -191,6 +192,7 @@ impl World<'_> {
                 session.sent += 1;
                 self.seen.sent[purpose as usize] += 1;
                 self.send(process, request, purpose, election, timeout, what);
+                self.strike(process, purpose, true);
             }
             Action::Watch { watch, ranges } => {
                 session.watches.push(Watch { id: watch, stream: None, confirmed: false, silent: false });
@@ -215,6 +217,7 @@ impl World<'_> {
             Action::Opened { .. } => {
                 session.opened = Some(self.now);
                 let plan = &self.scenario.processes[process];
+                session.planned = u32::try_from(plan.roles.len()).expect("few");
                 let r = &mut random::of(&[self.scenario.seed, 6, process as u64, u64::from(life)]);
                 for (role, wants) in &plan.roles {
                     let at = self.now + r.stretched(Duration::from_millis(200));
@@ -246,11 +249,24 @@ impl World<'_> {
         e.withdrawn = true;
         if let (Some(again), true) = (e.again, goes_on) {
             let what = Happening::Register { process, life, role: e.role, wants: e.wants };
+            session.planned += 1;
             self.queue.push(self.now + again, what);
         }
     }
 
+    /// The session is over. If it is clean, nothing that it wrote is left.
     fn closed(&mut self, process: usize, clean: bool) {
+        let who = self.processes[process].who();
+        // A backup brings back what hung on leases that were ended since.
+        if clean && self.cluster.restored.is_none() {
+            self.settle_store();
+            let keys = self.cluster.keys(self.now);
+            let left =
+                keys.iter().find(|kv| self.cluster.owner(&kv.key) == Some(who) && kv.lease != LeaseId::NONE);
+            if let Some(kv) = left {
+                self.violate("clean is clean", format!("p{process} leaves {}", kv.key));
+            }
+        }
         let p = &mut self.processes[process];
         let Some(session) = &mut p.session else { return };
         session.closed = Some(clean);
@@ -310,7 +326,7 @@ impl World<'_> {
             let members = self.scenario.members;
             let p = &mut self.processes[process];
             p.member = (p.member + 1) % members;
-            p.disturbed = self.now;
+            p.disturbed = p.disturbed.max(self.now);
             let result: Result<Answer, Failure> = Err(Failure::Indefinite("timeout".into()));
             self.step(process, Event::Answered { request, result });
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use primacy::embedded::model::{Delete, Keys, Put};
-use primacy::engine::{ElectionId, Event};
+use primacy::engine::{ElectionId, Event, Purpose};
 use primacy::store::{KeyValue, LeaseId};
 
 use crate::cluster::Who;
@@ -11,11 +11,31 @@ use crate::scenario::{Fault, Operator, ROLES};
 use crate::world::{Happening, World};
 
 impl World<'_> {
+    /// A request of a process is sent, or has been done: perhaps the moment for something to break.
+    pub fn strike(&mut self, process: usize, purpose: Purpose, sent: bool) {
+        if self.is_calm() {
+            return;
+        }
+        for (i, strike) in self.scenario.strikes.iter().enumerate() {
+            if strike.purpose == purpose && strike.sent == sent {
+                self.struck[i] += 1;
+                if self.struck[i] == strike.nth + 1 {
+                    let mut fault = strike.fault.clone();
+                    fault.process().into_iter().for_each(|of| *of = process);
+                    self.queue.push(self.now, Happening::Breaks { fault });
+                }
+            }
+        }
+    }
+
     /// A fault of the scenario strikes.
-    pub fn breaks(&mut self, fault: usize) {
-        let (_, fault) = &self.scenario.faults[fault];
+    pub fn breaks(&mut self, fault: Fault) {
+        // One that strikes at the last moment.
+        if self.is_calm() {
+            return;
+        }
         self.trace.note(self.now, "FAULT", format_args!("{fault:?}"));
-        match fault.clone() {
+        match fault {
             Fault::Pause { process, length, within_step } => {
                 let p = &mut self.processes[process];
                 if p.paused.is_some() || p.session.is_none() {
@@ -29,13 +49,12 @@ impl World<'_> {
             Fault::Cut { process, length, how } => self.cut(process, length, how),
             Fault::Stall { member, length } => {
                 self.stalled[member] = self.now + length;
-                for p in &mut self.processes {
-                    p.disturbed = p.disturbed.max(self.now + length);
-                }
+                (0..self.processes.len()).for_each(|process| self.disturb(process, self.now + length));
             }
             Fault::Restart { length } => {
                 self.settle_store();
                 self.cluster.restart(self.now, self.now + length);
+                (0..self.processes.len()).for_each(|process| self.disturb(process, self.now + length));
                 self.streams_are_gone();
                 self.queue.push(self.now + length, Happening::StoreIsBack);
             }
@@ -73,7 +92,7 @@ impl World<'_> {
             Fault::HoldWatches { process, length } => {
                 let p = &mut self.processes[process];
                 p.stream_at = p.stream_at.max(self.now + length);
-                p.disturbed = p.disturbed.max(self.now + length);
+                p.unsettled = p.unsettled.max(self.now + length);
             }
             Fault::Operator { what, pick } => self.by_hand(what, pick),
             Fault::Resign { process, election } => {
@@ -196,6 +215,7 @@ impl World<'_> {
             let p = &mut self.processes[process];
             p.cut = None;
             p.freeze = None;
+            p.session.iter_mut().for_each(|session| session.stuck_stream = false);
             if p.paused.is_some() {
                 p.paused = Some(now);
                 self.queue.push(now, Happening::Resumes { process });

@@ -27,8 +27,8 @@ impl World<'_> {
         let kind = match what {
             Call::Standby { .. } => Kind::Standby,
             Call::Warmup => Kind::Warmup,
-            Call::Primary { token, .. } => Kind::Primary(*token),
-            Call::Lost { token, .. } => Kind::Lost(*token),
+            Call::Primary { token, lease } => Kind::Primary(*token, *lease),
+            Call::Lost { token, lease, .. } => Kind::Lost(*token, *lease),
         };
         let course = self.course(kind, r);
         let outcome = self.outcome(kind, r);
@@ -38,6 +38,7 @@ impl World<'_> {
             call,
             kind,
             cancelled: false,
+            ends: matches!(course, Course::Ends(_)) && !self.is_calm(),
             heeds: matches!(course, Course::WhenCancelled) || r.bool(),
             hangs: matches!(course, Course::WhenFaultsEnd),
         };
@@ -54,7 +55,7 @@ impl World<'_> {
             let at = self.now + lasts.mul_f64(r.f64());
             self.queue.push(at, Happening::Asks { process, life, election, call });
         }
-        if let Kind::Primary(token) = kind {
+        if let Kind::Primary(token, _) = kind {
             self.seen.primaries += 1;
             for _ in 0..r.u32(0..=self.scenario.hosts.writes) {
                 let at = self.now + r.stretched(self.scenario.granted() * 3);
@@ -76,7 +77,7 @@ impl World<'_> {
             return Course::Ends(quick);
         }
         // An `on_lost` is never cancelled.
-        let cancels = !matches!(kind, Kind::Lost(_));
+        let cancels = !matches!(kind, Kind::Lost(..));
         match () {
             () if r.permille(hosts.hang_for_ever) => Course::Never,
             () if r.permille(hosts.hang) => Course::WhenFaultsEnd,
@@ -131,7 +132,7 @@ impl World<'_> {
 
     /// The host asks for something inside a call.
     pub fn asks(&mut self, process: usize, life: u32, election: ElectionId, call: CallId) {
-        if !self.is_alive(process, life) {
+        if !self.is_alive(process, life) || self.is_calm() {
             return;
         }
         let r = &mut random::of(&[self.scenario.seed, 14, process as u64, u64::from(life), call.0]);

@@ -8,7 +8,8 @@ use primacy::clock::Time;
 use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token};
 use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
 
-use crate::process::{Deferred, Election, Kind, Lost, Published, Session};
+use crate::cluster::Who;
+use crate::process::{Deferred, Election, Lost, Published, Session};
 use crate::scenario::ROLES;
 use crate::world::World;
 
@@ -22,12 +23,17 @@ impl World<'_> {
         let p = &mut self.processes[process];
         let now = p.clock.read(self.now);
         let Some(session) = &mut p.session else { return };
+        self.seen.busiest = self.seen.busiest.max(u64::from(session.steps.1));
         session.steps = if session.steps.0 == second { (second, session.steps.1 + 1) } else { (second, 1) };
         if session.steps.1 > BUSY {
             return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
         }
+        session.just_ended = None;
         match event {
-            Event::Completed { call, .. } => session.completes(*call),
+            Event::Completed { call, .. } => {
+                session.just_ended = Some(*call);
+                session.completes(*call);
+            }
             Event::Withdraw { election, timeout, within: None } => {
                 if let Some(e) = session.election(*election) {
                     e.will_end(now + *timeout);
@@ -170,6 +176,27 @@ impl World<'_> {
         }
     }
 
+    /// A win was taken away by hand a while ago: whoever had it has seen that, if nothing was in the way.
+    pub fn look_whether_noticed(&mut self, win: usize) {
+        let Who::Session(process, life) = self.cluster.wins[win].who else { return };
+        let p = &self.processes[process];
+        let Some(session) = p.session.as_ref().filter(|_| p.life == life) else { return };
+        let long_ago = Duration::from_secs(8);
+        let disturbed =
+            p.disturbed.max(p.unsettled) + long_ago > self.now || session.began + long_ago > self.now;
+        if disturbed || session.watches.iter().any(|watch| watch.silent || !watch.confirmed) {
+            return;
+        }
+        self.seen.noticed += 1;
+        let still = session.elections.iter().find(|e| {
+            e.published.is_some_and(|published| published.win == win) && self.says(process, e.id).is_some()
+        });
+        if let Some(e) = still {
+            let text = format!("p{process} {} is still primary under {}", e.id, self.cluster.wins[win].token);
+            self.violate("what is taken away is noticed", text);
+        }
+    }
+
     /// What `is_primary` of a process says now.
     pub fn says(&self, process: usize, election: ElectionId) -> Option<Published> {
         let p = &self.processes[process];
@@ -254,9 +281,11 @@ impl Session {
     }
 
     fn may_cancel(&mut self, election: ElectionId, call: CallId) -> Broken {
+        // The timers of a step come before its event: what was cancelled by the one may have ended by the other.
+        let just_ended = self.just_ended == Some(call);
         let e = self.election(election)?;
-        let running = e.running.iter().find(|r| r.call == call);
-        running.is_none().then(|| ("calls", "cancels what does not run".into()))
+        let running = just_ended || e.running.iter().any(|r| r.call == call);
+        (!running).then(|| ("calls", "cancels what does not run".into()))
     }
 
     fn may_send(
@@ -321,8 +350,10 @@ impl Election {
     /// Whether callbacks of a win on `lease` (or any) keep its keys.
     fn keeps(&self, lease: Option<LeaseId>, now: Time, drain: Duration, drains_until: Time) -> bool {
         let Some(lost) = &self.lost else { return false };
-        let until = (lost.at + drain).min(self.withdraw.unwrap_or(Time::NEVER)).min(drains_until);
-        let runs = |r: &crate::process::Running| matches!(r.kind, Kind::Primary(t) | Kind::Lost(t) if t == lost.token);
+        let asked = self.deferred.iter().map(|(_, Deferred::Withdraw(until))| *until);
+        let ends = asked.chain(self.withdraw).min().unwrap_or(Time::NEVER);
+        let until = (lost.at + drain).min(ends).min(drains_until);
+        let runs = |r: &crate::process::Running| r.kind.win() == Some((lost.token, lost.lease));
         lease.is_none_or(|lease| lease == lost.lease) && now < until && self.running.iter().any(runs)
     }
 }

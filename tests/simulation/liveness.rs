@@ -105,6 +105,14 @@ impl World<'_> {
         if self.now < self.cluster.down_until + self.scenario.granted() {
             return Err("etcd is not back for long enough".into());
         }
+        // A re-read finds out.
+        if self
+            .cluster
+            .restored
+            .is_some_and(|at| self.now < at + self.scenario.granted() + Duration::from_secs(1))
+        {
+            return Err("the store was put back just now".into());
+        }
         for p in &self.processes {
             if p.returns || p.paused.is_some() {
                 return Err(format!("p{} is not back", p.index));
@@ -120,8 +128,11 @@ impl World<'_> {
             if !session.goes_on() {
                 return Err(format!("p{} has not stopped", p.index));
             }
-            if session.opened.is_none() {
-                return Err(format!("p{} has not opened", p.index));
+            if session.opened.is_none() || session.planned > 0 {
+                return Err(format!("p{} has not opened and registered", p.index));
+            }
+            if session.open.iter().any(|open| !open.calm) {
+                return Err(format!("p{} waits for an answer that will not come", p.index));
             }
             for e in &session.elections {
                 self.is_election_settled(p, session, e, &there)?;
@@ -140,6 +151,9 @@ impl World<'_> {
         e: &Election,
         there: &dyn Fn(&primacy::store::Key) -> bool,
     ) -> Result<(), String> {
+        if e.running.iter().any(|r| r.ends || r.hangs) {
+            return Err(format!("p{} {} has a callback that will end", p.index, e.id));
+        }
         if e.withdrawn || e.hangs {
             return Ok(());
         }
@@ -238,8 +252,9 @@ impl World<'_> {
             else {
                 continue;
             };
-            // Two TTLs: six renewals, up to four re-reads, and the facts told in each record.
-            let most = 16 + 3 * u32::try_from(session.elections.len()).unwrap_or(0);
+            // Two TTLs: six renewals, up to five re-reads, what was just about to be done, and the facts told in
+            // each record.
+            let most = 20 + 4 * u32::try_from(session.elections.len()).unwrap_or(0);
             let (sent, losses) = (session.sent, session.elections.iter().map(|e| e.called.1).sum::<u32>());
             if sent > most {
                 self.violate(

@@ -46,8 +46,10 @@ pub struct Process {
     pub stream_at: Time,
     /// What its clock showed when its engine took the last step.
     pub stepped: Time,
-    /// When something disturbed it last: the network, a pause, etcd itself.
+    /// When requests, answers or the process itself were held up last.
     pub disturbed: Time,
+    /// When watches were held up last.
+    pub unsettled: Time,
 }
 
 /// A session: one engine.
@@ -65,6 +67,8 @@ pub struct Session {
     pub cells: Vec<(LeaseId, Time)>,
     /// The elections, by number; those that have ended as well.
     pub elections: Vec<Election>,
+    /// Roles that the host is about to register.
+    pub planned: u32,
     /// Since when it is open; true time.
     pub opened: Option<Time>,
     /// When the host asked it to open; true time.
@@ -83,6 +87,8 @@ pub struct Session {
     pub stop_began: bool,
     /// A stop was asked for when all was well.
     pub stopped_calmly: bool,
+    /// The call whose end the engine is being told of.
+    pub just_ended: Option<CallId>,
     /// Calls of `on_lost` when all was settled.
     pub losses: u32,
     /// Requests sent since the last time they were counted.
@@ -100,6 +106,8 @@ pub struct Open {
     pub election: Option<ElectionId>,
     /// When the driver gives up, in true time.
     pub deadline: Time,
+    /// It was sent after the faults had ended.
+    pub calm: bool,
 }
 
 /// A watch.
@@ -172,6 +180,8 @@ pub struct Running {
     pub kind: Kind,
     /// It has been told to end.
     pub cancelled: bool,
+    /// It began before the faults ended, and ends by itself.
+    pub ends: bool,
     /// It ends when it is told to.
     pub heeds: bool,
     /// It ends when the faults do.
@@ -185,17 +195,17 @@ pub enum Kind {
     Standby,
     /// `on_warmup`
     Warmup,
-    /// `on_primary`
-    Primary(Token),
+    /// `on_primary`, of a win under this lease: a store that went back hands out the same token again
+    Primary(Token, LeaseId),
     /// `on_lost`
-    Lost(Token),
+    Lost(Token, LeaseId),
 }
 
 impl Kind {
     /// The win that it is about.
-    pub fn token(self) -> Option<Token> {
+    pub fn win(self) -> Option<(Token, LeaseId)> {
         match self {
-            Kind::Primary(token) | Kind::Lost(token) => Some(token),
+            Kind::Primary(token, lease) | Kind::Lost(token, lease) => Some((token, lease)),
             Kind::Standby | Kind::Warmup => None,
         }
     }
@@ -242,6 +252,7 @@ impl Process {
             stream_at: Time::ZERO,
             stepped: Time::ZERO,
             disturbed: Time::ZERO,
+            unsettled: Time::ZERO,
         }
     }
 
@@ -261,6 +272,7 @@ impl Session {
             stuck_stream: false,
             cells: Vec::new(),
             elections: Vec::new(),
+            planned: 0,
             opened: None,
             began,
             stop: None,
@@ -270,6 +282,7 @@ impl Session {
             went_back: false,
             stop_began: false,
             stopped_calmly: false,
+            just_ended: None,
             losses: 0,
             sent: 0,
             steps: (0, 0),
@@ -317,6 +330,6 @@ impl Election {
 
     /// Whether callbacks of a win are running.
     pub fn runs_of_a_win(&self) -> bool {
-        self.running.iter().any(|r| r.kind.token().is_some())
+        self.running.iter().any(|r| r.kind.win().is_some())
     }
 }

@@ -1,8 +1,9 @@
-/* A client of a coordinator: follows the primary of one role through the library's observer, and keeps calling it.
+/* A client of a coordinator: follows a role's primary through the library's observer, and keeps calling it.
  *
  *     client --etcd localhost:2379 --root by-dev/meta --role rootcoord [--interval-ms 20] [--set NAME=VALUE]
  *
- * It says on stdout which primary it is told of, and how each `append` went, one JSON object a line. SIGTERM ends it.
+ * It says on stdout which primary it is told of, and how each `append` went, one JSON object a line. SIGTERM
+ * ends it.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -2,8 +2,9 @@
  *
  *     coordinator --etcd localhost:2379 --role rootcoord --address 127.0.0.1:0
  *
- * It says on stdout what happens to it, one JSON object a line, and answers text lines on its port: `who ROLE`,
- * `append ROLE TEXT` (a guarded write), `status`, `resign ROLE`, `transfer ROLE [ID]`. SIGTERM ends it cleanly.
+ * It says on stdout what happens to it, one JSON object a line, and answers text lines on its port: `who
+ * ROLE`, `append ROLE TEXT` (a guarded write), `status`, `resign ROLE`, `transfer ROLE [ID]`. SIGTERM ends it
+ * cleanly.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +27,12 @@
 
 #include "primacy.h"
 
-enum { MAX_ROLES = 128, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, RETRY_MS = 500 };
+enum { MAX_ROLES = 1024, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, RETRY_MS = 500 };
 
 struct role {
     const char *name;
-    primacy_election election;
-    int64_t token;  /* of the last win; kept when it is lost: etcd knows better than we do whether it still counts */
+    _Atomic primacy_election election; /* 0 until the session is open: the library refuses it */
+    int64_t token;  /* of the last win; kept when it is lost: whether it still counts is for etcd to say */
     bool warming;   /* on_warmup was called in this standby period */
     bool warm;      /* and has said so */
 };
@@ -51,8 +53,9 @@ static char address[300];
 static long warm_after_ms = 200, activate_ms = 0, lost_ms = 0;
 static bool blocking;
 
-static primacy_session session;
-static int64_t server_id;
+/* 0 until the session is open. Requests are answered before. */
+static _Atomic primacy_session session;
+static _Atomic int64_t server_id;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what changes after the start: roles, pending */
 static pthread_cond_t due_changed;
@@ -119,7 +122,7 @@ static int32_t finished(struct role *role, int32_t outcome) {
     return outcome;
 }
 
-/* Answers with `outcome` after `ms` (-1: never), on this thread or pending; earlier if the call is cancelled. */
+/* Answers with `outcome` after `ms` (-1: never), blocking or pending; earlier if the call is cancelled. */
 static int32_t take(long ms, struct role *role, const primacy_call *call, int32_t outcome) {
     if (ms == 0)
         return finished(role, outcome);
@@ -184,8 +187,8 @@ static int32_t on_primary(void *user_data, const primacy_call *call) {
 
 static int32_t on_lost(void *user_data, const primacy_call *call) {
     struct role *role = user_data;
-    say(role, "lost", ",\"token\":%" PRId64 ",\"lease\":\"%" PRId64 "\",\"reason\":\"%s\"", call->token, call->lease,
-        primacy_lost_string(call->reason));
+    say(role, "lost", ",\"token\":%" PRId64 ",\"lease\":\"%" PRId64 "\",\"reason\":\"%s\"", call->token,
+        call->lease, primacy_lost_string(call->reason));
     return take(lost_ms, role, call, PRIMACY_DONE);
 }
 
@@ -372,6 +375,23 @@ static void *serve(void *connection) {
     return NULL;
 }
 
+static void start_thread(void *(*run)(void *), void *with) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, with) != 0)
+        fail("can not start a thread");
+    pthread_detach(thread);
+}
+
+static void *accept_connections(void *listener) {
+    for (;;) {
+        int fd = accept4(*(int *)listener, NULL, NULL, SOCK_CLOEXEC);
+        FILE *connection = fd >= 0 ? fdopen(fd, "r") : NULL;
+        if (connection != NULL)
+            start_thread(serve, connection);
+    }
+    return NULL;
+}
+
 /* ---- start and end ---- */
 
 /* Listens at HOST:PORT and leaves in `address` where that really is. */
@@ -425,26 +445,31 @@ static void set_root(primacy_config config, const char *path) {
     root = path;
 }
 
-/* Whether SIGTERM or SIGINT comes within `ms`, or something else to do at `other` (-1: nothing). */
-static bool told_to_stop(int signals, int other, int ms) {
-    struct pollfd fds[] = {{signals, POLLIN, 0}, {other, POLLIN, 0}};
-    poll(fds, 2, ms);
-    return fds[0].revents != 0;
+/* Waits for SIGTERM or SIGINT, `ms` at most; -1: for ever. */
+static bool told_to_stop(int signals, int ms) {
+    struct pollfd ready = {signals, POLLIN, 0};
+    return poll(&ready, 1, ms) > 0;
 }
 
 /* While etcd can not be reached, tries again until it is told to stop; false: that came first. */
 static bool open_session(primacy_config config, const char *version, int signals) {
     primacy_candidate candidate = {.struct_size = sizeof candidate, .address = address, .version = version};
     for (;;) {
+        primacy_session opened;
         primacy_error *error;
-        primacy_status status = primacy_session_open(config, &candidate, &session, &error);
-        if (status == PRIMACY_OK)
+        primacy_status status = primacy_session_open(config, &candidate, &opened, &error);
+        if (status == PRIMACY_OK) {
+            int64_t id;
+            primacy_session_server_id(opened, &id);
+            server_id = id;
+            session = opened;
             return true;
+        }
         if (!primacy_status_may_pass(status))
             fail("%s", primacy_error_message(error));
         fprintf(stderr, "coordinator: %s; trying again\n", primacy_error_message(error));
         primacy_error_free(error);
-        if (told_to_stop(signals, -1, RETRY_MS))
+        if (told_to_stop(signals, RETRY_MS))
             return false;
     }
 }
@@ -461,9 +486,11 @@ static void start_elections(void) {
     };
     for (size_t i = 0; i < role_count; i++) {
         struct role *role = &roles[i];
+        primacy_election election;
         primacy_error *error;
-        if (primacy_session_register(session, role->name, &callbacks, role, &role->election, &error) != PRIMACY_OK)
+        if (primacy_session_register(session, role->name, &callbacks, role, &election, &error) != PRIMACY_OK)
             fail("role %s: %s", role->name, primacy_error_message(error));
+        role->election = election;
     }
     for (size_t i = 0; i < role_count; i++)
         primacy_election_campaign(roles[i].election);
@@ -476,13 +503,6 @@ static void stop_session(void) {
     for (size_t i = 0; i < role_count; i++)
         primacy_election_free(roles[i].election);
     primacy_session_free(session);
-}
-
-static void start_thread(void *(*run)(void *), void *with) {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, run, with) != 0)
-        fail("can not start a thread");
-    pthread_detach(thread);
 }
 
 int main(int argc, char **argv) {
@@ -509,7 +529,11 @@ int main(int argc, char **argv) {
     for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
         char *value;
         switch (flag) {
-        case ETCD: set(config, "etcd.endpoints", optarg); break;
+        case ETCD:
+            set(config, "etcd.endpoints", optarg);
+            if (strncmp(optarg, "mem://", 6) == 0)
+                set(config, "primacy.allow_memory_store", "true"); /* on a command line it is meant */
+            break;
         case ROOT: set_root(config, optarg); break;
         case ROLE:
             if (role_count == MAX_ROLES)
@@ -534,7 +558,7 @@ int main(int argc, char **argv) {
         }
     }
     if (where == NULL || role_count == 0 || optind != argc)
-        fail("usage: --etcd EP --role ROLE --address HOST:PORT [--root PATH] [--ttl S] [--version SEMVER] ...");
+        fail("usage: --etcd EP --role ROLE --address HOST:PORT [--root PATH] [--ttl S] ...");
 
     sigset_t ends;
     sigemptyset(&ends);
@@ -552,15 +576,11 @@ int main(int argc, char **argv) {
 
     char quoted_address[640];
     say(NULL, "listening", ",\"address\":\"%s\"", quoted(address, quoted_address, sizeof quoted_address));
+    start_thread(accept_connections, &listener);
 
     if (open_session(config, version, signals)) {
-        primacy_session_server_id(session, &server_id);
         start_elections();
-        while (!told_to_stop(signals, listener, -1)) {
-            int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-            if (fd >= 0)
-                start_thread(serve, fdopen(fd, "r"));
-        }
+        told_to_stop(signals, -1);
         stop_session();
     }
     primacy_config_free(config);

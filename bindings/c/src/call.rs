@@ -12,7 +12,8 @@ use crate::versioned::Versioned;
 
 /// A callback's answer: well.
 pub const PRIMACY_DONE: i32 = 0;
-/// A warm-up's answer: well, and this standby is ready to take over. It is asked again, at a tenth of the pace.
+/// A warm-up's answer: well, and this standby is ready to take over. It is asked again, at a tenth of the
+/// pace.
 pub const PRIMACY_WARM: i32 = 1;
 /// Not over yet: `primacy_election_complete` will end the call, from any thread.
 pub const PRIMACY_PENDING: i32 = 2;
@@ -56,7 +57,8 @@ pub const PRIMACY_NOTICE_READY: i32 = 3;
 /// Another holder of the lock, or (`holder_id` 0) none.
 pub const PRIMACY_NOTICE_HOLDER: i32 = 4;
 
-/// What one call of `on_standby`, `on_warmup`, `on_primary` or `on_lost` is about. Lives until the callback returns.
+/// What one call of `on_standby`, `on_warmup`, `on_primary` or `on_lost` is about. Lives until the callback
+/// returns.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct primacy_call {

@@ -1,4 +1,5 @@
-//! The configuration: a builder by name and text, so that a host can pass on what it reads from its own files.
+//! The configuration: a builder by name and text, so that a host can pass on what it reads from its own
+//! files.
 
 use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,12 +52,14 @@ pub unsafe extern "C" fn primacy_config_new(config_out: *mut primacy_config) -> 
     })
 }
 
-/// Sets one setting, by the name and in the text form of the table of settings (durations there say their unit).
+/// Sets one setting, by the name and in the text form of the table of settings (durations there say their
+/// unit).
 ///
 /// What was opened with the configuration before does not change. Any thread, does not block.
 ///
-/// `PRIMACY_E_CONFIG_NAME`: no such name. `PRIMACY_E_CONFIG_VALUE`: malformed or out of range. Whether settings fit
-/// together is checked when the configuration is used. `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+/// `PRIMACY_E_CONFIG_NAME`: no such name. `PRIMACY_E_CONFIG_VALUE`: malformed or out of range. Whether
+/// settings fit together is checked when the configuration is used. `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`,
+/// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_config_set(
     config: primacy_config,
@@ -78,12 +81,13 @@ pub unsafe extern "C" fn primacy_config_set(
 /// Sets where sessions and observers that are opened with this configuration from now on log to.
 ///
 /// Without it they log nowhere; the library itself writes to no file and no stream. The log belongs to the
-/// configuration and not to the process, so that two users of the library in one process do not take each other's.
-/// `user_data` is handed to the callbacks; `on_stopped` tells when it is not needed any more, which is after this
-/// configuration and all that was opened with it have been freed, or the log was set anew.
+/// configuration and not to the process, so that two users of the library in one process do not take each
+/// other's. `user_data` is handed to the callbacks; `on_stopped` tells when it is not needed any more, which
+/// is after this configuration and all that was opened with it have been freed, or the log was set anew.
 ///
 /// `log` is copied; NULL: no log. Any thread, does not block. `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL` (no
-/// `on_line`), `PRIMACY_E_ARGUMENT` (no such level), `PRIMACY_E_HANDLE`. After an error `on_stopped` is not called.
+/// `on_line`), `PRIMACY_E_ARGUMENT` (no such level), `PRIMACY_E_HANDLE`. After an error `on_stopped` is not
+/// called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_config_set_log(
     config: primacy_config,

@@ -22,7 +22,8 @@ use crate::versioned::Versioned;
 /// An election: a role on a session.
 pub type primacy_election = u64;
 
-/// A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or `PRIMACY_FAILED`.
+/// A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or
+/// `PRIMACY_FAILED`.
 pub type primacy_on_call =
     Option<unsafe extern "C" fn(user_data: *mut c_void, call: *const primacy_call) -> i32>;
 
@@ -39,9 +40,9 @@ pub struct primacy_callbacks {
     pub on_warmup: primacy_on_call,
     /// This process is the primary, under `call->token`. Failing gives it back. Required.
     pub on_primary: primacy_on_call,
-    /// It is not any more: exactly one for each `on_primary`, also while that still runs. The lock is released when
-    /// this and all other calls of the token are over, so flush here: guarded writes still go through after
-    /// `PRIMACY_LOST_RESIGNED` and `PRIMACY_LOST_STOPPED`. Required.
+    /// It is not any more: exactly one for each `on_primary`, also while that still runs. The lock is
+    /// released when this and all other calls of the token are over, so flush here: guarded writes still go
+    /// through after `PRIMACY_LOST_RESIGNED` and `PRIMACY_LOST_STOPPED`. Required.
     pub on_lost: primacy_on_call,
     /// The call with this id should end soon: it must still be completed. Must return at once. May be NULL.
     pub on_cancelled: Option<unsafe extern "C" fn(user_data: *mut c_void, call: u64)>,
@@ -76,8 +77,8 @@ struct Through {
 }
 
 impl Life {
-    /// The slot goes when both are through with it: the host, and the engine, which may still wait for a call to be
-    /// completed under this handle.
+    /// The slot goes when both are through with it: the host, and the engine, which may still wait for a call
+    /// to be completed under this handle.
     fn let_go(&self, handle: u64, who: impl FnOnce(&mut Through)) {
         let both = {
             let mut through = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,8 +214,8 @@ pub extern "C" fn primacy_election_campaign(election: primacy_election) -> prima
 
 /// Gives primacy up, if this process has it, and goes on as a standby that lets others go first.
 ///
-/// Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that call is completed.
-/// Any thread. `PRIMACY_E_HANDLE`.
+/// Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that call is
+/// completed. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy_status {
     ffi::enter_plain(|| handle::with(election, |found: &Arc<Election>| found.engine.resign()))
@@ -222,9 +223,9 @@ pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy
 
 /// Begins to end this election; the session and its other elections go on.
 ///
-/// A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called. Returns at
-/// once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of this election it takes
-/// effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
+/// A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called.
+/// Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of
+/// this election it takes effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_stop(election: primacy_election, timeout_ms: u64) -> primacy_status {
     ffi::enter_plain(|| {
@@ -247,12 +248,13 @@ pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: 
     })
 }
 
-/// Ends an election. The handle is invalid at once, save to complete calls that are pending, until `on_stopped`.
+/// Ends an election. The handle is invalid at once, save to complete calls that are pending, until
+/// `on_stopped`.
 ///
-/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
-/// With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still hangs or was never
-/// completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers
-/// `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
+/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
+/// deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
+/// hangs or was never completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does
+/// not wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
 ///
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
@@ -271,9 +273,9 @@ pub extern "C" fn primacy_election_free(election: primacy_election) -> primacy_s
 
 /// Ends a call whose callback answered `PRIMACY_PENDING`, or is about to.
 ///
-/// `call` is `primacy_call.call`; `outcome` is `PRIMACY_DONE`, `PRIMACY_WARM` or `PRIMACY_FAILED`; `message` says why it
-/// failed, or is NULL. Each call is completed once, also one that was cancelled. Any thread, also before the callback
-/// has returned, and also after `primacy_election_free`. Does not block.
+/// `call` is `primacy_call.call`; `outcome` is `PRIMACY_DONE`, `PRIMACY_WARM` or `PRIMACY_FAILED`; `message`
+/// says why it failed, or is NULL. Each call is completed once, also one that was cancelled. Any thread, also
+/// before the callback has returned, and also after `primacy_election_free`. Does not block.
 ///
 /// `PRIMACY_E_CALL`: no such call is waiting. `PRIMACY_E_ARGUMENT`: no such outcome. `PRIMACY_E_UTF8`,
 /// `PRIMACY_E_HANDLE`.
@@ -297,8 +299,8 @@ pub unsafe extern "C" fn primacy_election_complete(
 /// Whether a call should end soon: 1 or 0. For a callback that blocks and looks now and then, instead of
 /// `on_cancelled`.
 ///
-/// 1 too if no such call is running, or the handle is no good: then there is nothing to go on for. Any thread, does
-/// not block.
+/// 1 too if no such call is running, or the handle is no good: then there is nothing to go on for. Any
+/// thread, does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_is_cancelled(election: primacy_election, call: u64) -> i32 {
     let cancelled =
@@ -308,11 +310,11 @@ pub extern "C" fn primacy_election_is_cancelled(election: primacy_election, call
 
 /// Whether this process is the primary, now, by the clock: 1 or 0, and nothing else.
 ///
-/// It compares the time with the deadline of the lease at each call, so it answers 0 in time also when the process
-/// was paused or cut off from etcd. Where it is 1, `*token_out` is the fencing token of the same win; else 0. Every
-/// error is 0; `*status_out` has its status (`PRIMACY_E_HANDLE`, `PRIMACY_E_FORKED`) or `PRIMACY_OK`. Both may be NULL.
-/// Between the answer and what you do with it time passes: what must never be written by a former primary is written
-/// by `primacy_election_commit`. Any thread; never waits.
+/// It compares the time with the deadline of the lease at each call, so it answers 0 in time also when the
+/// process was paused or cut off from etcd. Where it is 1, `*token_out` is the fencing token of the same win;
+/// else 0. Every error is 0; `*status_out` has its status (`PRIMACY_E_HANDLE`, `PRIMACY_E_FORKED`) or
+/// `PRIMACY_OK`. Both may be NULL. Between the answer and what you do with it time passes: what must never be
+/// written by a former primary is written by `primacy_election_commit`. Any thread; never waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_election_is_primary(
     election: primacy_election,
@@ -335,10 +337,11 @@ pub unsafe extern "C" fn primacy_election_is_primary(
     }
 }
 
-/// For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it is not.
+/// For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it
+/// is not.
 ///
-/// Start nothing that takes longer. Every error is 0, with its status in `*status_out`, which may be NULL. Any thread;
-/// never waits.
+/// Start nothing that takes longer. Every error is 0, with its status in `*status_out`, which may be NULL.
+/// Any thread; never waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_election_remaining_ms(
     election: primacy_election,
@@ -356,21 +359,21 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
     }
 }
 
-/// The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by the win
-/// of `token`. By anyone but the present holder it never commits, however late it arrives.
+/// The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by
+/// the win of `token`. By anyone but the present holder it never commits, however late it arrives.
 ///
-/// `token` is the one that `on_primary` or `primacy_election_is_primary` gave: remember it with the work that it
-/// covers, and do not ask again before the write. Blocks up to `timeout_ms`. Any thread, also inside a callback of an
-/// election; after `on_lost` has begun too, as long as the lock has not been released.
+/// `token` is the one that `on_primary` or `primacy_election_is_primary` gave: remember it with the work that
+/// it covers, and do not ask again before the write. Blocks up to `timeout_ms`. Any thread, also inside a
+/// callback of an election; after `on_lost` has begun too, as long as the lock has not been released.
 ///
 /// `*result_out`, which may be NULL, is yours with `PRIMACY_OK` and with `PRIMACY_E_CONFLICT`; end it with
 /// `primacy_result_free`.
 ///
-/// `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary, but a
-/// comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been written, or
-/// will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a batch too large is
-/// refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`,
-/// `PRIMACY_E_HANDLE`.
+/// `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary,
+/// but a comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been
+/// written, or will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a
+/// batch too large is refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0.
+/// `PRIMACY_E_DEADLOCK`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_election_commit(
     election: primacy_election,
@@ -395,6 +398,31 @@ pub unsafe extern "C" fn primacy_election_commit(
     };
     // SAFETY: the header's contract for error_out.
     unsafe { ffi::enter(error_out, inside) }
+}
+
+/// What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your own: add
+/// them all to each transaction, and it commits for nobody but the holder of this win.
+///
+/// `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of which a
+/// transaction must find as they are there. It does not ask etcd. They stay the same for as long as the win lasts.
+/// `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
+///
+/// `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_election_guard(
+    election: primacy_election,
+    token: i64,
+    result_out: *mut primacy_result,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(result_out) };
+    ffi::enter_plain(|| {
+        out.required("result_out")?;
+        let election = handle::find::<Election>(election)?;
+        let guard = election.engine.guard(Token(token)).ok_or(PRIMACY_E_NOT_PRIMARY)?;
+        out.set(handle::new(Answer::of_guard(&guard).ok_or(PRIMACY_E_INTERNAL)?)?);
+        Ok(())
+    })
 }
 
 impl Election {

@@ -1,5 +1,5 @@
-//! The error object: a status with its story. Owned by the caller, because a thread-local "last error" would not
-//! follow a goroutine from one thread to the next.
+//! The error object: a status with its story. Owned by the caller, because a thread-local "last error" would
+//! not follow a goroutine from one thread to the next.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -15,7 +15,8 @@ pub struct primacy_error {
     message: CString,
 }
 
-/// What a function inside this crate fails with; becomes a status and, where the caller asked for it, an error object.
+/// What a function inside this crate fails with; becomes a status and, where the caller asked for it, an
+/// error object.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub status: primacy_status,

@@ -1,5 +1,5 @@
-//! The boundary: each exported function runs inside [`enter`], reads its pointers by the functions here, and calls
-//! one safe function.
+//! The boundary: each exported function runs inside [`enter`], reads its pointers by the functions here, and
+//! calls one safe function.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -14,8 +14,8 @@ use crate::error::{Fault, primacy_error};
 use crate::fork;
 use crate::status::*;
 
-/// Runs the inside of an exported function: nothing in a forked child, no unwinding into C, and the error object
-/// where the caller asked for one.
+/// Runs the inside of an exported function: nothing in a forked child, no unwinding into C, and the error
+/// object where the caller asked for one.
 pub(crate) unsafe fn enter(
     error_out: *mut *mut primacy_error,
     inside: impl FnOnce() -> Result<(), Fault>,
@@ -58,8 +58,8 @@ thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Takes the place of the default hook, which would write to the host's stderr. The library has a standard library
-/// of its own, so this is no hook of a host written in Rust.
+/// Takes the place of the default hook, which would write to the host's stderr. The library has a standard
+/// library of its own, so this is no hook of a host written in Rust.
 pub(crate) fn keep_panics_quiet() {
     static ONCE: Once = Once::new();
     // Under `cargo test` the hook is the test runner's.
@@ -113,7 +113,8 @@ pub(crate) unsafe fn bytes<'a>(from: *const c_void, size: usize, what: &str) -> 
     Ok(unsafe { slice::from_raw_parts(from.cast(), size) })
 }
 
-/// A place for an answer. Made before anything can fail, so that it holds a defined value however the function ends.
+/// A place for an answer. Made before anything can fail, so that it holds a defined value however the
+/// function ends.
 pub(crate) struct Out<T>(*mut T);
 
 impl<T: Copy> Out<T> {

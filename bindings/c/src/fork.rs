@@ -1,13 +1,13 @@
-//! A forked child has our memory but none of our threads: nobody renews its lease, nobody answers its waits. So
-//! it is told at once, by a flag that the C library sets in the child before `fork` returns there.
+//! A forked child has our memory but none of our threads: nobody renews its lease, nobody answers its waits.
+//! So it is told at once, by a flag that the C library sets in the child before `fork` returns there.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static FORKED: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process is a child of the one that used the library. One load: `is_primary` asks it each time,
-/// where asking the kernel for the process id would cost more than all the rest of it.
+/// Whether this process is a child of the one that used the library. One load: `is_primary` asks it each
+/// time, where asking the kernel for the process id would cost more than all the rest of it.
 pub(crate) fn is_child() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
@@ -20,8 +20,8 @@ pub(crate) fn mark_children() {
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the handler stores to an atomic, which is async-signal-safe.
-        // It can fail only for lack of memory; then fork is as unsafe as without us, and nothing else is lost.
+        // SAFETY: the handler stores to an atomic, which is async-signal-safe. It can fail only for lack of
+        // memory; then fork is as unsafe as without us, and nothing else is lost.
         let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     });
 }

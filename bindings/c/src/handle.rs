@@ -1,9 +1,9 @@
-//! The numbers that C holds instead of pointers. A number names a slot and the slot's generation, so that one that
-//! was freed, made up, or belongs to another kind of object is told apart from every live one, for ever.
+//! The numbers that C holds instead of pointers. A number names a slot and the slot's generation, so that one
+//! that was freed, made up, or belongs to another kind of object is told apart from every live one, for ever.
 //!
-//! A look-up must not wait, since `is_primary` does one: each slot has its own lock, which is only tried. It is
-//! taken for writing only while the object in it comes or goes; so whoever finds it taken holds a number that is
-//! no longer valid, or not yet.
+//! A look-up must not wait, since `is_primary` does one: each slot has its own lock, which is only tried. It
+//! is taken for writing only while the object in it comes or goes; so whoever finds it taken holds a number
+//! that is no longer valid, or not yet.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
@@ -104,7 +104,8 @@ fn try_read(handle: u64) -> Result<RwLockReadGuard<'static, Entry>, Fault> {
 
 fn write(handle: u64) -> Result<RwLockWriteGuard<'static, Entry>, Fault> {
     let (generation, index) = split(handle);
-    // Tried first: taking it for writing on behalf of a made-up number would make a look-up of the real one fail.
+    // Tried first: taking it for writing on behalf of a made-up number would make a look-up of the real one
+    // fail.
     drop(try_read(handle)?);
     let slot = slot(index).ok_or(PRIMACY_E_HANDLE)?;
     let entry = slot.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +173,8 @@ pub(crate) fn find_closing<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
     T::find(&entry.object).cloned().ok_or(PRIMACY_E_HANDLE.into())
 }
 
-/// Makes the number invalid for everything but [`find_closing`], until [`remove`]. Only one caller gets through.
+/// Makes the number invalid for everything but [`find_closing`], until [`remove`]. Only one caller gets
+/// through.
 pub(crate) fn close<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
     // Asked first, so that a number of another kind does not lock the slot even for a moment.
     with::<T, _>(handle, |_| ())?;

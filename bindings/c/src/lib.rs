@@ -1,12 +1,13 @@
-//! libprimacy: the C library. It decides nothing about elections; it checks what comes from C, calls the engine,
-//! and maps what comes back.
+//! libprimacy: the C library. It decides nothing about elections; it checks what comes from C, calls the
+//! engine, and maps what comes back.
 //!
 //! One file per noun of the header. What all of them stand on: [`ffi`] (pointers, panics), [`handle`] (the
 //! numbers that C holds), [`versioned`] (structs that may grow), [`scope`] (which callback a thread is in),
-//! [`fork`]. The doc comments of exported items become the header's, so they are written for a reader of C; what
-//! holds for every function is said once, in `cbindgen.toml`, which opens the header.
+//! [`fork`]. The doc comments of exported items become the header's, so they are written for a reader of C;
+//! what holds for every function is said once, in `cbindgen.toml`, which opens the header.
 
-// The safety contract of every exported function is the header's own opening; repeating it would only let it drift.
+// The safety contract of every exported function is the header's own opening; repeating it would only let it
+// drift.
 #![allow(clippy::missing_safety_doc)]
 // Exported types bear their C names, so that the header needs no table of renames.
 #![allow(non_camel_case_types)]

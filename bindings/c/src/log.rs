@@ -20,8 +20,8 @@ pub const PRIMACY_LOG_DEBUG: i32 = 4;
 
 /// Where lines of the log go. See `primacy_config_set_log`.
 ///
-/// The callbacks run on any thread of the library, or of the host inside a call of the library, several at a time.
-/// They must return soon, and not wait for the library.
+/// The callbacks run on any thread of the library, or of the host inside a call of the library, several at a
+/// time. They must return soon, and not wait for the library.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct primacy_log {
@@ -29,8 +29,8 @@ pub struct primacy_log {
     pub struct_size: usize,
     /// `on_line` is called for lines up to this level: `PRIMACY_LOG_INFO` leaves out debug lines.
     pub level: i32,
-    /// One line, which may have line feeds inside. `level` is one of `PRIMACY_LOG_...`; `text` lives until it returns.
-    /// Required.
+    /// One line, which may have line feeds inside. `level` is one of `PRIMACY_LOG_...`; `text` lives until it
+    /// returns. Required.
     pub on_line: Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, text: *const c_char)>,
     /// The last use of `user_data`. May be NULL.
     pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,

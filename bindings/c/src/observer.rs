@@ -42,8 +42,8 @@ pub struct primacy_primary {
 pub struct primacy_observer_callbacks {
     /// `sizeof(primacy_observer_callbacks)`.
     pub struct_size: usize,
-    /// There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it ran may
-    /// be left out. `primary` lives until it returns. Must return soon. May be NULL.
+    /// There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it
+    /// ran may be left out. `primary` lives until it returns. Must return soon. May be NULL.
     pub on_change: Option<unsafe extern "C" fn(user_data: *mut c_void, primary: *const primacy_primary)>,
     /// The last use of `user_data`. May be NULL.
     pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
@@ -113,9 +113,10 @@ fn show(primary: Option<&Primary>) -> primacy_primary {
 
 /// Opens an observer of `role`: it needs no session and no lease, and always knows the latest primary.
 ///
-/// Blocks up to the setting `etcd.requestTimeout`, until the first answer of etcd. `config` and `callbacks` are
-/// copied. `callbacks` may be NULL: then ask or wait. `user_data` must stay good until `on_stopped`, which comes exactly
-/// once if this succeeds and never if it fails. Any thread, also inside a callback of an election.
+/// Blocks up to the setting `etcd.requestTimeout`, until the first answer of etcd. `config` and `callbacks`
+/// are copied. `callbacks` may be NULL: then ask or wait. `user_data` must stay good until `on_stopped`,
+/// which comes exactly once if this succeeds and never if it fails. Any thread, also inside a callback of an
+/// election.
 ///
 /// The statuses are those of `primacy_session_open`, and `PRIMACY_E_ROLE`.
 #[unsafe(no_mangle)]
@@ -163,8 +164,8 @@ pub unsafe extern "C" fn primacy_observer_open(
 
 /// Who is primary, as far as this observer has heard: an earlier answer is never taken back.
 ///
-/// All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
-/// `PRIMACY_E_HANDLE`.
+/// All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`,
+/// `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_observer_current(
     observer: primacy_observer,
@@ -185,7 +186,8 @@ pub unsafe extern "C" fn primacy_observer_current(
 /// With `seen_token` not 0 the answer may also be that there is none (all of `*primary_out` 0). Blocks up to
 /// `timeout_ms`. Any thread, several at a time.
 ///
-/// `PRIMACY_E_TIMEOUT`: nothing changed. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+/// `PRIMACY_E_TIMEOUT`: nothing changed. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a
+/// callback. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_observer_wait(
     observer: primacy_observer,
@@ -218,8 +220,8 @@ pub unsafe extern "C" fn primacy_observer_wait(
 
 /// Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.
 ///
-/// Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards only
-/// `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
+/// Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards
+/// only `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_observer_free(observer: primacy_observer) -> primacy_status {
     ffi::leave(|| {

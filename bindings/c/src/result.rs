@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use engine::store::TxnAnswer;
+use engine::store::{Compare, Condition, KeyValue, LeaseId, Range, Revision, TxnAnswer, Value};
 
 use crate::error::Fault;
 use crate::ffi::{self, Out};
@@ -15,6 +15,34 @@ pub type primacy_result = u64;
 
 /// What such a handle stands for.
 pub(crate) struct Answer(pub TxnAnswer);
+
+impl Answer {
+    /// Comparisons of revision and lease, as keys that meet them; `None` if there is another one among them.
+    pub fn of_guard(guard: &[Compare]) -> Option<Self> {
+        let mut keys: Vec<KeyValue> = Vec::new();
+        for compare in guard {
+            let Range::Key(key) = &compare.range else { return None };
+            let found = keys.iter().position(|kv| kv.key == *key).unwrap_or_else(|| {
+                keys.push(KeyValue {
+                    key: key.clone(),
+                    value: Value::default(),
+                    create_revision: Revision(0),
+                    mod_revision: Revision(0),
+                    version: 0,
+                    lease: LeaseId(0),
+                });
+                keys.len() - 1
+            });
+            let kv = keys.get_mut(found)?;
+            match compare.condition {
+                Condition::ModRevision(revision) => kv.mod_revision = revision,
+                Condition::Lease(lease) => kv.lease = lease,
+                Condition::Absent | Condition::Version(_) | Condition::Value(_) => return None,
+            }
+        }
+        Some(Answer(TxnAnswer { succeeded: true, revision: Revision(0), cluster: 0, reads: vec![keys] }))
+    }
+}
 
 /// A key with what etcd knows of it.
 #[repr(C)]
@@ -89,8 +117,8 @@ pub unsafe extern "C" fn primacy_result_count(
 
 /// Key number `index` of those that get number `get` found.
 ///
-/// Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or key.
-/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
+/// Its texts live as long as the result. Any thread, does not block. `PRIMACY_E_ARGUMENT`: no such get or
+/// key. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, `PRIMACY_E_STRUCT_SIZE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_result_key_value(
     result: primacy_result,

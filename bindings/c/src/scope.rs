@@ -1,8 +1,8 @@
-//! Whether the present thread is inside a callback of the host, and of which sort, so that a call that would wait there
-//! for its own end, or hold up the library, is refused instead of hanging.
+//! Whether the present thread is inside a callback of the host, and of which sort, so that a call that would
+//! wait there for its own end, or hold up the library, is refused instead of hanging.
 //!
-//! What a resign or stop inside a callback means is the engine's business; this is only about waiting, and covers the
-//! log too, which the engine does not know as a callback.
+//! What a resign or stop inside a callback means is the engine's business; this is only about waiting, and
+//! covers the log too, which the engine does not know as a callback.
 
 use std::cell::Cell;
 
@@ -42,8 +42,8 @@ pub(crate) fn is_inside() -> bool {
     CURRENT.get() != Scope::Outside
 }
 
-/// For functions that wait for callbacks to end: refused inside every callback, also of another session, since two
-/// that wait for each other hang as surely as one that waits for itself.
+/// For functions that wait for callbacks to end: refused inside every callback, also of another session,
+/// since two that wait for each other hang as surely as one that waits for itself.
 pub(crate) fn may_join() -> Result<(), Fault> {
     if is_inside() { Err(PRIMACY_E_DEADLOCK.into()) } else { Ok(()) }
 }

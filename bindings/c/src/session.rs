@@ -44,12 +44,13 @@ impl From<OpenError> for Fault {
 /// Opens a session: connects to etcd, asks for a lease, takes a server id.
 ///
 /// `config` and `candidate` are copied; both may be freed or changed afterwards. Blocks up to the setting
-/// `etcd.requestTimeout`. Any thread, also inside a callback of an election. If it fails, nothing is left over.
+/// `etcd.requestTimeout`. Any thread, also inside a callback of an election. If it fails, nothing is left
+/// over.
 ///
-/// `primacy_status_may_pass(status)` says whether trying again can help: it does for `PRIMACY_E_UNREACHABLE` and
-/// `PRIMACY_E_SYSTEM`, not for `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`, `PRIMACY_E_CONFIG_VALUE`, `PRIMACY_E_CONFIG_RELATION`,
-/// `PRIMACY_E_CANDIDATE`, `PRIMACY_E_ARGUMENT`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`,
-/// `PRIMACY_E_HANDLE`, `PRIMACY_E_DEADLOCK`.
+/// `primacy_status_may_pass(status)` says whether trying again can help: it does for `PRIMACY_E_UNREACHABLE`
+/// and `PRIMACY_E_SYSTEM`, not for `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`, `PRIMACY_E_CONFIG_VALUE`,
+/// `PRIMACY_E_CONFIG_RELATION`, `PRIMACY_E_CANDIDATE`, `PRIMACY_E_ARGUMENT`, `PRIMACY_E_STRUCT_SIZE`,
+/// `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`, `PRIMACY_E_DEADLOCK`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_session_open(
     config: primacy_config,
@@ -75,8 +76,8 @@ pub unsafe extern "C" fn primacy_session_open(
     unsafe { ffi::enter(error_out, inside) }
 }
 
-/// The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put back to an
-/// older state.
+/// The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put
+/// back to an older state.
 ///
 /// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
@@ -96,13 +97,13 @@ pub unsafe extern "C" fn primacy_session_server_id(
 /// Adds an election to the session: puts the candidate's record for `role` in etcd, and nothing else until
 /// `primacy_election_campaign`.
 ///
-/// Returns at once; the record follows. `role` and `callbacks` are copied. `user_data` is handed to the callbacks and
-/// must stay good until `on_stopped`, which comes exactly once if this succeeds and never if it fails. Any thread,
-/// also inside a callback.
+/// Returns at once; the record follows. `role` and `callbacks` are copied. `user_data` is handed to the
+/// callbacks and must stay good until `on_stopped`, which comes exactly once if this succeeds and never if it
+/// fails. Any thread, also inside a callback.
 ///
 /// `PRIMACY_E_ROLE`: the name is refused (empty, `id`, `version`, with a slash, or ending in `-<digits>`).
-/// `PRIMACY_E_ROLE_TAKEN`: the session runs it already, or runs mixcoord beside one of its three. `PRIMACY_E_STOPPED`.
-/// `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+/// `PRIMACY_E_ROLE_TAKEN`: the session runs it already, or runs mixcoord beside one of its three.
+/// `PRIMACY_E_STOPPED`. `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL`, `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_session_register(
     session: primacy_session,
@@ -128,11 +129,11 @@ pub unsafe extern "C" fn primacy_session_register(
 
 /// Reads, linearizably: never older than what any finished write left.
 ///
-/// `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The read stands
-/// under no token: to write what depends on it, compare the key's `mod_revision` in the commit.
+/// `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The
+/// read stands under no token: to write what depends on it, compare the key's `mod_revision` in the commit.
 ///
-/// `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`: no answer in time; reading again does no harm. `PRIMACY_E_DENIED`,
-/// `PRIMACY_E_REFUSED`, `PRIMACY_E_STOPPED`. `PRIMACY_E_ARGUMENT`: `txn` compares or writes, or is empty, or
+/// `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`: no answer in time; reading again does no harm.
+/// `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED`. `PRIMACY_E_ARGUMENT`: `txn` compares or writes, or is empty, or
 /// `timeout_ms` is 0. `PRIMACY_E_DEADLOCK`, `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_session_read(
@@ -159,9 +160,9 @@ pub unsafe extern "C" fn primacy_session_read(
 
 /// What the session and its elections are doing now, as one JSON object, for status pages and tests.
 ///
-/// `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a number
-/// of JavaScript. Fields may be added; none change their meaning. Any thread, does not block. `PRIMACY_E_NULL`,
-/// `PRIMACY_E_HANDLE`.
+/// `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a
+/// number of JavaScript. Fields may be added; none change their meaning. Any thread, does not block.
+/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_session_snapshot_json(
     session: primacy_session,
@@ -182,11 +183,11 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
     unsafe { ffi::enter(error_out, inside) }
 }
 
-/// Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are released
-/// when their callbacks have returned, records and lease are removed from etcd.
+/// Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are
+/// released when their callbacks have returned, records and lease are removed from etcd.
 ///
-/// Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only shorten
-/// that. Inside a callback of this session it takes effect when that call is completed. Any thread.
+/// Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only
+/// shorten that. Inside a callback of this session it takes effect when that call is completed. Any thread.
 ///
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
@@ -213,11 +214,11 @@ pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64
 
 /// Ends a session. The handle is invalid at once.
 ///
-/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's deadline at most.
-/// With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of the host still hangs, so its
-/// `user_data` must stay good until `on_stopped`. Inside a callback it does not wait, answers `PRIMACY_OK`, and the
-/// rest follows when that call is completed. Its elections' handles stay valid, to complete what is pending and to be
-/// freed themselves. Any thread.
+/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
+/// deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
+/// the host still hangs, so its `user_data` must stay good until `on_stopped`. Inside a callback it does not
+/// wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Its elections' handles stay
+/// valid, to complete what is pending and to be freed themselves. Any thread.
 ///
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]

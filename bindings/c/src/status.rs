@@ -66,7 +66,8 @@ pub const PRIMACY_E_REFUSED: primacy_status = 33;
 
 /// Not the primary of this token (any more). Nothing was written.
 pub const PRIMACY_E_NOT_PRIMARY: primacy_status = 40;
-/// Still the primary, but a comparison of your own did not hold. Nothing was written; the result has the reads.
+/// Still the primary, but a comparison of your own did not hold. Nothing was written; the result has the
+/// reads.
 pub const PRIMACY_E_CONFLICT: primacy_status = 41;
 /// No such call is waiting: it was completed before, or never made.
 pub const PRIMACY_E_CALL: primacy_status = 42;
@@ -78,9 +79,9 @@ statuses! {
     PRIMACY_E_HANDLE, c"no such handle: it is 0, made up, freed, or of another kind";
     PRIMACY_E_UTF8, c"a text is not UTF-8";
     PRIMACY_E_ARGUMENT, c"a value can not be used here";
-    PRIMACY_E_STRUCT_SIZE, c"struct_size does not fit: set it to sizeof the struct, and the whole struct to zero first";
-    PRIMACY_E_FORKED, c"the process was forked after the library was in use: use it in the parent, or after exec";
-    PRIMACY_E_DEADLOCK, c"it would wait inside a callback for that callback's own end: call it from another thread";
+    PRIMACY_E_STRUCT_SIZE, c"struct_size does not fit: zero the struct, then set struct_size to its sizeof";
+    PRIMACY_E_FORKED, c"forked after the library was in use: use it in the parent, or after exec";
+    PRIMACY_E_DEADLOCK, c"it would wait inside a callback for its own end: call it from another thread";
     PRIMACY_E_TIMEOUT, c"not over within the time given";
     PRIMACY_E_STOPPED, c"it was stopped";
     PRIMACY_E_SYSTEM, c"no thread, descriptor or memory left: try again, or raise the process's limits";
@@ -109,7 +110,8 @@ pub extern "C" fn primacy_status_string(status: primacy_status) -> *const c_char
 
 /// Whether the same call may succeed later without anybody changing anything: 1 or 0.
 ///
-/// 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any thread, does not block.
+/// 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any
+/// thread, does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_status_may_pass(status: primacy_status) -> i32 {
     let may_pass =

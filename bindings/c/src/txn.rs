@@ -89,8 +89,8 @@ unsafe fn compare(
 
 /// Makes an empty transaction. It can be committed any number of times, by several threads too.
 ///
-/// Keys are whole etcd keys. Keys and values are bytes with a size; they are copied. The functions that add to it
-/// do not block, may be called on any thread, and answer `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, or
+/// Keys are whole etcd keys. Keys and values are bytes with a size; they are copied. The functions that add
+/// to it do not block, may be called on any thread, and answer `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`, or
 /// `PRIMACY_E_ARGUMENT` for an empty key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_txn_new(txn_out: *mut primacy_txn) -> primacy_status {

@@ -4,8 +4,8 @@ use std::ffi::{CStr, c_char};
 
 /// The version of the library that is running, such as "0.1.0".
 ///
-/// Compare it with `PRIMACY_VERSION`, the one that was compiled against. Never NULL; lives as long as the library.
-/// Any thread, does not block.
+/// Compare it with `PRIMACY_VERSION`, the one that was compiled against. Never NULL; lives as long as the
+/// library. Any thread, does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_version() -> *const c_char {
     const VERSION: &CStr =

@@ -1,6 +1,7 @@
-//! Structs that begin with `struct_size` and may grow at their end, in either direction of old and new: a caller
-//! compiled against an older header gives a shorter struct, whose missing fields are zero; one compiled against a
-//! newer header gives a longer one, which is taken as long as it does not use what this library does not know.
+//! Structs that begin with `struct_size` and may grow at their end, in either direction of old and new: a
+//! caller compiled against an older header gives a shorter struct, whose missing fields are zero; one
+//! compiled against a newer header gives a longer one, which is taken as long as it does not use what this
+//! library does not know.
 
 use std::mem;
 use std::ptr;
@@ -8,7 +9,8 @@ use std::ptr;
 use crate::error::Fault;
 use crate::status::{PRIMACY_E_NULL, PRIMACY_E_STRUCT_SIZE};
 
-/// No struct of ours will ever be this large; a size beyond it is garbage, and reading that far would be worse.
+/// No struct of ours will ever be this large; a size beyond it is garbage, and reading that far would be
+/// worse.
 const LARGEST: usize = 4096;
 
 /// A struct whose first field is `struct_size: usize`.
@@ -57,7 +59,7 @@ pub(crate) unsafe fn read<T: Versioned>(from: *const T) -> Result<T, Fault> {
         return Err(Fault::new(
             PRIMACY_E_STRUCT_SIZE,
             format!(
-                "{name} has fields set that this library does not know: load a newer library, or leave them zero"
+                "{name} has fields set that this library does not know: leave them zero, or load a newer one"
             ),
         ));
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "status",
     "error",
     "version",
@@ -19,6 +19,7 @@ const FILES: [&str; 11] = [
     "election",
     "txn",
     "result",
+    "observer",
 ];
 
 fn fresh() -> String {
@@ -29,13 +30,14 @@ fn fresh() -> String {
     config.after_includes = Some(format!(
         "\n/** The version of this header; primacy_version() says that of the library. */\n\
          #define PRIMACY_VERSION \"{version}\"\n\
-         #define PRIMACY_VERSION_MAJOR {}\n#define PRIMACY_VERSION_MINOR {}\n#define PRIMACY_VERSION_PATCH {}\n",
+         #define PRIMACY_VERSION_MAJOR {}\n\
+         #define PRIMACY_VERSION_MINOR {}\n\
+         #define PRIMACY_VERSION_PATCH {}\n",
         numbers[0], numbers[1], numbers[2]
     ));
-    let builder =
-        FILES.iter().chain(&["observer"]).fold(cbindgen::Builder::new().with_config(config), |b, file| {
-            b.with_src(here.join(format!("src/{file}.rs")))
-        });
+    let builder = FILES.iter().fold(cbindgen::Builder::new().with_config(config), |builder, file| {
+        builder.with_src(here.join(format!("src/{file}.rs")))
+    });
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
     String::from_utf8(header).unwrap()

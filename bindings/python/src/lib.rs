@@ -28,6 +28,9 @@ fn is_child() -> bool {
 
 /// See `python/primacy/_primacy.pyi`.
 #[pymodule]
+<<<<<<< HEAD
+fn _primacy(_m: &Bound<'_, PyModule>) -> PyResult<()> {
+=======
 fn _primacy(module: &Bound<'_, PyModule>) -> PyResult<()> {
     log::keep_panics_quiet();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -43,5 +46,6 @@ fn _primacy(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(log::log_queue, module)?)?;
     module.add_function(wrap_pyfunction!(observer::open_observer, module)?)?;
     module.add_function(wrap_pyfunction!(session::open_session, module)?)?;
+>>>>>>> python
     Ok(())
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+NOW_AND_THEN = 0.2  # seconds
 
 
 class NotInTime(Exception):
@@ -30,14 +32,18 @@ class Changes:
         self._event = asyncio.Event()
 
     async def until(self, holds: Callable[[], T | None], bound: float, what: str) -> T:
-        """What `holds` returns, once that is true; NotInTime after `bound` seconds."""
+        """What `holds` returns, once that is true; NotInTime after `bound` seconds.
+
+        It is asked at each change, and now and then for what nobody tells of (a file, an answer).
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + bound
         while True:
             found = holds()
             if found:
                 return found
-            try:
-                await asyncio.wait_for(self._event.wait(), end - loop.time())
-            except asyncio.TimeoutError:
-                raise NotInTime(f"{what}: not within {bound:g} s") from None
+            left = end - loop.time()
+            if left <= 0:
+                raise NotInTime(f"{what}: not within {bound:g} s")
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._event.wait(), min(left, NOW_AND_THEN))

@@ -42,7 +42,7 @@ class Member:
         self.data = folder / name
         self.log = folder / f"{name}.log"
         self.flags: list[str | Path] = []
-        self._program, self._changes = program, changes
+        self.program, self.changes = program, changes
         self._process: Process | None = None
 
     @property
@@ -56,7 +56,7 @@ class Member:
             *("--name", self.name, "--data-dir", self.data, "--log-level", "warn", "--logger", "zap"),
             *self.flags,
         ]
-        self._process = await Process.start([self._program, *args], self.log, self._changes)
+        self._process = await Process.start([self.program, *args], self.log, self.changes)
 
     async def kill(self) -> int:
         """SIGKILL; returns when."""
@@ -78,14 +78,12 @@ class Etcd:
 
     def __init__(self, members: Sequence[Member], options: Options, secured: dict[str, Path]) -> None:
         self.members = members
+        self.learners: list[Member] = []
         self.options = options
         self._secured = secured
         self._user = ("root", options.password) if options.password else None
-        self._context: ssl.SSLContext | None = None
-        if options.tls:
-            self._context = ssl.create_default_context(cafile=str(options.tls.cert))
-            self._context.check_hostname = False
-            self._context.load_cert_chain(secured["cert"], secured["key"])
+        self._context = ssl.create_default_context() if options.tls else None
+        self.reload()
 
     @classmethod
     async def launch(
@@ -148,6 +146,13 @@ class Etcd:
             ]
         return cls(members, options, secured)
 
+    def reload(self) -> None:
+        """Has the gateways read the certificates again."""
+        if self.options.tls and self._context:
+            self._context.check_hostname = False
+            self._context.load_verify_locations(self.options.tls.cert)
+            self._context.load_cert_chain(self._secured["cert"], self._secured["key"])
+
     @property
     def endpoint(self) -> str:
         """All members, as `--etcd` wants it."""
@@ -190,6 +195,32 @@ class Etcd:
     async def _status(self, member: Member) -> Json:
         return await self.gateway(member).post("maintenance/status", {}, bound=2)
 
+    async def learner(self) -> Member:
+        """One more member, that only learns: it takes no part in votes and serves hardly anything."""
+        first = self.members[0]
+        made = Member(first.program, first.data.parent, f"m{len(self.members) + 1}", first.changes)
+        await self.gateway().add_learner(f"http://{made.peer}")
+        known = [*self.members, made]
+        made.flags = [
+            *(
+                "--listen-client-urls",
+                f"http://{made.client}",
+                "--advertise-client-urls",
+                f"http://{made.client}",
+            ),
+            *(
+                "--listen-peer-urls",
+                f"http://{made.peer}",
+                "--initial-advertise-peer-urls",
+                f"http://{made.peer}",
+            ),
+            *("--initial-cluster", ",".join(f"{member.name}=http://{member.peer}" for member in known)),
+            *("--initial-cluster-state", "existing"),
+        ]
+        await made.start()
+        self.learners.append(made)
+        return made
+
     # Faults
 
     async def pause(self) -> int:
@@ -200,7 +231,7 @@ class Etcd:
         return min([member.resume() for member in self.members])
 
     async def kill(self) -> int:
-        return min([await member.kill() for member in self.members])
+        return min([await member.kill() for member in (*self.members, *self.learners)])
 
     async def start(self) -> None:
         """Again, on the data that it has; returns when it answers."""

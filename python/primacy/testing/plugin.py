@@ -9,8 +9,9 @@ import asyncio
 import inspect
 import os
 import shutil
+import statistics
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,37 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     assert isinstance(loop, Loop)
     loop.run(test)
     return True
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str, Sequence[float]], None]:
+    """Reports how long something took each time, in milliseconds, at the end of the run."""
+
+    def report(what: str, times: Sequence[float]) -> None:
+        ordered = sorted(times)
+        record_property(
+            "measured",
+            f"{what}: {len(ordered)} times, least {ordered[0]:.1f} ms, "
+            f"median {statistics.median(ordered):.1f}, "
+            f"9 of 10 within {ordered[int(len(ordered) * 0.9)]:.1f}, most {ordered[-1]:.1f}",
+        )
+
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "measured"
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -53,18 +53,18 @@ class Scene:
     async def own_etcd(self, version: str = "", **options: object) -> Etcd:
         """One that this test alone uses, and may do anything to. `version`: empty for the newest."""
         self._own = await self._launch(version, Options(**options))  # type: ignore[arg-type]
-        await self.use(self._own)
+        await self._use(self._own)
         return self._own
 
-    async def use(self, etcd: Etcd) -> None:
-        self._etcd = etcd
-        self._watching = asyncio.create_task(self._watch(etcd.gateway()))
+    async def _use(self, etcd: Etcd, start: int = 0) -> None:
+        self._etcd, self._confirmed = etcd, False
+        self._watching = asyncio.create_task(self._watch(etcd.gateway(), start))
         await self.until(lambda: self._confirmed, "a watch on etcd", 15)
 
     async def etcd(self) -> Etcd:
         """The test's own, or the one that tests share which do it no harm."""
         if not self._etcd:
-            await self.use(await self._shared())
+            await self._use(await self._shared())
         assert self._etcd
         return self._etcd
 
@@ -84,12 +84,10 @@ class Scene:
         self.act("etcd is put back to the copy")
         await self._own.restore(folder)
         self.history.epoch += 1
-        self._confirmed = False
-        await self.use(self._own)
+        await self._use(self._own, start=1)  # what was written before this watch counts, too
 
-    async def _watch(self, gateway: Gateway) -> None:
+    async def _watch(self, gateway: Gateway, start: int) -> None:
         """Records what etcd tells of our keys, over each end of a stream."""
-        start = 0
         while True:
             with contextlib.suppress(OSError, ValueError):
                 try:
@@ -251,6 +249,12 @@ class Scene:
         """What etcd told of the key ROOT/name, in order."""
         key = f"{self.root}/{name}"
         return [r for r in self.history.records if isinstance(r, Stored) and r.event.kv.key == key]
+
+    def lease_of(self, candidate: Candidate) -> int:
+        """That its own record is under now; 0 if there is none."""
+        id_ = next((line["id"] for line in reversed(candidate.process.lines) if line["id"]), 0)
+        seen = self.stored(f"session/{candidate.role}-{id_}")
+        return 0 if not seen or seen[-1].event.deleted else seen[-1].event.kv.lease
 
     def excuse(self, check: str, why: str) -> None:
         """This check of the verdict does not hold here, for a reason that a reader should know."""

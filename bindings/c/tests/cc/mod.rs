@@ -59,8 +59,8 @@ pub fn program(source: &str, shared: bool) -> PathBuf {
     to
 }
 
-/// The static and the shared library. Cargo builds neither for the tests of a crate that is no Rust library, so it is
-/// asked to.
+/// The static and the shared library. Cargo builds neither for the tests of a crate that is no Rust library,
+/// so it is asked to.
 fn libraries() -> &'static (PathBuf, PathBuf) {
     static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -1,0 +1,68 @@
+//go:build cgo
+
+package primacy
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// The clock alone, to compare with.
+func BenchmarkTimeNow(b *testing.B) {
+	for b.Loop() {
+		_ = time.Now()
+	}
+}
+
+func BenchmarkIsPrimary(b *testing.B) {
+	h := campaign(b, open(b, configOf(b, newRoot())), "rootcoord", nil)
+	next(b, "primary", h.primary)
+	for b.Loop() {
+		if !h.election.IsPrimary() {
+			b.Fatal("not primary")
+		}
+	}
+}
+
+func BenchmarkIsPrimaryParallel(b *testing.B) {
+	h := campaign(b, open(b, configOf(b, newRoot())), "rootcoord", nil)
+	next(b, "primary", h.primary)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			h.election.IsPrimary()
+		}
+	})
+}
+
+func BenchmarkIsPrimaryOfAStandby(b *testing.B) {
+	root := newRoot()
+	one := campaign(b, open(b, configOf(b, root)), "rootcoord", nil)
+	next(b, "primary", one.primary)
+	two := campaign(b, open(b, configOf(b, root)), "rootcoord", nil)
+	next(b, "standby", two.standby)
+	for b.Loop() {
+		two.election.IsPrimary()
+	}
+}
+
+func BenchmarkRemaining(b *testing.B) {
+	h := campaign(b, open(b, configOf(b, newRoot())), "rootcoord", nil)
+	next(b, "primary", h.primary)
+	for b.Loop() {
+		h.election.Remaining()
+	}
+}
+
+// A guarded write, with a real etcd on the same machine.
+func BenchmarkCommit(b *testing.B) {
+	root := newRoot()
+	h := campaign(b, open(b, configOf(b, root)), "rootcoord", nil)
+	win := next(b, "primary", h.primary)
+	txn := new(Txn).Put(root+"/data", []byte("x"))
+	for b.Loop() {
+		if _, err := h.election.Commit(context.Background(), win.Token, txn); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,289 @@
+//go:build cgo
+
+package primacy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+)
+
+func expect(t *testing.T, what string, err error, code Code) {
+	t.Helper()
+	if !errors.Is(err, code) {
+		t.Errorf("%s: %v, not %v", what, err, code)
+	}
+}
+
+func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
+	ctx := context.Background()
+	for name, s := range map[string]*Session{"nil": nil, "zero": {}} {
+		_, err := s.Register("rootcoord")
+		expect(t, name+" Register", err, ErrClosed)
+		_, err = s.Read(ctx, new(Txn).Get("x"))
+		expect(t, name+" Read", err, ErrClosed)
+		_, err = s.Status()
+		expect(t, name+" Status", err, ErrClosed)
+		if s.ServerID() != 0 {
+			t.Error(name, "ServerID")
+		}
+	}
+	if err := (*Session)(nil).Close(ctx); err != nil {
+		t.Error(err)
+	}
+	for name, e := range map[string]*Election{"nil": nil, "zero": {}} {
+		if e.IsPrimary() || e.Token() != 0 || e.Remaining() != 0 || e.Role() != "" {
+			t.Error(name, "is primary")
+		}
+		expect(t, name+" Resign", e.Resign(ctx), ErrClosed)
+		_, err := e.Commit(ctx, 1, new(Txn).Put("x", nil))
+		expect(t, name+" Commit", err, ErrClosed)
+	}
+	if _, open := <-(*Election)(nil).Events(); open {
+		t.Error("events of no election")
+	}
+	expect(t, "Campaign", (*Election)(nil).Campaign(Handlers{}), ErrClosed)
+	if err := (*Election)(nil).Close(ctx); err != nil {
+		t.Error(err)
+	}
+	var o *Observer
+	if _, ok := o.Current(); ok || o.Close() != nil {
+		t.Error("nil observer")
+	}
+	_, err := o.WaitForPrimary(ctx)
+	expect(t, "WaitForPrimary", err, ErrClosed)
+}
+
+func TestAnOpenThatCanNotSucceedSaysWhyAndLeavesNothing(t *testing.T) {
+	noLeaks(t)
+	good := configOf(t, newRoot())
+	for name, c := range map[string]struct {
+		change func(*Config)
+		code   Code
+	}{
+		"unknown setting":    {func(c *Config) { c.Settings = map[string]string{"primacy.nonsense": "1"} }, ErrConfigName},
+		"value out of range": {func(c *Config) { c.Settings = map[string]string{"common.session.ttl": "-3"} }, ErrConfigValue},
+		"relation":           {func(c *Config) { c.Settings = map[string]string{"primacy.margin_ms": "99000"} }, ErrConfigRelation},
+		"part of a second":   {func(c *Config) { c.TTL = 1500 * time.Millisecond }, ErrConfigValue},
+		"root":               {func(c *Config) { c.Root = "by-dev" }, ErrConfigValue},
+		"not UTF-8":          {func(c *Config) { c.Candidate.Address = "\xff" }, ErrUTF8},
+		"no address":         {func(c *Config) { c.Candidate.Address = "" }, ErrCandidate},
+		"version":            {func(c *Config) { c.Candidate.Version = "three" }, ErrCandidate},
+		"nobody there": {func(c *Config) {
+			c.Endpoints = []string{"127.0.0.1:1"}
+			c.Settings = map[string]string{"etcd.requestTimeout": "300"}
+		}, ErrUnreachable},
+	} {
+		config := good
+		c.change(&config)
+		session, err := Open(context.Background(), config)
+		expect(t, name, err, c.code)
+		if session != nil {
+			t.Errorf("%s: a session", name)
+		}
+		if MayPass(err) != (c.code == ErrUnreachable) {
+			t.Errorf("%s: MayPass %v", name, MayPass(err))
+		}
+		if c.code != ErrCandidate && c.code != ErrUTF8 {
+			_, err = Observe(context.Background(), config, "rootcoord")
+			expect(t, name+" (observer)", err, c.code)
+		}
+	}
+}
+
+func TestRolesAndHandlersThatCanNotBe(t *testing.T) {
+	noLeaks(t)
+	session := open(t, configOf(t, newRoot()))
+	for _, role := range []string{"", "id", "version", "a/b", "rootcoord-2"} {
+		_, err := session.Register(role)
+		expect(t, "role "+role, err, ErrRole)
+		_, err = Observe(context.Background(), configOf(t, newRoot()), role)
+		expect(t, "observer of "+role, err, ErrRole)
+	}
+	election := register(t, session, "rootcoord")
+	_, err := session.Register("rootcoord")
+	expect(t, "again", err, ErrRoleTaken)
+	_, err = session.Register("mixcoord")
+	expect(t, "mixcoord beside it", err, ErrRoleTaken)
+	lost := func(context.Context, Lost) error { return nil }
+	primary := func(context.Context, Win) error { return nil }
+	expect(t, "no OnPrimary", election.Campaign(Handlers{OnLost: lost}), ErrNull)
+	expect(t, "no OnLost", election.Campaign(Handlers{OnPrimary: primary}), ErrNull)
+	if err := election.Campaign(Handlers{OnLost: lost, OnPrimary: primary}); err != nil {
+		t.Error(err)
+	}
+	expect(t, "twice", election.Campaign(Handlers{OnLost: lost, OnPrimary: primary}), ErrArgument)
+}
+
+func TestTransactionsThatCanNotBe(t *testing.T) {
+	noLeaks(t)
+	root := newRoot()
+	session := open(t, configOf(t, root))
+	h := campaign(t, session, "rootcoord", nil)
+	win := next(t, "primary", h.primary)
+	ctx := context.Background()
+	_, err := h.election.Commit(ctx, win.Token, nil)
+	expect(t, "nil", err, ErrNull)
+	_, err = session.Read(ctx, nil)
+	expect(t, "nil", err, ErrNull)
+	_, err = session.Read(ctx, new(Txn))
+	expect(t, "empty read", err, ErrArgument)
+	_, err = session.Read(ctx, new(Txn).Put(root, nil))
+	expect(t, "a read that writes", err, ErrArgument)
+	_, err = h.election.Commit(ctx, win.Token, new(Txn).Put("", nil))
+	expect(t, "no key", err, ErrArgument)
+	_, err = h.election.Commit(ctx, win.Token, new(Txn).Put(root+"/a", nil).Put(root+"/a", nil))
+	expect(t, "a key twice", err, ErrRefused)
+	_, err = h.election.Commit(ctx, win.Token, new(Txn).Put(root+"/a", make([]byte, 4<<20)))
+	expect(t, "too large", err, ErrRefused)
+	_, err = h.election.Commit(ctx, win.Token+1, new(Txn).Put(root+"/a", nil))
+	expect(t, "another token", err, ErrNotPrimary)
+	_, err = h.election.Commit(ctx, 0, new(Txn).Put(root+"/a", nil))
+	expect(t, "no token", err, ErrNotPrimary)
+	if _, err = h.election.Commit(ctx, win.Token, new(Txn)); err != nil {
+		t.Error("an empty commit asks whether the guard holds:", err)
+	}
+	if _, err = h.election.Commit(ctx, win.Token, new(Txn).Put(root+"/e", nil).IfAbsent(root+"/e")); err != nil {
+		t.Error("an empty value:", err)
+	}
+	if _, err = h.election.Commit(ctx, win.Token, new(Txn).IfValue(root+"/e", nil).IfVersion(root+"/e", 1).
+		Delete(root+"/e")); err != nil {
+		t.Error("compares an empty value:", err)
+	}
+}
+
+func TestEveryCallTakesAContextThatIsOver(t *testing.T) {
+	noLeaks(t)
+	root := newRoot()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := Open(over, configOf(t, root))
+	expect(t, "Open", err, ErrTimeout)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("does not say why: %v", err)
+	}
+	_, err = Observe(over, configOf(t, root), "rootcoord")
+	expect(t, "Observe", err, ErrTimeout)
+	session := open(t, configOf(t, root))
+	release := make(chan struct{})
+	h := campaign(t, session, "rootcoord", func(handlers *Handlers) {
+		handlers.OnLost = func(context.Context, Lost) error { <-release; return nil }
+	})
+	win := next(t, "primary", h.primary)
+	_, err = session.Read(over, new(Txn).Get(root))
+	expect(t, "Read", err, ErrTimeout)
+	_, err = h.election.Commit(over, win.Token, new(Txn).Put(root+"/a", nil))
+	expect(t, "Commit", err, ErrTimeout)
+	if found, _ := etcd.Get(root+"/a", false); len(found) > 0 {
+		t.Error("it was sent")
+	}
+	observer, err := Observe(context.Background(), configOf(t, root), "datacoord")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = observer.WaitForPrimary(over)
+	expect(t, "WaitForPrimary", err, ErrTimeout)
+	if err := observer.Close(); err != nil {
+		t.Error(err)
+	}
+	expect(t, "Resign", h.election.Resign(over), ErrTimeout)
+	expect(t, "Close of an election", h.election.Close(over), ErrTimeout)
+	expect(t, "Close", session.Close(over), ErrTimeout)
+	// It has begun all the same, and is as clean as any.
+	close(release)
+	if err := session.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if found, err := etcd.Get(root+"/session/rootcoord", true); err != nil || len(found) > 0 {
+		t.Errorf("left in etcd: %v, %v", found, err)
+	}
+}
+
+func TestAContextThatEndsWhileItIsOpenedLeavesNothing(t *testing.T) {
+	noLeaks(t)
+	config := configOf(t, newRoot())
+	config.Endpoints = []string{"127.0.0.1:1"}
+	config.Settings = map[string]string{"etcd.requestTimeout": "1000"}
+	start := time.Now()
+	_, err := Open(within(t, 50*time.Millisecond), config)
+	expect(t, "Open", err, ErrTimeout)
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 900*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+	for range 20 { // one that succeeds, perhaps just too late
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Millisecond)
+		if session, err := Open(ctx, configOf(t, newRoot())); err == nil {
+			_ = session.Close(context.Background())
+		}
+		cancel()
+	}
+}
+
+func TestUseAfterClose(t *testing.T) {
+	noLeaks(t)
+	root := newRoot()
+	session := open(t, configOf(t, root))
+	h := campaign(t, session, "rootcoord", nil)
+	win := next(t, "primary", h.primary)
+	var all sync.WaitGroup
+	for range 8 { // closing at once does no harm either
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if err := session.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	all.Wait()
+	if h.election.IsPrimary() || h.election.Remaining() != 0 || session.ServerID() != 0 {
+		t.Error("still primary")
+	}
+	_, err := session.Register("datacoord")
+	expect(t, "Register", err, ErrClosed)
+	_, err = session.Status()
+	expect(t, "Status", err, ErrClosed)
+	_, err = session.Read(context.Background(), new(Txn).Get("x"))
+	expect(t, "Read", err, ErrClosed)
+	_, err = h.election.Commit(context.Background(), win.Token, new(Txn).Put(root, nil))
+	expect(t, "Commit", err, ErrClosed)
+	expect(t, "Resign", h.election.Resign(context.Background()), ErrClosed)
+	if err := h.election.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	for range h.election.Events() {
+	}
+}
+
+func TestOpenedAndClosedManyTimesWhileOthersAsk(t *testing.T) {
+	noLeaks(t)
+	for range 30 {
+		session := open(t, configOf(t, newRoot()))
+		h := campaign(t, session, "rootcoord", nil)
+		var askers sync.WaitGroup
+		stop := make(chan struct{})
+		for range 4 {
+			askers.Add(1)
+			go func() {
+				defer askers.Done()
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						h.election.IsPrimary()
+						_, _ = session.Status()
+					}
+				}
+			}()
+		}
+		next(t, "primary", h.primary)
+		if err := session.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		close(stop)
+		askers.Wait()
+	}
+}

@@ -1,0 +1,148 @@
+package sessionutil
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/blang/semver/v4"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// IndexEngineVersion says which versions of indexes a server reads and writes.
+type IndexEngineVersion struct {
+	MinimalIndexVersion int32 `json:"MinimalIndexVersion,omitempty"`
+	CurrentIndexVersion int32 `json:"CurrentIndexVersion,omitempty"`
+	MaximumIndexVersion int32 `json:"MaximumIndexVersion,omitempty"`
+}
+
+// SessionRaw is what is in etcd of a session.
+type SessionRaw struct {
+	ServerID    int64
+	ServerName  string
+	Address     string
+	Exclusive   bool
+	Stopping    bool
+	TriggerKill bool
+	Version     string
+
+	IndexEngineVersion       IndexEngineVersion
+	ScalarIndexEngineVersion IndexEngineVersion
+	IndexNonEncoding         bool
+	LeaseID                  *clientv3.LeaseID
+
+	HostName     string
+	ServerLabels map[string]string
+
+	hasTriggerKill bool // written by 2.x, always; by 3.0, never
+}
+
+// The order and the omissions are those of Milvus.
+type recordJSON struct {
+	ServerID                 int64              `json:"ServerID,omitempty"`
+	ServerName               string             `json:"ServerName,omitempty"`
+	Address                  string             `json:"Address,omitempty"`
+	Exclusive                bool               `json:"Exclusive,omitempty"`
+	Stopping                 bool               `json:"Stopping,omitempty"`
+	TriggerKill              *bool              `json:"TriggerKill,omitempty"`
+	Version                  string             `json:"Version"`
+	IndexEngineVersion       IndexEngineVersion `json:"IndexEngineVersion"`
+	ScalarIndexEngineVersion IndexEngineVersion `json:"ScalarIndexEngineVersion"`
+	IndexNonEncoding         bool               `json:"IndexNonEncoding,omitempty"`
+	LeaseID                  *clientv3.LeaseID  `json:"LeaseID,omitempty"`
+	HostName                 string             `json:"HostName,omitempty"`
+	ServerLabels             map[string]string  `json:"ServerLabels,omitempty"`
+}
+
+// GetAddress returns where the server is reached.
+func (s *SessionRaw) GetAddress() string { return s.Address }
+
+// GetServerID returns the server's id.
+func (s *SessionRaw) GetServerID() int64 { return s.ServerID }
+
+// GetServerLabel returns the labels that clients choose servers by.
+func (s *SessionRaw) GetServerLabel() map[string]string { return s.ServerLabels }
+
+// GetResourceGroupName returns the label of that name; empty: none.
+func (s *SessionRaw) GetResourceGroupName() string { return s.ServerLabels[LabelResourceGroup] }
+
+// IsTriggerKill returns what Init was given.
+func (s *SessionRaw) IsTriggerKill() bool { return s.TriggerKill }
+
+// MarshalJSON returns the record as Milvus writes it.
+func (s *Session) MarshalJSON() ([]byte, error) {
+	raw := &s.SessionRaw
+	record := recordJSON{
+		ServerID: raw.ServerID, ServerName: raw.ServerName, Address: raw.Address, Exclusive: raw.Exclusive,
+		Stopping: raw.Stopping, Version: s.Version.String(), IndexEngineVersion: raw.IndexEngineVersion,
+		ScalarIndexEngineVersion: raw.ScalarIndexEngineVersion, IndexNonEncoding: raw.IndexNonEncoding,
+		LeaseID: raw.LeaseID, HostName: raw.HostName, ServerLabels: raw.ServerLabels,
+	}
+	if raw.hasTriggerKill {
+		record.TriggerKill = &raw.TriggerKill
+	}
+	return json.Marshal(record)
+}
+
+// UnmarshalJSON reads a record, of Milvus's or of ours. Fields that it does not know are ignored.
+func (s *Session) UnmarshalJSON(data []byte) error {
+	var record recordJSON
+	if err := json.Unmarshal(data, &record); err != nil {
+		return err
+	}
+	var version semver.Version
+	if record.Version != "" {
+		var err error
+		if version, err = semver.Parse(record.Version); err != nil {
+			return err
+		}
+	}
+	s.Version = version
+	s.SessionRaw = SessionRaw{
+		ServerID: record.ServerID, ServerName: record.ServerName, Address: record.Address, Exclusive: record.Exclusive,
+		Stopping: record.Stopping, Version: record.Version, IndexEngineVersion: record.IndexEngineVersion,
+		ScalarIndexEngineVersion: record.ScalarIndexEngineVersion, IndexNonEncoding: record.IndexNonEncoding,
+		LeaseID: record.LeaseID, HostName: record.HostName, ServerLabels: record.ServerLabels,
+	}
+	if record.TriggerKill != nil {
+		s.TriggerKill, s.hasTriggerKill = *record.TriggerKill, true
+	}
+	return nil
+}
+
+// The record with Stopping set, and everything else as it was, also what this package does not know.
+func stopping(value []byte) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(value, &fields); err != nil {
+		return nil, err
+	}
+	if string(fields["Stopping"]) == "true" {
+		return value, nil
+	}
+	delete(fields, "Stopping")
+	var made bytes.Buffer
+	put := func(name string, value json.RawMessage) {
+		if made.Len() > 1 {
+			made.WriteByte(',')
+		}
+		key, _ := json.Marshal(name)
+		made.Write(key)
+		made.WriteByte(':')
+		made.Write(value)
+	}
+	made.WriteByte('{')
+	known := [...]string{"ServerID", "ServerName", "Address", "Exclusive", "Stopping", "TriggerKill", "Version",
+		"IndexEngineVersion", "ScalarIndexEngineVersion", "IndexNonEncoding", "LeaseID", "HostName", "ServerLabels"}
+	for _, name := range known {
+		if name == "Stopping" {
+			put(name, json.RawMessage("true"))
+		} else if value, ok := fields[name]; ok {
+			put(name, value)
+			delete(fields, name)
+		}
+	}
+	for name, value := range fields {
+		put(name, value)
+	}
+	made.WriteByte('}')
+	return made.Bytes(), nil
+}

@@ -1,0 +1,285 @@
+package sessionutil
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/blang/semver/v4"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// SessionEventType is what happened to a session.
+type SessionEventType int
+
+// What happens to sessions.
+const (
+	// SessionNoneEvent is none.
+	SessionNoneEvent SessionEventType = iota
+	// SessionAddEvent: a record was put.
+	SessionAddEvent
+	// SessionDelEvent: a record was deleted.
+	SessionDelEvent
+	// SessionUpdateEvent: a record says that its server is going to stop.
+	SessionUpdateEvent
+)
+
+// String returns its name.
+func (t SessionEventType) String() string {
+	switch t {
+	case SessionAddEvent:
+		return "SessionAddEvent"
+	case SessionDelEvent:
+		return "SessionDelEvent"
+	case SessionUpdateEvent:
+		return "SessionUpdateEvent"
+	default:
+		return ""
+	}
+}
+
+// SessionEvent is what happened to a session.
+type SessionEvent struct {
+	EventType SessionEventType
+	Session   *Session
+}
+
+// Rewatch gets all sessions there are after events were missed: etcd had compacted them away, or the watch had ended. An
+// error ends the watch.
+type Rewatch func(sessions map[string]*Session) error
+
+// SessionWatcher tells what happens to sessions.
+type SessionWatcher interface {
+	// EventChannel is closed when the watch has ended.
+	EventChannel() <-chan *SessionEvent
+	// Stop ends the watch, and waits for that.
+	Stop()
+}
+
+// GetSessions returns the records whose keys begin with prefix, below the sessions' root, by the last part of their keys,
+// and the revision to watch from. What is no record is left out.
+func (s *Session) GetSessions(ctx context.Context, prefix string) (map[string]*Session, int64, error) {
+	return s.sessions(ctx, prefix, every)
+}
+
+// GetSessionsWithVersionRange is GetSessions, of servers whose versions are in r.
+func (s *Session) GetSessionsWithVersionRange(prefix string, r semver.Range) (map[string]*Session, int64, error) {
+	return s.sessions(s.ctx, prefix, func(session *Session) bool { return r(session.Version) })
+}
+
+func every(*Session) bool { return true }
+
+func (s *Session) sessions(ctx context.Context, prefix string, fits func(*Session) bool) (map[string]*Session, int64,
+	error) {
+	response, err := s.client.Get(ctx, s.key(prefix), clientv3.WithPrefix(),
+		clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
+	if err != nil {
+		return nil, 0, err
+	}
+	found := make(map[string]*Session)
+	for _, kv := range response.Kvs {
+		session := &Session{}
+		if err := session.UnmarshalJSON(kv.Value); err != nil {
+			s.logger.Warn("no record of a session", "key", string(kv.Key), "error", err)
+			continue
+		}
+		if fits(session) {
+			found[path.Base(string(kv.Key))] = session
+		}
+	}
+	return found, response.Header.Revision, nil
+}
+
+// WatchServices tells what happens, from revision on, to records whose keys begin with prefix: ask GetSessions first, and
+// watch from the revision after its. Where events were missed, rewatch, which may be nil, gets what is there.
+func (s *Session) WatchServices(prefix string, revision int64, rewatch Rewatch) (watcher SessionWatcher) {
+	return s.watch(prefix, revision, rewatch, every)
+}
+
+// WatchServicesWithVersionRange is WatchServices, of servers whose versions are in r.
+func (s *Session) WatchServicesWithVersionRange(prefix string, r semver.Range, revision int64, rewatch Rewatch) (
+	watcher SessionWatcher) {
+	return s.watch(prefix, revision, rewatch, func(session *Session) bool { return r(session.Version) })
+}
+
+type watcher struct {
+	session *Session
+	ctx     context.Context
+	cancel  context.CancelFunc
+	prefix  string
+	rewatch Rewatch
+	fits    func(*Session) bool
+	events  chan *SessionEvent
+	running sync.WaitGroup
+}
+
+func (s *Session) watch(prefix string, revision int64, rewatch Rewatch, fits func(*Session) bool) *watcher {
+	ctx, cancel := context.WithCancel(s.ctx)
+	w := &watcher{
+		session: s, ctx: ctx, cancel: cancel, prefix: prefix, rewatch: rewatch, fits: fits,
+		events: make(chan *SessionEvent, 100),
+	}
+	w.running.Add(1)
+	s.watches.Add(1)
+	go func() {
+		defer s.watches.Done()
+		defer w.running.Done()
+		defer close(w.events)
+		defer cancel()
+		w.run(revision)
+	}()
+	return w
+}
+
+// EventChannel is what a SessionWatcher has.
+func (w *watcher) EventChannel() <-chan *SessionEvent { return w.events }
+
+// Stop is what a SessionWatcher has.
+func (w *watcher) Stop() {
+	w.cancel()
+	w.running.Wait()
+}
+
+func (w *watcher) run(revision int64) {
+	for w.ctx.Err() == nil {
+		// A context of its own, so that a watch that failed is gone before the next begins.
+		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(w.ctx))
+		next, compacted := w.follow(ctx, revision)
+		cancel()
+		revision = next
+		if w.ctx.Err() != nil {
+			return
+		}
+		if !compacted { // it goes on where it was
+			select {
+			case <-w.ctx.Done():
+			case <-time.After(retryInterval):
+			}
+			continue
+		}
+		sessions, at, err := w.session.sessions(w.ctx, w.prefix, w.fits)
+		if err != nil {
+			w.session.logger.Warn("can not read sessions, trying again", "prefix", w.prefix, "error", err)
+			select {
+			case <-w.ctx.Done():
+			case <-time.After(retryInterval):
+			}
+			continue
+		}
+		if w.rewatch != nil {
+			if err := w.rewatch(sessions); err != nil {
+				w.session.logger.Warn("the watch of sessions ends", "prefix", w.prefix, "error", err)
+				return
+			}
+		}
+		revision = at + 1
+	}
+}
+
+// Tells events until the watch ends; returns where to go on, and whether etcd has forgotten what comes there.
+func (w *watcher) follow(ctx context.Context, revision int64) (next int64, compacted bool) {
+	next = revision
+	watch := w.session.client.Watch(ctx, w.session.key(w.prefix), clientv3.WithPrefix(), clientv3.WithPrevKV(),
+		clientv3.WithRev(revision))
+	for response := range watch {
+		if response.CompactRevision != 0 {
+			return next, true
+		}
+		if err := response.Err(); err != nil {
+			w.session.logger.Warn("a watch of sessions ended, beginning anew", "prefix", w.prefix, "error", err)
+			return next, false
+		}
+		for _, event := range response.Events {
+			if !w.tell(event) {
+				return next, false
+			}
+		}
+		next = response.Header.Revision + 1
+	}
+	return next, false
+}
+
+func (w *watcher) tell(event *clientv3.Event) bool {
+	told := &SessionEvent{EventType: SessionAddEvent, Session: &Session{}}
+	kv := event.Kv
+	if event.Type == mvccpb.DELETE {
+		told.EventType = SessionDelEvent
+		kv = event.PrevKv
+	}
+	if kv == nil { // etcd has forgotten what was deleted; its key tells who it was
+		told.Session.ServerName, told.Session.ServerID = nameAndID(string(event.Kv.Key))
+	} else if err := told.Session.UnmarshalJSON(kv.Value); err != nil {
+		w.session.logger.Warn("no record of a session", "key", string(event.Kv.Key), "error", err)
+		return true
+	} else if !w.fits(told.Session) {
+		return true
+	}
+	if told.EventType == SessionAddEvent && told.Session.Stopping {
+		told.EventType = SessionUpdateEvent
+	}
+	select {
+	case w.events <- told:
+		return true
+	case <-w.ctx.Done():
+		return false
+	}
+}
+
+func nameAndID(key string) (string, int64) {
+	name := path.Base(key)
+	if dash := strings.LastIndexByte(name, '-'); dash > 0 {
+		if id, err := strconv.ParseInt(name[dash+1:], 10, 64); err == nil {
+			return name[:dash], id
+		}
+	}
+	return name, 0
+}
+
+// GoingStop marks this server's own record, ROLE-ID, as that of one that is going to stop: watchers get a
+// SessionUpdateEvent. The lock stays as it is.
+func (s *Session) GoingStop() error {
+	if s == nil {
+		return errors.New("sessionutil: no session")
+	}
+	s.mu.Lock()
+	registered := s.election != nil
+	s.mu.Unlock()
+	switch {
+	case !registered:
+		return errors.New("sessionutil: Register has not been called")
+	case s.Disconnected():
+		return errors.New("sessionutil: this server has lost its place")
+	}
+	key := s.recordKey()
+	for {
+		found, err := s.client.Get(s.ctx, key)
+		if err != nil {
+			return err
+		}
+		if len(found.Kvs) == 0 {
+			return nil
+		}
+		kv := found.Kvs[0]
+		value, err := stopping(kv.Value)
+		if err != nil {
+			return fmt.Errorf("sessionutil: %s: %w", key, err)
+		}
+		// Between reading and writing the library may have rewritten the record, or somebody else put one.
+		response, err := s.client.Txn(s.ctx).
+			If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
+			Then(clientv3.OpPut(key, string(value), clientv3.WithLease(clientv3.LeaseID(kv.Lease)))).Commit()
+		if err != nil {
+			return err
+		}
+		if response.Succeeded {
+			s.Stopping = true
+			return nil
+		}
+	}
+}

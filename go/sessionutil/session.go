@@ -1,0 +1,352 @@
+package sessionutil
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/blang/semver/v4"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"primacy.example/go"
+)
+
+const (
+	// DefaultServiceRoot is where sessions are, below the meta root.
+	DefaultServiceRoot = "session/"
+	// DefaultIDKey is the key of the next server id.
+	DefaultIDKey = "id"
+
+	retryInterval = 500 * time.Millisecond
+	stopTimeout   = 10 * time.Second
+)
+
+// Session is a server's session: its record in etcd and, of a coordinator, its part in the election.
+type Session struct {
+	SessionRaw
+	Version semver.Version `json:"Version,omitempty"`
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	config  primacy.Config
+	client  *clientv3.Client
+	logger  *slog.Logger
+	root    string
+	watches sync.WaitGroup
+
+	standby  bool // ProcessActiveStandBy is going to be called
+	mixCoord atomic.Bool
+
+	registered, disconnected atomic.Bool
+	registeredRevision       atomic.Int64
+
+	mu       sync.Mutex
+	failed   error // of Init
+	session  *primacy.Session
+	election *primacy.Election
+	callback func()        // of LivenessCheck
+	lost     bool          // and nobody has been told
+	stopping chan struct{} // closed when Stop begins
+	stopped  bool
+}
+
+// SessionOption changes what a session is made of.
+type SessionOption func(session *Session)
+
+// WithTTL asks for a lease of so many seconds.
+func WithTTL(ttl int64) SessionOption {
+	return func(s *Session) { s.config.TTL = time.Duration(ttl) * time.Second }
+}
+
+// WithRetryTimes does nothing: what can pass is tried again for as long as the session's context is good.
+func WithRetryTimes(int64) SessionOption { return func(*Session) {} }
+
+// WithResueNodeID does nothing: each session has an id of its own.
+func WithResueNodeID(bool) SessionOption { return func(*Session) {} }
+
+// WithIndexEngineVersion sets what the record says of index versions.
+func WithIndexEngineVersion(minimal, current, maximum int32) SessionOption {
+	return func(s *Session) { s.IndexEngineVersion = IndexEngineVersion{minimal, current, maximum} }
+}
+
+// WithScalarIndexEngineVersion sets what the record says of versions of scalar indexes.
+func WithScalarIndexEngineVersion(minimal, current, maximum int32) SessionOption {
+	return func(s *Session) { s.ScalarIndexEngineVersion = IndexEngineVersion{minimal, current, maximum} }
+}
+
+// WithIndexNonEncoding sets what the record says of it.
+func WithIndexNonEncoding() SessionOption {
+	return func(s *Session) { s.IndexNonEncoding = true }
+}
+
+// WithVersion sets the server's version, which in Milvus is common.Version. Init fails without one.
+func WithVersion(version string) SessionOption {
+	return func(s *Session) { s.config.Candidate.Version = version }
+}
+
+// WithConfig sets the rest of the library's configuration: TLS, user and password, timings, a logger. Endpoints and
+// Root that are empty in it stay as they are.
+func WithConfig(config primacy.Config) SessionOption {
+	return func(s *Session) {
+		before := s.config
+		s.config = config
+		if len(config.Endpoints) == 0 {
+			s.config.Endpoints = before.Endpoints
+		}
+		if config.Root == "" {
+			s.config.Root = before.Root
+		}
+		if config.TTL == 0 {
+			s.config.TTL = before.TTL
+		}
+		if config.Candidate.Version == "" {
+			s.config.Candidate.Version = before.Candidate.Version
+		}
+	}
+}
+
+// NewSession makes a session for the etcd that config names; client is one of the same etcd, for reading and watching
+// other servers. It asks etcd nothing yet. Nil: there is no client.
+func NewSession(ctx context.Context, config primacy.Config, client *clientv3.Client, opts ...SessionOption) *Session {
+	if client == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Session{ctx: ctx, cancel: cancel, config: config, client: client, stopping: make(chan struct{})}
+	s.registeredRevision.Store(-1)
+	for _, opt := range opts {
+		opt(s)
+	}
+	if s.config.Root == "" {
+		s.config.Root = "by-dev/meta"
+	}
+	s.root = path.Clean(s.config.Root)
+	s.logger = s.config.Logger
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	s.HostName, _ = os.Hostname()
+	return s
+}
+
+// NewSessionWithEtcd makes a session for the etcd that client talks to, as far as a client tells: endpoints, user and
+// password. Where it uses TLS, [WithConfig] must say so. It asks etcd nothing yet. Nil: there is no client.
+func NewSessionWithEtcd(ctx context.Context, metaRoot string, client *clientv3.Client, opts ...SessionOption) *Session {
+	if client == nil {
+		return nil
+	}
+	config := primacy.Config{Endpoints: client.Endpoints(), Root: metaRoot}
+	if client.Username != "" {
+		config.Settings = map[string]string{
+			"etcd.auth.enabled": "true", "etcd.auth.userName": client.Username, "etcd.auth.password": client.Password,
+		}
+	}
+	return NewSession(ctx, config, client, opts...)
+}
+
+// Init says who this server is, connects to etcd, and takes a server id. It tries again for as long as that can help and
+// the session's context is good. triggerKill is 2.x's: given, the record has it.
+func (s *Session) Init(serverName, address string, exclusive bool, triggerKill ...bool) error {
+	err := s.init(serverName, address, exclusive, triggerKill)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err
+	return err
+}
+
+func (s *Session) init(serverName, address string, exclusive bool, triggerKill []bool) error {
+	version, err := semver.Parse(s.config.Candidate.Version)
+	if err != nil {
+		return fmt.Errorf("sessionutil: version %q (see WithVersion): %w", s.config.Candidate.Version, err)
+	}
+	s.ServerName, s.Address, s.Exclusive, s.Version = serverName, address, exclusive, version
+	s.ServerLabels = labelsFromEnvironment(serverName)
+	candidate := &s.config.Candidate
+	candidate.Address, candidate.HostName, candidate.ServerLabels = address, s.HostName, s.ServerLabels
+	candidate.Exclusive = choice(exclusive)
+	if len(triggerKill) > 0 {
+		s.TriggerKill, s.hasTriggerKill = triggerKill[0], true
+		candidate.TriggerKill = choice(triggerKill[0])
+	}
+	if s.IndexNonEncoding {
+		candidate.IndexNonEncoding = primacy.Yes
+	}
+	candidate.IndexEngineVersion = text(s.IndexEngineVersion)
+	candidate.ScalarIndexEngineVersion = text(s.ScalarIndexEngineVersion)
+	for {
+		session, err := primacy.Open(s.ctx, s.config)
+		if err == nil {
+			s.mu.Lock()
+			s.session = session
+			s.mu.Unlock()
+			s.ServerID = session.ServerID()
+			return nil
+		}
+		if s.ctx.Err() != nil || !primacy.MayPass(err) {
+			return err
+		}
+		s.logger.Warn("no session yet, trying again", "role", serverName, "error", err)
+		select {
+		case <-s.ctx.Done():
+			return err
+		case <-time.After(retryInterval):
+		}
+	}
+}
+
+func choice(yes bool) primacy.Choice {
+	if yes {
+		return primacy.Yes
+	}
+	return primacy.No
+}
+
+func text(version IndexEngineVersion) string {
+	made, _ := json.Marshal(version)
+	return string(made)
+}
+
+// String describes it, for logs.
+func (s *Session) String() string {
+	return fmt.Sprintf("Session:<ServerID: %d, ServerName: %s, Version: %s>", s.ServerID, s.ServerName, s.Version)
+}
+
+// Register puts the server's record into etcd and waits until it is there. It does not campaign; but one that is exclusive
+// and has no standby takes the place right away, or fails because somebody else has it.
+func (s *Session) Register() error {
+	if err := s.register(); err != nil {
+		return err
+	}
+	if s.Exclusive && !s.standby {
+		if err := s.activate(nil, true); err != nil {
+			return err
+		}
+	}
+	s.registered.Store(true)
+	return nil
+}
+
+func (s *Session) register() error {
+	s.mu.Lock()
+	session, failed, done := s.session, s.failed, s.election != nil
+	s.mu.Unlock()
+	switch {
+	case failed != nil:
+		return fmt.Errorf("sessionutil: Init failed: %w", failed)
+	case session == nil:
+		return errors.New("sessionutil: Init has not been called")
+	case done:
+		return nil
+	}
+	election, err := session.Register(s.ServerName)
+	if err != nil {
+		return err
+	}
+	kv, err := s.awaitRecord(session)
+	if err != nil {
+		return err
+	}
+	lease := clientv3.LeaseID(kv.Lease)
+	s.LeaseID = &lease
+	if !s.Exclusive {
+		s.registeredRevision.Store(kv.ModRevision)
+	}
+	s.mu.Lock()
+	s.election = election
+	s.mu.Unlock()
+	return nil
+}
+
+// The library puts the record soon after it is asked to.
+func (s *Session) awaitRecord(session *primacy.Session) (primacy.KeyValue, error) {
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
+		found, err := session.Read(ctx, new(primacy.Txn).Get(s.recordKey()))
+		cancel()
+		if kv, ok := found.First(0); err == nil && ok {
+			return kv, nil
+		}
+		if err != nil && s.ctx.Err() == nil && !primacy.MayPass(err) {
+			return primacy.KeyValue{}, err
+		}
+		select {
+		case <-s.ctx.Done():
+			return primacy.KeyValue{}, fmt.Errorf("sessionutil: not registered: %w", s.ctx.Err())
+		case <-s.stopping:
+			return primacy.KeyValue{}, fmt.Errorf("sessionutil: not registered: %w", primacy.ErrStopped)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Session) key(name string) string { return path.Join(s.root, DefaultServiceRoot, name) }
+
+func (s *Session) recordKey() string {
+	return s.key(s.ServerName + "-" + strconv.FormatInt(s.session.ServerID(), 10))
+}
+
+// GetRegisteredRevision returns the etcd revision at which the server became active, or -1: not yet.
+func (s *Session) GetRegisteredRevision() int64 { return s.registeredRevision.Load() }
+
+// Election is the election that Register began: for [primacy.Election.IsPrimary], and writes under its token. Nil: there
+// is none yet.
+func (s *Session) Election() *primacy.Election {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.election
+}
+
+// SetEnableActiveStandBy says, before Register, whether ProcessActiveStandBy is going to be called.
+func (s *Session) SetEnableActiveStandBy(enable bool) { s.standby = enable }
+
+// SetMixCoordMode marks a session that several coordinators share: Stop does nothing, until it is taken back.
+func (s *Session) SetMixCoordMode(enable bool) { s.mixCoord.Store(enable) }
+
+// Registered says whether Register has succeeded.
+func (s *Session) Registered() bool { return s.registered.Load() }
+
+// UpdateRegistered sets what Registered says.
+func (s *Session) UpdateRegistered(b bool) { s.registered.Store(b) }
+
+// Disconnected says whether this server has lost its place since it was active.
+func (s *Session) Disconnected() bool { return s.disconnected.Load() }
+
+// SetDisconnected sets what Disconnected says.
+func (s *Session) SetDisconnected(b bool) { s.disconnected.Store(b) }
+
+// Stop ends the session: its keys and its lease go. It waits for what runs, for ten seconds at most. Nothing happens in
+// MixCoord mode.
+func (s *Session) Stop() {
+	if s.mixCoord.Load() {
+		return
+	}
+	s.Revoke(stopTimeout)
+}
+
+// Revoke ends the session as Stop does, also in MixCoord mode, within timeout.
+func (s *Session) Revoke(timeout time.Duration) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.stopping)
+	}
+	session := s.session
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := session.Close(ctx); err != nil {
+		s.logger.Warn("the session has not ended cleanly", "role", s.ServerName, "error", err)
+	}
+	s.cancel()
+	s.watches.Wait()
+}

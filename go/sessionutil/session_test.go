@@ -1,0 +1,401 @@
+//go:build cgo
+
+package sessionutil
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blang/semver/v4"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"primacy.example/go/internal/etcdtest"
+)
+
+var etcd *etcdtest.Server
+
+func TestMain(m *testing.M) {
+	var err error
+	if etcd, err = etcdtest.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	etcd.Stop()
+	os.Exit(code)
+}
+
+// What Milvus's coordinators call, by milvus-io/milvus internal/util/sessionutil: session_util.go of 3.0.0-beta, and
+// SessionInterface in session.go of 2.6. What returns an error here and nothing there is called as a statement.
+type milvus3 interface {
+	String() string
+	MarshalJSON() ([]byte, error)
+	UnmarshalJSON(data []byte) error
+	GetRegisteredRevision() int64
+	GetSessions(ctx context.Context, prefix string) (map[string]*Session, int64, error)
+	GetSessionsWithVersionRange(prefix string, r semver.Range) (map[string]*Session, int64, error)
+	GoingStop() error
+	WatchServices(prefix string, revision int64, rewatch Rewatch) (watcher SessionWatcher)
+	WatchServicesWithVersionRange(prefix string, r semver.Range, revision int64, rewatch Rewatch) (watcher SessionWatcher)
+	SetMixCoordMode(enable bool)
+	Stop()
+	UpdateRegistered(b bool)
+	Registered() bool
+	SetDisconnected(b bool)
+	Disconnected() bool
+	SetEnableActiveStandBy(enable bool)
+	ProcessActiveStandBy(activateFunc func() error) error
+	GetAddress() string
+	GetServerID() int64
+	GetServerLabel() map[string]string
+	GetResourceGroupName() string
+}
+
+type milvus2 interface {
+	LivenessCheck(ctx context.Context, callback func())
+	Revoke(timeout time.Duration)
+	ForceActiveStandby(activateFunc func() error) error
+	IsTriggerKill() bool
+}
+
+var (
+	_ milvus3 = (*Session)(nil)
+	_ milvus2 = (*Session)(nil)
+	_         = func(s *Session) {
+		s.Init("mixcoord", "host:1", true)       // 3.0
+		s.Init("mixcoord", "host:1", true, true) // 2.x
+		s.Register()
+	}
+	_ = []SessionOption{
+		WithTTL(10), WithRetryTimes(3), WithResueNodeID(false), WithIndexNonEncoding(),
+		WithIndexEngineVersion(1, 2, 3), WithScalarIndexEngineVersion(1, 2, 3),
+	}
+	_ func(context.Context, string, *clientv3.Client, ...SessionOption) *Session = NewSessionWithEtcd
+)
+
+func newClient(t *testing.T) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.Endpoint}, DialTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// A coordinator as Milvus writes one: registered, and ready to be a standby.
+func coordinator(t *testing.T, root, role string) *Session {
+	t.Helper()
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0-beta"), WithTTL(5))
+	if err := s.Init(role, "127.0.0.1:53100", true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	s.SetEnableActiveStandBy(true)
+	if err := s.Register(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Waits for its turn; the channel gets what comes of it.
+func stand(s *Session, activate func() error) <-chan error {
+	active := make(chan error, 1)
+	go func() { active <- s.ProcessActiveStandBy(activate) }()
+	return active
+}
+
+func next[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-from:
+		return value
+	case <-time.After(20 * time.Second):
+		t.Fatalf("not within 20 s: %s", what)
+		panic("unreachable")
+	}
+}
+
+func must(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func keys(t *testing.T, root string) map[string]etcdtest.KeyValue {
+	t.Helper()
+	found, err := etcd.Get(root+"/session/", true)
+	must(t, "reading etcd", err)
+	byName := map[string]etcdtest.KeyValue{}
+	for _, kv := range found {
+		byName[strings.TrimPrefix(kv.Key, root+"/session/")] = kv
+	}
+	return byName
+}
+
+func TestRegisterRegistersAndDoesNotCampaign(t *testing.T) {
+	const root = "register/meta"
+	s := coordinator(t, root, "rootcoord")
+	found := keys(t, root)
+	if _, ok := found["rootcoord-1"]; !ok || len(found) != 2 || !s.Registered() || s.GetRegisteredRevision() != -1 {
+		t.Errorf("%v", found)
+	}
+	if int64(*s.LeaseID) != found["rootcoord-1"].Lease || s.GetServerID() != 1 {
+		t.Errorf("lease %d, id %d", *s.LeaseID, s.ServerID)
+	}
+}
+
+func TestAStandbyIsActivatedWhenTheActiveStops(t *testing.T) {
+	for _, role := range []string{"rootcoord", "datacoord", "querycoord", "indexcoord", "mixcoord"} {
+		t.Run(role, func(t *testing.T) {
+			root := "standby-" + role + "/meta"
+			one, two := coordinator(t, root, role), coordinator(t, root, role)
+			activated := make(chan int, 10)
+			must(t, "one", next(t, "one is active", stand(one, func() error { activated <- 1; return nil })))
+			lock := keys(t, root)[role]
+			if one.GetRegisteredRevision() != lock.ModRevision || !one.Election().IsPrimary() {
+				t.Errorf("revision %d, lock %+v", one.GetRegisteredRevision(), lock)
+			}
+			waiting := stand(two, func() error { activated <- 2; return nil })
+			one.SetMixCoordMode(true)
+			one.Stop()
+			if !one.Election().IsPrimary() {
+				t.Error("Stop in MixCoord mode stopped it")
+			}
+			one.SetMixCoordMode(false)
+			one.Stop()
+			must(t, "two", next(t, "two is active", waiting))
+			if first, second := <-activated, <-activated; first != 1 || second != 2 || len(activated) != 0 {
+				t.Errorf("activated: %d, %d", first, second)
+			}
+			found := keys(t, root)
+			var sessionOfTwo Session
+			must(t, "the record", sessionOfTwo.UnmarshalJSON([]byte(found[role].Value)))
+			if sessionOfTwo.ServerID != two.ServerID || found[role].ModRevision <= lock.ModRevision {
+				t.Errorf("%+v", found)
+			}
+			if _, left := found[role+"-1"]; left {
+				t.Error("the record of the one that stopped is left")
+			}
+		})
+	}
+}
+
+func TestAMixcoordHoldsTheKeysOfItsThree(t *testing.T) {
+	const root = "mix/meta"
+	s := coordinator(t, root, "mixcoord")
+	must(t, "active", next(t, "active", stand(s, nil)))
+	found := keys(t, root)
+	for _, name := range []string{"mixcoord", "rootcoord", "datacoord", "querycoord"} {
+		if found[name].ModRevision != s.GetRegisteredRevision() || !strings.Contains(found[name].Value, name) {
+			t.Errorf("%s: %+v", name, found[name])
+		}
+	}
+	if found["version"].Value != "3.0.0-beta" || found["version"].Lease != 0 {
+		t.Errorf("version: %+v", found["version"])
+	}
+}
+
+func TestAnActivationThatFailsIsTheResultAndLetsTheNextOneIn(t *testing.T) {
+	for name, activate := range map[string]func() error{
+		"error": func() error { return errors.New("no disk") },
+		"panic": func() error { panic("no disk") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := "fails-" + name + "/meta"
+			one, two := coordinator(t, root, "rootcoord"), coordinator(t, root, "rootcoord")
+			if err := next(t, "the activation", stand(one, activate)); err == nil {
+				t.Error("no error")
+			}
+			must(t, "two", next(t, "two is active", stand(two, nil)))
+			// It can take part again.
+			waiting := stand(one, nil)
+			two.Stop()
+			must(t, "one", next(t, "one is active", waiting))
+		})
+	}
+}
+
+func TestOneThatLosesItsPlaceIsToldAndGoesOn(t *testing.T) {
+	const root = "lost/meta"
+	s := coordinator(t, root, "rootcoord")
+	activated := make(chan struct{}, 10)
+	must(t, "active", next(t, "active", stand(s, func() error { activated <- struct{}{}; return nil })))
+	<-activated
+	told := make(chan bool, 10)
+	s.LivenessCheck(context.Background(), func() { told <- s.Disconnected() && !s.Election().IsPrimary() })
+	must(t, "revoke", etcd.Revoke(keys(t, root)["rootcoord"].Lease))
+	if !next(t, "the callback", told) {
+		t.Error("called while it was still connected, or primary")
+	}
+	next(t, "activated again, with no restart", activated)
+	if s.Disconnected() {
+		t.Error("still disconnected")
+	}
+}
+
+func TestACallbackMayStopTheSession(t *testing.T) {
+	const root = "stops/meta"
+	s := coordinator(t, root, "rootcoord")
+	must(t, "active", next(t, "active", stand(s, nil)))
+	stopped := make(chan time.Duration, 1)
+	s.LivenessCheck(context.Background(), func() {
+		start := time.Now()
+		s.Stop()
+		stopped <- time.Since(start)
+	})
+	must(t, "revoke", etcd.Revoke(keys(t, root)["rootcoord"].Lease))
+	if took := next(t, "stopped", stopped); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestACleanStopTellsNobody(t *testing.T) {
+	s := coordinator(t, "clean/meta", "rootcoord")
+	must(t, "active", next(t, "active", stand(s, nil)))
+	told := make(chan struct{}, 1)
+	s.LivenessCheck(context.Background(), func() { told <- struct{}{} })
+	s.Revoke(5 * time.Second)
+	if len(told) != 0 {
+		t.Error("told of its own stop")
+	}
+	if found := keys(t, "clean/meta"); len(found) != 1 {
+		t.Errorf("left: %v", found)
+	}
+}
+
+func TestGoingStopMarksTheRecordAndNotTheLock(t *testing.T) {
+	const root = "going/meta"
+	one, two := coordinator(t, root, "rootcoord"), coordinator(t, root, "rootcoord")
+	must(t, "one", next(t, "one is active", stand(one, nil)))
+	waiting := stand(two, nil)
+	_, revision, err := two.GetSessions(context.Background(), "rootcoord")
+	must(t, "GetSessions", err)
+	watch := two.WatchServices("rootcoord", revision+1, nil)
+	defer watch.Stop()
+	before := keys(t, root)
+	must(t, "GoingStop", one.GoingStop())
+	must(t, "again", one.GoingStop())
+	for {
+		event := next(t, "an event", watch.EventChannel())
+		if event.EventType == SessionUpdateEvent && event.Session.ServerID == one.ServerID && event.Session.Stopping {
+			break
+		}
+	}
+	after := keys(t, root)
+	if after["rootcoord"] != before["rootcoord"] || after["rootcoord-1"].Lease != before["rootcoord-1"].Lease ||
+		!strings.Contains(after["rootcoord-1"].Value, `"Exclusive":true,"Stopping":true,"Version"`) {
+		t.Errorf("before %v\nafter %v", before, after)
+	}
+	if !one.Election().IsPrimary() {
+		t.Error("not primary any more")
+	}
+	one.Stop()
+	must(t, "two", next(t, "two is active", waiting))
+}
+
+func TestWatchServicesTellsWhoComesAndGoes(t *testing.T) {
+	const root = "watch/meta"
+	watching := coordinator(t, root, "rootcoord")
+	sessions, revision, err := watching.GetSessions(context.Background(), "datacoord")
+	if err != nil || len(sessions) != 0 {
+		t.Fatalf("%v, %v", sessions, err)
+	}
+	watch := watching.WatchServices("datacoord", revision+1, nil)
+	defer watch.Stop()
+	other := coordinator(t, root, "datacoord")
+	if event := next(t, "an event", watch.EventChannel()); event.EventType != SessionAddEvent ||
+		event.Session.ServerID != other.ServerID || event.Session.GetAddress() != "127.0.0.1:53100" {
+		t.Errorf("%v", event)
+	}
+	found, _, err := watching.GetSessions(context.Background(), "datacoord")
+	if err != nil || len(found) != 1 || found[fmt.Sprintf("datacoord-%d", other.ServerID)] == nil {
+		t.Errorf("%v, %v", found, err)
+	}
+	none, _, err := watching.GetSessionsWithVersionRange("datacoord", semver.MustParseRange("<2.0.0"))
+	if err != nil || len(none) != 0 {
+		t.Errorf("%v, %v", none, err)
+	}
+	other.Stop()
+	if event := next(t, "an event", watch.EventChannel()); event.EventType != SessionDelEvent ||
+		event.Session.ServerID != other.ServerID {
+		t.Errorf("%v", event)
+	}
+}
+
+func TestAWatchBeginsAnewAfterCompaction(t *testing.T) {
+	const root = "compacted/meta"
+	s := coordinator(t, root, "rootcoord")
+	other := coordinator(t, root, "datacoord")
+	response, err := newClient(t).Put(context.Background(), root+"/x", "")
+	must(t, "put", err)
+	_, err = newClient(t).Compact(context.Background(), response.Header.Revision)
+	must(t, "compact", err)
+	seen := make(chan map[string]*Session, 1)
+	watch := s.WatchServices("datacoord", 1, func(sessions map[string]*Session) error { seen <- sessions; return nil })
+	if sessions := next(t, "rewatch", seen); len(sessions) != 1 {
+		t.Errorf("%v", sessions)
+	}
+	other.Stop()
+	if event := next(t, "an event", watch.EventChannel()); event.EventType != SessionDelEvent {
+		t.Errorf("%v", event)
+	}
+	watch.Stop()
+	if _, open := <-watch.EventChannel(); open {
+		t.Error("an event after Stop")
+	}
+	refused := s.WatchServices("datacoord", 1, func(map[string]*Session) error { return errors.New("no") })
+	if event := next(t, "the channel is closed", refused.EventChannel()); event != nil {
+		t.Errorf("%v", event)
+	}
+}
+
+func TestOneWithoutStandbyTakesThePlaceOrSaysWhoHasIt(t *testing.T) {
+	const root = "alone/meta"
+	one := coordinator(t, root, "rootcoord")
+	must(t, "one", next(t, "one is active", stand(one, nil)))
+	two := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"))
+	must(t, "Init", two.Init("rootcoord", "127.0.0.1:53101", true, true))
+	defer two.Stop()
+	if err := two.Register(); err == nil || !strings.Contains(err.Error(), "127.0.0.1:53100") || two.Registered() {
+		t.Errorf("%v", err)
+	}
+	one.Stop()
+	must(t, "Register", two.Register())
+	if !two.Election().IsPrimary() || two.GetRegisteredRevision() != keys(t, root)["rootcoord"].ModRevision {
+		t.Error("not active")
+	}
+}
+
+func TestMisuseIsAnError(t *testing.T) {
+	if NewSessionWithEtcd(context.Background(), "x/meta", nil) != nil {
+		t.Error("a session without a client")
+	}
+	s := NewSessionWithEtcd(context.Background(), "misuse/meta", newClient(t))
+	for what, err := range map[string]error{
+		"Register": s.Register(), "ProcessActiveStandBy": s.ProcessActiveStandBy(nil), "GoingStop": s.GoingStop(),
+		"Init without a version": s.Init("rootcoord", "127.0.0.1:1", true), "Register after it": s.Register(),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	s.LivenessCheck(context.Background(), nil)
+	s.Stop()
+	s.Stop()
+	over, cancel := context.WithCancel(context.Background())
+	unreachable := NewSessionWithEtcd(over, "misuse/meta", newClient(t), WithVersion("3.0.0"))
+	unreachable.config.Endpoints = []string{"127.0.0.1:1"}
+	unreachable.config.Settings = map[string]string{"etcd.requestTimeout": "300"}
+	ended := make(chan error, 1)
+	go func() { ended <- unreachable.Init("rootcoord", "127.0.0.1:1", true) }()
+	cancel()
+	if err := next(t, "Init ends with its context", ended); err == nil {
+		t.Error("no error")
+	}
+}

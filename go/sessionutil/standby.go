@@ -1,0 +1,162 @@
+package sessionutil
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"primacy.example/go"
+)
+
+// ProcessActiveStandBy waits, as a standby, until this server is active, runs activateFunc, which may be nil, and returns
+// what it returned. Register comes first.
+//
+// When it fails, the place is given back, and this server takes no part until it is called again. When the place is lost
+// later and won again, activateFunc is called again; if it fails then, others go first and it is tried again.
+func (s *Session) ProcessActiveStandBy(activateFunc func() error) error {
+	if err := s.register(); err != nil {
+		return err
+	}
+	return s.activate(activateFunc, false)
+}
+
+// ForceActiveStandby is ProcessActiveStandBy: it waits for its turn.
+func (s *Session) ForceActiveStandby(activateFunc func() error) error {
+	return s.ProcessActiveStandBy(activateFunc)
+}
+
+// Waits until active; alone: fails if somebody else is.
+func (s *Session) activate(activateFunc func() error, alone bool) error {
+	s.mu.Lock()
+	election := s.election
+	s.mu.Unlock()
+	type active struct {
+		win primacy.Win
+		err error
+	}
+	first := make(chan active, 1)
+	taken := make(chan primacy.Standby, 1)
+	err := election.Campaign(primacy.Handlers{
+		OnStandby: func(_ context.Context, standby primacy.Standby) error {
+			s.logger.Info("standby", "role", s.ServerName, "holder", standby.HolderID, "address", standby.HolderAddress)
+			select {
+			case taken <- standby:
+			default:
+			}
+			return nil
+		},
+		OnPrimary: func(ctx context.Context, win primacy.Win) error {
+			s.registeredRevision.Store(int64(win.Token))
+			s.disconnected.Store(false)
+			s.mu.Lock()
+			s.lost = false
+			s.mu.Unlock()
+			s.logger.Info("active", "role", s.ServerName, "token", win.Token)
+			err := errors.New("activateFunc has not returned")
+			defer func() {
+				select {
+				case first <- active{win, err}:
+				default:
+				}
+			}()
+			err = nil
+			if activateFunc != nil {
+				err = errPanicked
+				err = activateFunc()
+			}
+			return err
+		},
+		OnLost: func(_ context.Context, lost primacy.Lost) error {
+			s.onLost(lost)
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	var somebody <-chan primacy.Standby
+	if alone {
+		somebody = taken
+	}
+	var ended error
+	select {
+	case active := <-first:
+		if active.err == nil {
+			lease := clientv3.LeaseID(active.win.Lease)
+			s.LeaseID = &lease
+			return nil
+		}
+		ended = active.err
+	case standby := <-somebody:
+		ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, standby.HolderID,
+			standby.HolderAddress)
+	case <-s.stopping:
+		return fmt.Errorf("sessionutil: %w", primacy.ErrStopped)
+	case <-s.ctx.Done():
+		ended = s.ctx.Err()
+	}
+	s.withdraw(election)
+	return ended
+}
+
+var errPanicked = errors.New("sessionutil: activateFunc panicked, or ended its goroutine")
+
+// Takes no part any more. What runs has as long as the library's drain timeout.
+func (s *Session) withdraw(election *primacy.Election) {
+	s.mu.Lock()
+	if s.election == election {
+		s.election = nil
+	}
+	s.mu.Unlock()
+	_ = election.Close(context.Background())
+}
+
+// LivenessCheck has callback called when this server, having been active, is not any more, unless ctx is done or the
+// session is being stopped by then: once; a server that goes on calls it again. It returns at once.
+//
+// The place is not given to anybody else before callback has returned, has ended the process, or has called Stop; at the
+// latest after primacy.drain_timeout_ms.
+func (s *Session) LivenessCheck(ctx context.Context, callback func()) {
+	if callback == nil {
+		return
+	}
+	call := func() {
+		if ctx.Err() == nil {
+			callback()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped:
+	case s.lost:
+		s.lost = false
+		go call()
+	default:
+		s.callback = call
+	}
+}
+
+func (s *Session) onLost(lost primacy.Lost) {
+	s.logger.Warn("not active any more", "role", s.ServerName, "token", lost.Token, "reason", lost.Reason.String())
+	s.disconnected.Store(true)
+	s.mu.Lock()
+	callback := s.callback
+	s.callback = nil
+	s.lost = callback == nil
+	stopped := s.stopped
+	s.mu.Unlock()
+	if callback == nil || stopped {
+		return
+	}
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		callback()
+	}()
+	select {
+	case <-returned:
+	case <-s.stopping: // by the callback, which waits for this
+	}
+}

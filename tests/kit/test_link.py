@@ -1,0 +1,81 @@
+"""A link does to what passes what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from primacy.testing.link import Link, Swallow
+
+
+@contextlib.asynccontextmanager
+async def echo() -> AsyncIterator[tuple[Link, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection through a link to a server that says everything again."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(100):
+                writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    link = await Link.open(f"{host}:{port}")
+    to_host, _, to_port = link.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(to_host, int(to_port))
+    writer.write(b"first")
+    assert await reader.readexactly(5) == b"first"
+    yield link, reader, writer
+    writer.close()
+    await link.close()
+    server.close()
+
+
+@pytest.mark.parametrize("way", ["to_server", "to_client"])
+async def test_a_silent_link_holds_what_it_was_given_and_hands_it_on_when_healed(way: str) -> None:
+    async with echo() as (link, reader, writer):
+        getattr(link, way).silence()
+        writer.write(b"held")
+        answer = asyncio.create_task(reader.readexactly(4))
+        done, _ = await asyncio.wait([answer], timeout=0.2)
+        assert not done
+        link.heal()
+        assert await asyncio.wait_for(answer, 5) == b"held"
+
+
+async def test_a_broken_link_resets_old_and_new_connections_until_it_is_healed() -> None:
+    async with echo() as (link, reader, _):
+        link.break_()
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(reader.readexactly(1), 5)
+        host, _, port = link.address.rpartition(":")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            again, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"x")
+            await asyncio.wait_for(again.readexactly(1), 5)
+        link.heal()
+        again, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"x")
+        assert await asyncio.wait_for(again.readexactly(1), 5) == b"x"
+        writer.close()
+
+
+async def test_a_slow_link_takes_its_round_trip_and_keeps_the_order() -> None:
+    async with echo() as (link, reader, writer):
+        link.slow(0.2)
+        begun = asyncio.get_running_loop().time()
+        for i in range(10):
+            writer.write(bytes([i]))
+            await asyncio.sleep(0.005)
+        assert await asyncio.wait_for(reader.readexactly(10), 5) == bytes(range(10))
+        assert 0.2 <= asyncio.get_running_loop().time() - begun < 1.5, "pieces do not wait for each other"
+
+
+async def test_where_packets_vanish_no_connection_is_made_or_refused() -> None:
+    swallow = Swallow()
+    host, _, port = swallow.address.rpartition(":")
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.open_connection(host, int(port)), 0.5)
+    swallow.close()
