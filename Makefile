@@ -169,14 +169,6 @@ endif
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 	cd go && go test -run '^$$' -bench . -count 5 .
 
-# EXITS=100: how often each way to end an interpreter is tried.
-EXITS ?= 4
-
-.PHONY: test-python
-test-python: python ## the Python package
-	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
-	cd python && ../$(PYTHON) -m mypy.stubtest primacy._primacy primacy.aio primacy
-
 .PHONY: check
 check: venv ## format, lints, types
 	cargo fmt --all --check
@@ -184,7 +176,7 @@ check: venv ## format, lints, types
 	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
 	$(PYTHON) -m ruff check tests python tests/tools/etcd
 	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
-	cd python && ../$(PYTHON) -m mypy primacy tests examples
+	cd python && ../$(PYTHON) -m mypy primacy examples tests
 
 # Longer than `make test` takes the time for
 

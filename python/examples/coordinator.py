@@ -86,9 +86,7 @@ class Role(primacy.Callbacks):
             self.say("warm")
         return Answer.WARM
 
-    def take(
-        self, ms: int, call: primacy.Call, end: Callable[[], Answer] = lambda: Answer.DONE
-    ) -> Answer:
+    def take(self, ms: int, call: primacy.Call, end: Callable[[], Answer] = lambda: Answer.DONE) -> Answer:
         """Ends the call after `ms` (-1: never), on this thread or later; at once when it is cancelled."""
         if ms == 0:
             return end()
@@ -102,7 +100,7 @@ class Role(primacy.Callbacks):
             self.timers[call.id] = timer
             timer.start()
             if call.cancelled:  # maybe before the timer was in its place
-                self.on_cancelled(call=call)
+                self.hurry(call)
         return Answer.PENDING
 
     def complete(self, call: primacy.Call, end: Callable[[], Answer]) -> None:
@@ -113,7 +111,10 @@ class Role(primacy.Callbacks):
             else:
                 call.done()
 
-    def on_cancelled(self, election: primacy.Election | None = None, *, call: primacy.Call) -> None:
+    def on_cancelled(self, election: primacy.Election, call: primacy.Call) -> None:
+        self.hurry(call)
+
+    def hurry(self, call: primacy.Call) -> None:
         if timer := self.timers.pop(call.id, None):
             timer.cancel()
             call.done()
@@ -132,7 +133,11 @@ class Coordinator:
         name, has_text, text = rest.partition(" ")
         if line == "status":
             return self.session.snapshot() if self.session else refused("no session yet")
-        if not rest or what not in ("who", "append", "resign", "transfer") or (what == "append" and not has_text):
+        if (
+            not rest
+            or what not in ("who", "append", "resign", "transfer")
+            or (what == "append" and not has_text)
+        ):
             return refused("bad request")
         role = self.roles.get(name)
         if role is None:
@@ -245,7 +250,7 @@ def run(coordinator: Coordinator, config: primacy.Config, candidate: primacy.Can
 
 
 def settings(flags: argparse.Namespace) -> primacy.Config:
-    parent, slash, last = flags.root.rpartition("/")
+    parent, _, last = flags.root.rpartition("/")
     if not (parent and last):
         raise ValueError(f"--root {flags.root} is not like by-dev/meta")
     config = primacy.Config({"etcd.rootPath": parent, "etcd.metaSubPath": last})

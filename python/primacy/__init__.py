@@ -5,17 +5,18 @@
         election.campaign()
 
 A session is a connection to etcd, a lease and a server id; an election is a role on it. What happens comes by
-callbacks (``Callbacks``) or as events (``election.events()``). An ``Observer`` follows the primary as clients do. The
-same for asyncio is ``primacy.aio``. Durations are seconds, unless a setting's name says otherwise.
+callbacks (``Callbacks``) or as events (``election.events()``). An ``Observer`` follows the primary as
+clients do. The same for asyncio is ``primacy.aio``. Durations are seconds, unless a setting's name says
+otherwise.
 
 A timer can not prove that a former primary writes nothing: what must never be written by one is written by
 ``election.commit``, under the fencing token of the win.
 
-No callback runs on the thread that renews leases, and none ends with an exception that goes further than the log.
-``resign`` and ``stop`` may be called inside one, and take effect when it is over; ``join`` refuses. Every wait lets
-other threads run, and Ctrl-C ends it. When the interpreter ends, what is open is stopped, for two seconds at most. In
-a child that was forked while primacy was in use, ``is_primary`` is false and all else raises ``Forked``; children
-that are spawned start anew.
+No callback runs on the thread that renews leases, and none ends with an exception that goes further than the
+log. ``resign`` and ``stop`` may be called inside one, and take effect when it is over; ``join`` refuses.
+Every wait lets other threads run, and Ctrl-C ends it. When the interpreter ends, what is open is stopped,
+for two seconds at most. In a child that was forked while primacy was in use, ``is_primary`` is false and all
+else raises ``Forked``; children that are spawned start anew.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ if TYPE_CHECKING:
 _HOME = {
     "_callbacks": "Callbacks",
     "_config": "Candidate Config Name Value",
-    "_errors": "CallOver CandidateError ConfigError Conflict Denied Error Exhausted Forked InCallback NotPrimary "
-    "Refused RoleError RoleTaken Stopped TimedOut Unavailable Unknown",
+    "_errors": "CallOver CandidateError ConfigError Conflict Denied Error Exhausted Forked InCallback "
+    "NotPrimary Refused RoleError RoleTaken Stopped TimedOut Unavailable Unknown",
     "_events": "Answer Call Cancelled Event Holder HolderChanged KeyValue LostCall LostReason Notice Primary "
     "PrimaryCall Ready Result Resumed StandbyCall Suspended WarmupCall",
     "_observer": "Observer",

@@ -1,11 +1,11 @@
 """The threads of Python's that stand between the engine and the host. All are daemons.
 
-One waits for the queue's descriptor and hands on what comes out; it never runs code of the host's. Others run the
-host's callbacks, each as long as it likes. One writes the log. When the interpreter ends, what is open is stopped,
-so that a standby takes over at once; a callback that hangs then is left behind.
+One waits for the queue's descriptor and hands on what comes out; it never runs code of the host's. Others
+run the host's callbacks, each as long as it likes. One writes the log. When the interpreter ends, what is
+open is stopped, so that a standby takes over at once; a callback that hangs then is left behind.
 
-Waiting is done by ``select`` here and not by the engine: a thread that sleeps there when the interpreter goes away
-just never wakes up.
+Waiting is done by ``select`` here and not by the engine: a thread that sleeps there when the interpreter
+goes away just never wakes up.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from primacy._events import Call
 
 log = logging.getLogger("primacy")
+log.addHandler(logging.NullHandler())  # where the host configures no logging, nothing goes to stderr
 
 inside: ContextVar[Call | None] = ContextVar("primacy_inside", default=None)
 """The call whose callback the present code is part of."""
@@ -159,7 +160,8 @@ class Dispatcher:
         self._handlers.pop(tag, None)
 
     def opened(self, what: Open) -> None:
-        """Keeps it open until it was stopped, or the interpreter ends: no garbage collector ends a primacy."""
+        """Keeps it open until it was stopped, or the interpreter ends: no garbage collector ends a
+        primacy."""
         for other in [other for other in list(self._open.values()) if other._is_over()]:
             self.closed(other)
         self._open[id(what)] = what

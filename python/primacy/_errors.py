@@ -44,7 +44,8 @@ class Unknown(Error):
 
 
 class Denied(Error):
-    """Wrong password, certificate or permission. Nothing happened, and it stays so until somebody changes it."""
+    """Wrong password, certificate or permission. Nothing happened, and it stays so until somebody changes
+    it."""
 
 
 class Refused(Error):

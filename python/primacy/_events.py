@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from primacy import _primacy
 
 
-class LostReason(str, enum.Enum):
+class LostReason(enum.Enum):
     """Why primacy ended; the first reason that was observed."""
 
     LEASE_EXPIRED = "lease_expired"
@@ -42,7 +42,7 @@ class LostReason(str, enum.Enum):
     """A defect of the library."""
 
     def __str__(self) -> str:
-        return self.value
+        return str(self.value)
 
 
 class Answer(enum.Enum):
@@ -218,7 +218,8 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class Suspended(Notice):
-    """Primary, but the renewal of the lease is late: lost at the deadline unless it comes. Start nothing long."""
+    """Primary, but the renewal of the lease is late: lost at the deadline unless it comes. Start nothing
+    long."""
 
     token: int
 

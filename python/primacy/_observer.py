@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Observer:
     """Follows one role. Opened when it is made; closed by :meth:`close` or a ``with`` block. Needs no lease.
 
-    :param on_change: called with the first state and with each later one, on a thread of its own, one at a time;
+    :param on_change: called with the first state and with each later one, on a thread of its own, one at a
+        time;
         when it is slow, with the latest only.
     :raises Unavailable, Denied, Refused, ConfigError: as of a session.
     """
@@ -75,7 +76,8 @@ class Observer:
         return primary_of(found[0])
 
     def changes(self) -> Iterator[Primary | None]:
-        """The primary now, then each time that it is another one, or none; the latest only. Ends with a close."""
+        """The primary now, then each time that it is another one, or none; the latest only. Ends with a
+        close."""
         seen = self.current()
         yield seen
         while True:

@@ -3,6 +3,22 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, final
 
+__all__ = [
+    "Config",
+    "Election",
+    "Event",
+    "Observer",
+    "Operation",
+    "Queue",
+    "Session",
+    "Txn",
+    "__version__",
+    "is_child",
+    "log_queue",
+    "open_observer",
+    "open_session",
+]
+
 __version__: Final[str]
 
 _Bytes = str | bytes
@@ -36,8 +52,8 @@ class _Candidate(Protocol):
 class Txn:
     """A transaction under construction: comparisons, writes, reads.
 
-    Keys are whole etcd keys; keys and values are bytes, or text that is written as UTF-8. Each method adds to the
-    transaction and returns it. It can be committed any number of times, by several threads too.
+    Keys are whole etcd keys; keys and values are bytes, or text that is written as UTF-8. Each method adds
+    to the transaction and returns it. It can be committed any number of times, by several threads too.
 
     :raises ValueError: the key is empty.
     """
@@ -150,6 +166,4 @@ class Observer:
 def is_child() -> bool: ...
 def log_queue() -> Queue: ...
 def open_session(config: Config, candidate: _Candidate, waker: _Waker | None) -> Operation: ...
-def open_observer(
-    config: Config, role: str, changes: _Waker | None, waker: _Waker | None
-) -> Operation: ...
+def open_observer(config: Config, role: str, changes: _Waker | None, waker: _Waker | None) -> Operation: ...

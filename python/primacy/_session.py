@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import threading
@@ -45,7 +46,9 @@ Self = TypeVar("Self", bound="Session")
 def refuse_inside() -> None:
     """A callback can not wait for its own end."""
     if within():
-        raise InCallback("inside a callback, which would wait for its own end: wait on another thread or task")
+        raise InCallback(
+            "inside a callback, which would wait for its own end: wait on another thread or task"
+        )
 
 
 def not_over() -> TimedOut:
@@ -76,7 +79,8 @@ class CommonElection:
         self._raw.resign(within())
 
     def stop(self, timeout: float = CLOSE) -> None:
-        """Ends the election. Callbacks that still run hold its keys for ``timeout`` seconds at most. Returns at once."""
+        """Ends the election. Callbacks that still run hold its keys for ``timeout`` seconds at most. Returns
+        at once."""
         self._raw.stop(timeout, within())
 
     def is_primary(self) -> bool:
@@ -99,7 +103,8 @@ class CommonElection:
         return self._raw.recording()
 
     def _take(self, raw: _primacy.Event) -> Event | None:
-        """What an event of the queue says, if anything to the host; it may also say that the election has ended."""
+        """What an event of the queue says, if anything to the host; it may also say that the election has
+        ended."""
         if raw.kind == "stopped":
             self._ended = True
         elif raw.kind == "cancelled":
@@ -159,8 +164,8 @@ class Election(CommonElection):
     def commit(self, token: int, txn: _primacy.Txn, timeout: float | None = None) -> Result:
         """Runs a transaction that only commits while the lock is held under ``token``: a guarded write.
 
-        It also commits while a resignation drains, so that ``on_lost`` can flush. Waits for ``timeout`` seconds at
-        most, by default ``etcd.requestTimeout``. Interrupted, it may happen all the same.
+        It also commits while a resignation drains, so that ``on_lost`` can flush. Waits for ``timeout``
+        seconds at most, by default ``etcd.requestTimeout``. Interrupted, it may happen all the same.
 
         :raises NotPrimary: nothing was written: the lock is no longer held under this token.
         :raises Conflict: nothing was written: a comparison of the transaction's own did not hold.
@@ -250,8 +255,8 @@ class CommonSession:
         return snapshot
 
     def stop(self, timeout: float = CLOSE) -> None:
-        """Ends the session and its elections: ``on_lost`` where it is primary, keys deleted, the lease revoked, all
-        within ``timeout`` seconds. Returns at once."""
+        """Ends the session and its elections: ``on_lost`` where it is primary, keys deleted, the lease
+        revoked, all within ``timeout`` seconds. Returns at once."""
         self._raw.stop(timeout, within())
 
     # For the end of the interpreter.
@@ -264,8 +269,8 @@ class CommonSession:
 
 
 class Session(CommonSession):
-    """A connection to etcd, a lease, a server id. Opened when it is made; ended by :meth:`close`, by a ``with`` block,
-    or with the interpreter, never by being collected.
+    """A connection to etcd, a lease, a server id. Opened when it is made; ended by :meth:`close`, by a
+    ``with`` block, or with the interpreter, never by being collected.
 
     :param config: settings by Milvus's names.
     :param candidate: what its records in etcd say of it.
@@ -314,7 +319,8 @@ class Session(CommonSession):
         dispatcher().closed(self)
 
     def close(self, timeout: float = CLOSE) -> None:
-        """Stops it and waits until it is over. Calls that only this thread would have taken from ``events()`` fail.
+        """Stops it and waits until it is over. Calls that only this thread would have taken from
+        ``events()`` fail.
 
         :raises TimedOut: a callback still runs. All else is over, and the lock released.
         :raises InCallback: a callback can not wait for its own end.
@@ -378,10 +384,8 @@ def finish(election: CommonElection, call: Call, answer: object) -> None:
 def failed(election: CommonElection, call: Call, error: BaseException) -> None:
     """Completes a call whose callback has raised."""
     log.error("%s: %s failed", election.role, name_of(call), exc_info=error)
-    try:
+    with contextlib.suppress(CallOver):
         call.fail(f"{type(error).__name__}: {error}")
-    except CallOver:
-        pass
 
 
 def name_of(call: Call) -> str:

@@ -27,7 +27,8 @@ class ElectionSnapshot(TypedDict):
 
 
 class Snapshot(TypedDict):
-    """A session, at one moment. Lease ids are texts: they exceed what a JSON reader in JavaScript can hold."""
+    """A session, at one moment. Lease ids are texts: they exceed what a JSON reader in JavaScript can
+    hold."""
 
     state: str
     server_id: int

@@ -4,9 +4,10 @@
         election = session.register("greeter", Greeter())
         election.campaign()
 
-All of it belongs to the event loop that it was opened in, except for ``is_primary``, ``token``, ``remaining``,
-``resign`` and the completion of calls, which any thread may use. No thread waits behind a coroutine here: when a task
-is cancelled, its wait is over. A commit that was cancelled may happen all the same.
+All of it belongs to the event loop that it was opened in, except for ``is_primary``, ``token``,
+``remaining``, ``resign`` and the completion of calls, which any thread may use. No thread waits behind a
+coroutine here: when a task is cancelled, its wait is over. A commit that was cancelled may happen all the
+same.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ T = TypeVar("T")
 class Callbacks(ABC):
     """As ``primacy.Callbacks``; each may be a plain function, which must not block, or a coroutine function.
 
-    A coroutine of ``on_standby``, ``on_warmup`` or ``on_primary`` is cancelled when its call is; the call is over
-    when the coroutine is.
+    A coroutine of ``on_standby``, ``on_warmup`` or ``on_primary`` is cancelled when its call is; the call is
+    over when the coroutine is.
     """
 
     def on_standby(self, election: Election, call: StandbyCall) -> Answered:
@@ -82,7 +83,8 @@ class Callbacks(ABC):
         """It is not any more. The lock is released when this has ended, so flush here."""
 
     def on_cancelled(self, election: Election, call: Call) -> None:
-        """This call should end soon; it must still be completed. A plain function, for calls that answered PENDING."""
+        """This call should end soon; it must still be completed. A plain function, for calls that answered
+        PENDING."""
 
     def on_notice(self, election: Election, notice: Notice) -> None:
         """Something that needs no answer. A plain function."""
@@ -327,7 +329,8 @@ class Session(CommonSession):
         dispatcher().closed(self)
 
     async def close(self, timeout: float = CLOSE) -> None:
-        """Stops it and waits until it is over. Calls that only this task would have taken from ``events()`` fail.
+        """Stops it and waits until it is over. Calls that only this task would have taken from ``events()``
+        fail.
 
         :raises TimedOut: a callback still runs. All else is over, and the lock released.
         :raises InCallback: a callback can not wait for its own end.
@@ -447,7 +450,8 @@ class Observer:
             await changed.wait()
 
     async def changes(self) -> AsyncIterator[Primary | None]:
-        """The primary now, then each time that it is another one, or none; the latest only. Ends with a close."""
+        """The primary now, then each time that it is another one, or none; the latest only. Ends with a
+        close."""
         seen = self.current()
         yield seen
         while True:

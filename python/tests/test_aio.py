@@ -168,27 +168,25 @@ def test_a_wait_ends_with_its_task_and_blocks_nobody(config: primacy.Config) -> 
 
 def test_an_observer_is_iterated_and_ends_with_its_close(config: primacy.Config) -> None:
     async def story() -> None:
-        seen: list[primacy.Primary | None] = []
+        seen: asyncio.Queue[primacy.Primary | None] = asyncio.Queue()
         observer = aio.Observer(config, "r")
 
         async def follow() -> None:
             async with observer:
                 async for primary in observer:
-                    seen.append(primary)
+                    seen.put_nowait(primary)
 
         following = asyncio.create_task(follow())
-        while not seen:
-            await asyncio.sleep(0.01)
+        assert await seen.get() is None
         async with aio.Session(config, candidate()) as session:
             session.register("r", calls := Told()).campaign()
             token = (await calls.next(primacy.PrimaryCall)).token
             assert (await observer.wait_for_primary(SOON)).token == token
-        await observer.wait_for_change(observer.current() if observer.current() else None, 0.5) if (
-            observer.current()
-        ) else None
+            primary = await seen.get()
+            assert primary and primary.token == token
+        assert await seen.get() is None
         observer.close()
         await asyncio.wait_for(following, SOON)
-        assert [primary and primary.token for primary in seen] == [None, token, None]
         with pytest.raises(primacy.Stopped):
             await observer.wait_for_primary()
 

@@ -57,13 +57,14 @@ def test_transactions_that_can_not_be_are_refused(open_session: Open) -> None:
 
 
 def test_settings_are_checked_when_they_are_set(config: primacy.Config) -> None:
-    for settings, text in (
-        ({"etcd.endpoint": "a:1"}, "etcd.endpoints"),
-        ({"common.session.ttl": 0}, "common.session.ttl"),
-        ({"primacy.allow_memory_store": "maybe"}, "true or false"),
-    ):
+    bad: list[tuple[str, primacy.Value, str]] = [
+        ("etcd.endpoint", "a:1", "etcd.endpoints"),
+        ("common.session.ttl", 0, "common.session.ttl"),
+        ("primacy.allow_memory_store", "maybe", "true or false"),
+    ]
+    for name, value, text in bad:
         with pytest.raises(primacy.ConfigError, match=text) as refused:
-            primacy.Config(settings)  # type: ignore[arg-type]
+            primacy.Config({name: value})
         assert isinstance(refused.value, ValueError) and not refused.value.may_pass
     with pytest.raises(primacy.ConfigError):
         primacy.Config({"common.session.ttl": 1, "primacy.margin_ms": 5000}).check()
@@ -116,7 +117,7 @@ def test_roles_are_refused_by_name(open_session: Open) -> None:
 
 
 def test_an_etcd_that_is_not_there_is_unavailable_and_one_may_try_again() -> None:
-    nowhere = {"etcd.endpoints": "127.0.0.1:1", "etcd.requestTimeout": 300}
+    nowhere: dict[str, primacy.Value] = {"etcd.endpoints": "127.0.0.1:1", "etcd.requestTimeout": 300}
     with pytest.raises(primacy.Unavailable) as refused:
         primacy.Session(nowhere, candidate())
     assert refused.value.may_pass
@@ -238,13 +239,18 @@ def test_all_public_names_are_there() -> None:
     for name in dir(primacy):
         assert getattr(primacy, name) is not None
     with pytest.raises(AttributeError):
-        _ = primacy.Sesion  # type: ignore[attr-defined]
+        _ = primacy.Sesion
     assert primacy.__version__.count(".") == 2
 
 
 def test_other_threads_run_while_one_waits(config: primacy.Config) -> None:
     with primacy.Observer(config, "r") as observer:
-        waiting = threading.Thread(target=lambda: pytest.raises(primacy.Error, observer.wait_for_primary, 3))
+
+        def wait() -> None:
+            with pytest.raises(primacy.TimedOut):
+                observer.wait_for_primary(3)
+
+        waiting = threading.Thread(target=wait)
         waiting.start()
         count = 0
         while waiting.is_alive() and count < 200_000:
