@@ -169,6 +169,14 @@ endif
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 	cd go && go test -run '^$$' -bench . -count 5 .
 
+# EXITS=100: how often each way to end an interpreter is tried.
+EXITS ?= 4
+
+.PHONY: test-python
+test-python: python ## the Python package
+	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
+	cd python && ../$(PYTHON) -m mypy.stubtest primacy._primacy primacy.aio primacy
+
 .PHONY: check
 check: venv ## format, lints, types
 	cargo fmt --all --check

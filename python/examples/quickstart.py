@@ -6,18 +6,18 @@ import primacy
 
 
 class Greeter(primacy.Callbacks):
-    def on_standby(self, election, call):
+    def on_standby(self, election: primacy.Election, call: primacy.StandbyCall) -> None:
         print("standby; the primary is", call.holder.address if call.holder else "not known yet")
 
-    def on_warmup(self, election, call):
+    def on_warmup(self, election: primacy.Election, call: primacy.WarmupCall) -> primacy.Answer:
         return primacy.Answer.WARM  # load what a primary needs, so that taking over is quick
 
-    def on_primary(self, election, call):
+    def on_primary(self, election: primacy.Election, call: primacy.PrimaryCall) -> None:
         # Commits only while this win holds the lock: never after another process has taken over.
         election.commit(call.token, primacy.Txn().put("greeter/primary-since", time.ctime()))
         print("primary, token", call.token)
 
-    def on_lost(self, election, call):
+    def on_lost(self, election: primacy.Election, call: primacy.LostCall) -> None:
         print("lost token", call.token, call.reason)
 
 
