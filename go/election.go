@@ -25,6 +25,7 @@ type Election struct {
 
 	events  chan Event
 	stopped chan struct{} // closed when nothing of it runs any more
+	freed   chan struct{} // closed when Close is through with it
 }
 
 type win struct {
@@ -222,21 +223,16 @@ func (e *Election) Close(ctx context.Context) error {
 	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { e.beginClose(stopTimeout) }) {
 		return nil
 	}
-	timeout := left(ctx, stopTimeout)
-	e.beginClose(timeout)
-	late := time.NewTimer(timeout + grace)
-	defer late.Stop()
+	e.beginClose(left(ctx, stopTimeout))
 	select {
-	case <-e.stopped:
-		return nil
-	case <-late.C:
-		return failed(op, ErrTimeout, "a handler has not returned: "+e.role)
+	case <-e.freed: // not only stopped: then the role is free for another election, too
 	case <-ctx.Done():
+		return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
 	}
-	if e.isStopped() {
-		return nil
+	if !e.isStopped() {
+		return failed(op, ErrTimeout, "a handler has not returned: "+e.role)
 	}
-	return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
+	return nil
 }
 
 func (e *Election) beginClose(timeout time.Duration) {
@@ -248,6 +244,7 @@ func (e *Election) beginClose(timeout time.Duration) {
 		go func() {
 			_ = electionFree(e.handle)
 			e.session.forget(e)
+			close(e.freed)
 		}()
 	}
 }

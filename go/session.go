@@ -75,6 +75,7 @@ func (s *Session) Register(role string) (*Election, error) {
 		calls:   make(map[uint64]*call),
 		events:  make(chan Event, eventsKept),
 		stopped: make(chan struct{}),
+		freed:   make(chan struct{}),
 	}
 	handle, err := sessionRegister(s.handle, role, e)
 	if err != nil {
