@@ -203,7 +203,7 @@ func (e *Election) Resign(ctx context.Context) error {
 // Events tells what happens to the election. The channel keeps the last 64: if nobody takes them, older ones are
 // dropped, and [Event.Missed] counts them. It is closed when the election has ended.
 func (e *Election) Events() <-chan Event {
-	if e == nil {
+	if e == nil || e.events == nil {
 		closed := make(chan Event)
 		close(closed)
 		return closed
@@ -217,7 +217,7 @@ func (e *Election) Events() <-chan Event {
 // It waits, and may be called again and inside a handler, as [Session.Close].
 func (e *Election) Close(ctx context.Context) error {
 	const op = "close"
-	if e == nil {
+	if e == nil || e.session == nil {
 		return nil
 	}
 	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { e.beginClose(stopTimeout) }) {
