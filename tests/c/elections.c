@@ -499,12 +499,13 @@ static bool is_readable(int32_t fd) {
     return poll(&one, 1, 0) == 1;
 }
 
-/* The next event of this kind; what an observer saw may come at any time. */
+/* The next event of this sort; notices and what an observer saw may come at any time. */
 static primacy_event next_event(primacy_queue queue, int32_t kind, int32_t detail) {
     primacy_event event = {.struct_size = sizeof event};
     do
         CHECK_OK(primacy_queue_next(queue, WITHIN_MS, &event));
-    while (event.kind != kind && (event.kind == PRIMACY_EVENT_OBSERVED || event.kind == PRIMACY_EVENT_NOTICE));
+    while ((event.kind != kind || event.detail != detail)
+           && (event.kind == PRIMACY_EVENT_OBSERVED || event.kind == PRIMACY_EVENT_NOTICE));
     CHECK_EQUAL(event.kind, kind);
     CHECK_EQUAL(event.detail, detail);
     return event;
