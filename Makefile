@@ -202,6 +202,10 @@ conformance: etcd ## the embedded etcd answers as real ones do
 	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done
 	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
 
+.PHONY: bench
+bench: build ## what a call through the C ABI costs, beside a look at the clock
+	PRIMACY_LIBRARY=$(CARGO_TARGET_DIR)/release/libprimacy.so cargo bench --quiet --profile demo --package primacy-c --bench abi
+
 .PHONY: clean
 clean: ## remove all that was built and fetched
 	rm -rf target
