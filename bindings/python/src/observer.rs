@@ -3,6 +3,8 @@
 use engine::engine::{Primary, Token};
 use engine::observer::{Observer as EngineObserver, WaitError};
 use engine::platform;
+use std::time::Duration;
+
 use pyo3::prelude::*;
 
 use crate::config::Config;
@@ -76,7 +78,8 @@ impl Observer {
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let observer = self.0.get()?;
-        py.detach(|| observer.close());
+        // A change is put into a queue, which does not block: nothing there takes as long as that.
+        let _ = py.detach(|| observer.close(Duration::from_secs(1)));
         Ok(())
     }
 }
