@@ -1456,8 +1456,7 @@ primacy_status primacy_observer_free(primacy_observer observer);
  *
  * Any thread, does not block. `PRIMACY_E_SYSTEM`: no descriptor left. `PRIMACY_E_NULL`.
  */
-primacy_status primacy_queue_new(primacy_queue *queue_out,
-                                 struct primacy_error **error_out);
+primacy_status primacy_queue_new(primacy_queue *queue_out, struct primacy_error **error_out);
 
 /**
  * A descriptor for poll, epoll, asyncio and the like: readable exactly while an event waits.
@@ -1477,9 +1476,7 @@ primacy_status primacy_queue_fd(primacy_queue queue, int32_t *fd_out);
  * it would wait inside a notice, a line of the log or the like. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
  * `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_queue_next(primacy_queue queue,
-                                  uint64_t timeout_ms,
-                                  struct primacy_event *event_out);
+primacy_status primacy_queue_next(primacy_queue queue, uint64_t timeout_ms, struct primacy_event *event_out);
 
 /**
  * Adds an event of your own, `PRIMACY_EVENT_WOKEN` with this tag, so that whoever waits looks at something
@@ -1487,8 +1484,7 @@ primacy_status primacy_queue_next(primacy_queue queue,
  *
  * Any thread, also inside every callback; does not block. `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_queue_wake(primacy_queue queue,
-                                  uint64_t tag);
+primacy_status primacy_queue_wake(primacy_queue queue, uint64_t tag);
 
 /**
  * Ends a queue. What waits in it is gone, and later calls of its elections fail: end those before it. Calls
