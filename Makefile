@@ -175,7 +175,7 @@ EXITS ?= 4
 .PHONY: test-python
 test-python: python ## the Python package
 	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
-	cd python && ../$(PYTHON) -m mypy.stubtest primacy._primacy primacy.aio primacy
+	cd python && ../$(PYTHON) -m mypy.stubtest primacy
 
 .PHONY: check
 check: venv ## format, lints, types
