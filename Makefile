@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit python contract failover demo
+TESTS := rust kit contract failover demo
 
 .PHONY: help
 help: ## list the commands
