@@ -16,7 +16,7 @@ use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
 use crate::election::Lane;
 use crate::engine::{
-    Action, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Setup, Token, WatchId,
+    Action, Call, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Setup, Token, WatchId,
 };
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
@@ -206,9 +206,14 @@ impl Driver {
         let recorded = event.clone();
         let actions = lock(&self.shared.engine).step(now, event);
         lock(&self.shared.recorder).keep(now, recorded, &actions);
+        let mut losses = Vec::new();
         for action in actions {
+            if let Action::Call { election, what: Call::Lost { token, reason, .. }, .. } = &action {
+                losses.push((*election, *token, *reason));
+            }
             self.perform(action);
         }
+        self.say_how(&losses);
     }
 
     /// Remembers why the session is not open yet, for whoever waits for it.
@@ -229,9 +234,6 @@ impl Driver {
             Action::Watch { watch, ranges } => shared.etcd.watch(watch.0, ranges),
             Action::Unwatch { watch } => shared.etcd.unwatch(watch.0),
             Action::Call { election, call, what } => {
-                if let crate::engine::Call::Lost { token, reason, .. } = &what {
-                    self.say_how(election, *token, *reason);
-                }
                 if let Some(lane) = self.lane(election) {
                     lane.call(call, what);
                 }
@@ -297,11 +299,18 @@ impl Driver {
         cell.store(until.as_nanos(), Ordering::SeqCst);
     }
 
-    /// A loss that nobody asked for comes with what led to it, as a transcript.
-    fn say_how(&self, election: ElectionId, token: Token, reason: LostReason) {
-        if !matches!(reason, LostReason::Resigned | LostReason::Stopped | LostReason::Transferred) {
-            let recording = lock(&self.shared.recorder).of(election);
-            let text = format!("what led to the loss of token {token} ({reason}):\n{recording}");
+    /// A loss that nobody asked for comes with what led to it, as a transcript. Said when all callbacks have been
+    /// started, and once for all that were lost in one step: a session may lose a thousand elections with its lease.
+    fn say_how(&self, losses: &[(ElectionId, Token, LostReason)]) {
+        let asked_for = [LostReason::Resigned, LostReason::Stopped, LostReason::Transferred];
+        let mut unasked = losses.iter().filter(|(_, _, reason)| !asked_for.contains(reason));
+        if let Some((election, token, reason)) = unasked.next() {
+            let others = match unasked.count() {
+                0 => String::new(),
+                count => format!(", and {count} others with it"),
+            };
+            let recording = lock(&self.shared.recorder).of(*election);
+            let text = format!("what led to the loss of token {token} ({reason}){others}:\n{recording}");
             self.shared.log.line(Level::Info, &text);
         }
     }

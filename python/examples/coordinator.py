@@ -17,9 +17,10 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Any, Callable, Optional
+from typing import Any
 
 import primacy
 from primacy import Answer
@@ -282,7 +283,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def on_signal(number: int, frame: Optional[FrameType]) -> None:
+def on_signal(number: int, frame: FrameType | None) -> None:
     for ends in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ends, signal.SIG_IGN)
     raise KeyboardInterrupt

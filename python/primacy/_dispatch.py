@@ -18,8 +18,9 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Callable, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from primacy import _primacy
 

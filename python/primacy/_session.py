@@ -8,9 +8,9 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from primacy import _primacy
 from primacy._config import Candidate, Config, Value, raw_config

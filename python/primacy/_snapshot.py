@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, TypedDict
+from typing import TypedDict
 
 
 class HolderSnapshot(TypedDict):
@@ -22,8 +22,8 @@ class ElectionSnapshot(TypedDict):
     token: int
     warm: bool
     running: list[str]
-    holder: Optional[HolderSnapshot]
-    trouble: Optional[str]
+    holder: HolderSnapshot | None
+    trouble: str | None
 
 
 class Snapshot(TypedDict):

@@ -17,8 +17,8 @@ import contextlib
 import inspect
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from primacy import _primacy
 from primacy._config import Candidate, Config, Value, raw_config
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Callbacks", "Election", "Observer", "Session"]
 
-Answered = Union[Answer, None, Awaitable[Union[Answer, None]]]
+Answered = Union[Answer, None, Awaitable[Answer | None]]
 """What a callback returns: its answer, or a coroutine that will."""
 
 T = TypeVar("T")
@@ -437,7 +437,7 @@ class Observer:
         """
         try:
             return await asyncio.wait_for(self._change(seen), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s") from None
 
     async def _change(self, seen: Primary | None) -> Primary | None:

@@ -10,13 +10,14 @@ use super::failure::Fault;
 use super::{FIRST_ATTEMPT_WITHIN, translate};
 use crate::store::{Answer, Failure, Request};
 use etcd_client::LeaseGrantOptions;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// See [`super::Etcd::call`].
 pub(super) async fn call(
     endpoints: &Endpoints,
-    credentials: &Credentials,
+    credentials: &Arc<Credentials>,
     request: &Request,
     timeout: Duration,
 ) -> Result<Answer, Failure> {
@@ -37,7 +38,7 @@ pub(super) async fn call(
                 match timeout_at(deadline, renewal).await {
                     Ok(Ok(())) => continue,
                     Ok(Err(fault)) => fault,
-                    Err(_) => Fault::unauthenticated(),
+                    Err(_) => no_token_yet(&connection),
                 }
             }
             Err((fault, _)) => fault,
@@ -73,13 +74,13 @@ pub(super) async fn call(
 /// Sends the request once.
 async fn attempt(
     connection: &Connection,
-    credentials: &Credentials,
+    credentials: &Arc<Credentials>,
     request: &Request,
     until: Instant,
 ) -> Result<Answer, (Fault, Generation)> {
     let generation = match timeout_at(until, credentials.ready(connection)).await {
         Ok(ready) => ready.map_err(|fault| (fault, Generation::default()))?,
-        Err(_) => return Err((Fault::unauthenticated(), Generation::default())),
+        Err(_) => return Err((no_token_yet(connection), Generation::default())),
     };
     let answer = timeout_at(until, send(connection, request)).await;
     answer
@@ -120,6 +121,13 @@ async fn send(connection: &Connection, request: &Request) -> Result<Answer, Faul
             translate::txn_answer(txn, answer).map_err(Fault::Unknown)
         }
     }
+}
+
+/// The token is still being fetched, and may come in time for the next request; so the connection is kept, unless
+/// it shows no sign of life.
+fn no_token_yet(connection: &Connection) -> Fault {
+    connection.doubt();
+    Fault::NotServed("no answer to authentication yet".to_owned())
 }
 
 /// Says whose word it was.

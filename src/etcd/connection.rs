@@ -51,7 +51,7 @@ pub(super) struct Connection {
     pub(super) watch: WatchClient,
     pub(super) auth: AuthClient,
     /// Held while a token is fetched.
-    pub(super) authenticating: tokio::sync::Mutex<()>,
+    pub(super) authenticating: Arc<tokio::sync::Mutex<()>>,
     channel: Labelled,
     doubted: Arc<Notify>,
     _line: CutOnDrop,
@@ -112,7 +112,7 @@ impl Connection {
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(LARGEST_ANSWER),
             auth: client.auth_client(),
-            authenticating: tokio::sync::Mutex::new(()),
+            authenticating: Arc::default(),
             channel,
             doubted,
             _line: cut,

@@ -11,7 +11,7 @@ use super::failure::Fault;
 use crate::config::Auth;
 use crate::store::Failure;
 use http::HeaderValue;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts the tokens; the one that a request was sent with, or a later one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl Credentials {
     }
 
     /// Makes sure that there has been a token before the first request goes out.
-    pub(super) async fn ready(&self, connection: &Connection) -> Result<Generation, Fault> {
+    pub(super) async fn ready(self: &Arc<Self>, connection: &Connection) -> Result<Generation, Fault> {
         let generation = self.token().generation;
         if self.auth.is_none() || generation != Generation::default() {
             return Ok(generation);
@@ -52,24 +52,27 @@ impl Credentials {
 
     /// Fetches a token, unless there is a later one than `stale` already. Every fault says that the request
     /// that needs the token did not happen.
-    pub(super) async fn renew(&self, stale: Generation, connection: &Connection) -> Result<(), Fault> {
+    pub(super) async fn renew(
+        self: &Arc<Self>,
+        stale: Generation,
+        connection: &Connection,
+    ) -> Result<(), Fault> {
         let Some(auth) = &self.auth else {
             return Err(Fault::Answered(Failure::Denied(
                 "the server wants a user and a password".to_owned(),
             )));
         };
-        let fetched = tokio::time::timeout(AUTHENTICATED_WITHIN, async {
+        let (credentials, auth) = (self.clone(), auth.clone());
+        let (authenticating, mut client) = (connection.authenticating.clone(), connection.auth.clone());
+        // A task of its own, which goes on when whoever waits gives up, and ends with its connection. Else an
+        // answer that takes longer than a renewal may wait would be asked for anew for ever.
+        let fetching = tokio::spawn(tokio::time::timeout(AUTHENTICATED_WITHIN, async move {
             // Whoever waits here finds it done. Not one for all connections: on a silent one it takes long.
-            let _alone = connection.authenticating.lock().await;
-            if self.token().generation > stale {
+            let _alone = authenticating.lock().await;
+            if credentials.token().generation > stale {
                 return Ok(());
             }
-            let header = match connection
-                .auth
-                .clone()
-                .authenticate(auth.user_name.clone(), auth.password.reveal().to_owned())
-                .await
-            {
+            let header = match client.authenticate(auth.user_name, auth.password.reveal().to_owned()).await {
                 Ok(answer) => Some(HeaderValue::from_str(answer.token()).map_err(|e| {
                     Fault::Answered(Failure::Refused(format!("the token cannot be sent: {e}")))
                 })?),
@@ -82,12 +85,16 @@ impl Credentials {
                     });
                 }
             };
-            let mut token = self.token();
+            let mut token = credentials.token();
             token.header = header;
             token.generation = Generation(token.generation.0 + 1);
             Ok(())
-        });
-        fetched.await.unwrap_or_else(|_| Err(Fault::unauthenticated()))
+        }));
+        match fetching.await {
+            Ok(Ok(fetched)) => fetched,
+            Ok(Err(_)) => Err(Fault::unauthenticated()),
+            Err(_) => Err(Fault::NotServed("shut down".to_owned())),
+        }
     }
 
     fn token(&self) -> MutexGuard<'_, Token> {

@@ -53,7 +53,7 @@ async fn run(
     number: u64,
     stale: Option<Generation>,
     endpoints: &Endpoints,
-    credentials: &Credentials,
+    credentials: &Arc<Credentials>,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
     inbox: &mpsc::Sender<(u64, Incoming)>,
 ) -> String {
@@ -103,7 +103,7 @@ type Opened = (Arc<Connection>, Generation, WatchRequestSender, WatchResponseStr
 /// Opens the stream with its first watch, on the first endpoint that takes it.
 async fn connect(
     endpoints: &Endpoints,
-    credentials: &Credentials,
+    credentials: &Arc<Credentials>,
     stale: Option<Generation>,
     (id, bounds): (i64, Bounds),
 ) -> Result<Opened, String> {

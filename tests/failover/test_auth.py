@@ -72,6 +72,20 @@ async def test_tokens_that_a_restart_of_etcd_forgets_are_fetched_again(scene: Sc
     await scene.next_primary(token, [standby], 5)
 
 
+async def test_a_password_that_takes_longer_to_check_than_a_renewal_waits_costs_no_primacy(
+    scene: Scene,
+) -> None:
+    scene.with_ttl(3)
+    # Checking it takes etcd more than half a second; a renewal is given up after half a second.
+    user = await with_users(scene, "jwt", 6, flags=("--bcrypt-cost", "13"))
+    primary = await scene.candidate(*user, writes=False)
+    await scene.ready(primary)
+    token = primary.token
+    await asyncio.sleep(20)
+    await scene.stays(primary, token)
+    assert not pick(primary.process.lines, "lost")
+
+
 @pytest.mark.short
 async def test_users_are_added_under_jwt_and_no_primacy_is_lost(scene: Scene) -> None:
     user = await with_users(scene, "jwt", 300)

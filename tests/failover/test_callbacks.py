@@ -115,7 +115,7 @@ async def test_1000_elections_on_a_lease_that_runs_out_say_no_at_once_and_all_ar
     assert not await primaries(many), "not one of them, as soon as the first is lost"
     times = await all_are_lost(scene, many, lease)
     measured("on_lost of 1,000 elections after the first", [(t - times[0]) / 1e6 for t in times])
-    assert times[500] - times[0] < 500e6
+    assert times[-1] - times[0] < 500e6, "ten times the 50 ms of one"
     link.heal()
     await scene.until(
         lambda: len(pick(many.process.lines, "ready")) == 2 * len(ROLES), "all being primary once more", 60
@@ -131,7 +131,7 @@ async def test_1000_elections_on_a_lease_that_is_revoked_are_all_told_within_a_s
     await (await scene.gateway()).revoke(int(lease))
     times = await all_are_lost(scene, many, lease)
     measured("on_lost of 1,000 elections after the revoke of their lease", [(t - at) / 1e6 for t in times])
-    assert times[500] - at < 1e9
+    assert times[-1] - at < 1e9
     await scene.until(
         lambda: len(pick(many.process.lines, "ready")) == 2 * len(ROLES), "all being primary once more", 60
     )

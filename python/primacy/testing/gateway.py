@@ -153,7 +153,7 @@ class Gateway:
                 await self._log_in(self._user)
             try:
                 return await asyncio.wait_for(self._once(path, body), bound)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 raise OSError(f"etcd: {path}: no answer within {bound:g} s") from None
             except OSError as error:
                 old = "auth token" in str(error) or "auth store is old" in str(error)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
 from primacy.testing.changes import Changes
 from primacy.testing.etcd import Etcd, Options
 from primacy.testing.scene import Scene
