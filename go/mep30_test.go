@@ -18,7 +18,7 @@ import (
 // What MEP 30 asks for, with processes.
 var roles = []string{"rootcoord", "datacoord", "querycoord", "indexcoord", "mixcoord"}
 
-const processTTL = 3 * time.Second
+const processTTL = 5 * time.Second
 
 type cluster struct {
 	t    *testing.T
@@ -29,7 +29,7 @@ type cluster struct {
 func (c cluster) start() *etcdtest.Coordinator {
 	c.t.Helper()
 	coordinator, err := etcdtest.StartCoordinator("--etcd", etcd.Endpoint, "--root", c.root, "--role", c.role,
-		"--address", "127.0.0.1:0", "--ttl", "3", "--warm-after", "50")
+		"--address", "127.0.0.1:0", "--ttl", "5", "--warm-after", "50")
 	if err != nil {
 		c.t.Fatal(err)
 	}
