@@ -18,6 +18,7 @@ import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from primacy import _primacy
@@ -226,7 +227,7 @@ class Election(CommonElection):
         elif isinstance(event, Call):
             task = self._waiting.loop.create_task(self._perform(event))
             self._tasks[event.id] = task
-            task.add_done_callback(lambda _, id=event.id: self._tasks.pop(id, None))  # type: ignore[misc]
+            task.add_done_callback(partial(self._performed, event))
         elif isinstance(event, Cancelled):
             if (running := self._tasks.get(event.call.id)) and not isinstance(event.call, LostCall):
                 running.cancel()
@@ -240,11 +241,8 @@ class Election(CommonElection):
             answer = invoke(self._callbacks, self, call)
             if inspect.isawaitable(answer):
                 answer = await answer
-        except asyncio.CancelledError as error:
-            if call.cancelled:
-                finish(self, call, Answer.DONE)
-            else:
-                failed(self, call, error)
+        except asyncio.CancelledError:
+            raise  # see below
         except (SystemExit, KeyboardInterrupt) as error:
             failed(self, call, error)
             raise
@@ -252,6 +250,14 @@ class Election(CommonElection):
             failed(self, call, error)
         else:
             finish(self, call, answer)
+
+    def _performed(self, call: Call, task: asyncio.Task[None]) -> None:
+        """Here and not in the coroutine: that is never entered when it is cancelled before it starts."""
+        self._tasks.pop(call.id, None)
+        if task.cancelled() and call.cancelled:
+            finish(self, call, Answer.DONE)
+        elif task.cancelled():
+            failed(self, call, asyncio.CancelledError("its task was cancelled"))
 
     def _is_read_elsewhere(self) -> bool:
         """Whether another task than this one may take its events."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -107,6 +108,25 @@ def test_an_exception_gives_primacy_back(config: primacy.Config) -> None:
         async with aio.Session(config, candidate()) as session:
             session.register("r", calls := Failing()).campaign()
             assert (await calls.next(primacy.LostCall)).reason is primacy.LostReason.ACTIVATION_FAILED
+
+    run(story)
+
+
+def test_a_callback_that_is_cancelled_before_it_starts_is_over_all_the_same(config: primacy.Config) -> None:
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            election = session.register("r", calls := Told())
+            election.campaign()
+            await calls.next(primacy.PrimaryCall)
+            election.resign()
+            await calls.next(primacy.LostCall)
+            # The loop stands still: it will find a call and its cancellation in the queue.
+            while session.snapshot()["elections"][0]["running"] != ["on_standby"]:
+                pass
+            session.stop()
+            time.sleep(0.1)  # noqa: ASYNC251
+            await session.join(SOON)
+            assert calls.stopped.is_set() and calls.seen.empty()
 
     run(story)
 

@@ -248,12 +248,12 @@ def test_other_threads_run_while_one_waits(config: primacy.Config) -> None:
 
         def wait() -> None:
             with pytest.raises(primacy.TimedOut):
-                observer.wait_for_primary(3)
+                observer.wait_for_primary(1)
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        count = 0
-        while waiting.is_alive() and count < 200_000:
+        count, end = 0, time.monotonic() + 0.5
+        while time.monotonic() < end:
             count += 1
-        assert count == 200_000, "the interpreter's lock was held"
-    waiting.join(SOON)
+        assert waiting.is_alive() and count > 10_000, "the interpreter's lock was held"
+        waiting.join(SOON)
