@@ -176,6 +176,9 @@ impl World<'_> {
             self.queue.push(self.now + Duration::from_micros(i as u64 * 20), what);
         }
         let p = &mut self.processes[process];
+        if p.paused.is_some() {
+            return;
+        }
         let next = p.session.as_ref().and_then(|s| s.engine.next_timer()).map(|(at, _)| p.clock.when(at));
         p.next_tick = next.map_or(Time::NEVER, |at| at.max(self.now));
     }
