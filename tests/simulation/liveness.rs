@@ -223,9 +223,21 @@ impl World<'_> {
                 && self.cluster.owner(&kv.key).is_some_and(|w| self.is_live(w))
         });
         match in_the_way {
-            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => Ok(()),
+            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => self.is_kept(&kv.key),
             _ => Err(format!("nobody is primary of {}; p{process} {election} wants to be", ROLES[role])),
         }
+    }
+
+    /// Whether a key that stands in the way will stay: a lock, if its holder is primary; any other does.
+    fn is_kept(&self, key: &Key) -> Result<(), String> {
+        let Some((_, win)) = self.cluster.holders().find(|(lock, _)| *lock == key) else { return Ok(()) };
+        let Who::Session(process, _) = self.cluster.wins[win].who else { return Ok(()) };
+        let session = self.processes[process].session.as_ref();
+        let is_primary = session.is_some_and(|s| {
+            let mut of = s.elections.iter().filter(|e| e.published.is_some_and(|p| p.win == win));
+            of.any(|e| self.says(process, e.id).is_some())
+        });
+        if is_primary { Ok(()) } else { Err(format!("p{process} holds {key} and is not primary")) }
     }
 
     /// Whether a key keeps candidates of a role from campaigning.
