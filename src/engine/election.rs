@@ -630,14 +630,14 @@ impl Election {
     }
 
     fn look_at_holder(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let other = self.others_lock(ground);
-        let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
+        let revision = self.others_lock(ground).map(|kv| kv.mod_revision);
         if self.yielding.is_some_and(|until| until <= fx.now || revision.is_some()) {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
         if announced && self.want == Want::Primacy && self.win.is_none() && self.told_holder != revision {
             self.told_holder = revision;
+            let holder = self.others_lock(ground).and_then(holder);
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
         }
     }
@@ -715,11 +715,11 @@ impl Election {
         if self.want != Want::Primacy || campaigning {
             return;
         }
-        let other = self.others_lock(ground);
-        let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
         let Some(standby) = &mut self.standby else { return };
         if !standby.announced {
             standby.announced = true;
+            let other = self.others_lock(ground);
+            let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(holder));
             self.told_holder = revision;
             self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
         } else if standby.next_warmup <= fx.now {

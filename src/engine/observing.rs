@@ -114,6 +114,9 @@ impl Observing {
                 self.read_due = self.fx.now;
             }
             Event::Watched { watch, events } if self.watch.is(watch) => {
+                // What a member has told of is committed: an answer to what is sent from now on is no older.
+                let told = events.iter().map(|event| event.revision).max();
+                self.floor = self.floor.max(told.unwrap_or_default());
                 events.into_iter().for_each(|event| self.view.watched(event));
             }
             Event::WatchEnded { watch, why } if self.watch.is(watch) => {
@@ -149,7 +152,7 @@ impl Observing {
         }
         self.read_due = self.fx.now + self.setup.reread;
         let txn = Txn { then: self.ranges.iter().cloned().map(Op::Get).collect(), ..Txn::default() };
-        let patience = self.backoff.patience(ATTEMPT, self.setup.request_timeout);
+        let patience = self.backoff.patience(ATTEMPT, self.setup.request_timeout.min(self.setup.reread));
         let request = self.fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
         self.reading = Some(Reading { request, floor: self.floor });
     }

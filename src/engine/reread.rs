@@ -76,7 +76,8 @@ impl Reread {
             return;
         }
         self.due = Some(fx.now + period);
-        let patience = self.backoff.patience(ATTEMPT, setup.request_timeout);
+        // One that is lost must not put the next one off for longer than a period.
+        let patience = self.backoff.patience(ATTEMPT, setup.request_timeout.min(period));
         let (mut gets, mut parts) = (Vec::new(), Vec::new());
         let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(ElectionId, usize)>| {
             if !gets.is_empty() {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use primacy::clock::Time;
 use primacy::embedded::model::{self, Keys, Model, Options, StreamId, WatchResponse};
 use primacy::engine::{Purpose, Token};
-use primacy::milvus::{self, Role, Root};
+use primacy::milvus::{self, Root};
 use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request};
 
+use crate::keys::TABLE;
 use crate::scenario::{MIXCOORD, ROLES};
 
 /// Who does something to the store.
@@ -99,7 +100,7 @@ impl Cluster {
         let spy = open_spy(&mut model, now);
         Cluster {
             model,
-            root: Root::join("r", "m").expect("a root"),
+            root: TABLE.root.clone(),
             wins: Vec::new(),
             down_until: Time::ZERO,
             no_space_until: Time::ZERO,
@@ -148,6 +149,11 @@ impl Cluster {
     /// Who wrote a key last.
     pub fn owner(&self, key: &Key) -> Option<Who> {
         self.truth.owners.get(key).copied()
+    }
+
+    /// The wins that hold their locks now.
+    pub fn holders(&self) -> impl Iterator<Item = (&Key, usize)> {
+        self.truth.locks.iter().map(|(key, win)| (key, *win))
     }
 
     /// All keys that are there.
@@ -316,11 +322,6 @@ impl Cluster {
                 *until = (*until).max(now + Duration::from_secs(ttl.granted.unsigned_abs()));
             }
         }
-    }
-
-    /// The role's name.
-    pub fn role(role: usize) -> Role {
-        Role::parse(ROLES[role]).expect("a role")
     }
 }
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use primacy::clock::Time;
 use primacy::engine::{Action, Engine, Event, Notice, RequestId, Setup};
-use primacy::milvus::{Candidate, Keys};
+use primacy::milvus::Candidate;
 use primacy::store::{Answer, Failure, LeaseId};
 
-use crate::cluster::Cluster;
 use crate::liveness::Phase;
 use crate::process::{Election, Session, Watch};
 use crate::random::{self, Draw};
@@ -55,15 +54,15 @@ impl World<'_> {
             return;
         }
         let layout = self.scenario.processes[process].layout;
-        let keys = Keys::new(&self.cluster.root, &Cluster::role(role), layout, 0);
+        let lock = self.keys.of(role, layout).locks[0].key.clone();
         let Some(session) = &mut self.processes[process].session else { return };
         session.planned -= 1;
         if !session.goes_on() {
             return;
         }
         let id = primacy::engine::ElectionId(u32::try_from(session.elections.len()).expect("few"));
-        session.elections.push(Election::new(id, role, keys.locks[0].key.clone(), wants));
-        self.step(process, Event::Register { election: id, role: Cluster::role(role) });
+        session.elections.push(Election::new(id, role, lock, wants));
+        self.step(process, Event::Register { election: id, role: self.keys.role(role).clone() });
         if wants {
             self.step(process, Event::Campaign { election: id });
         }
@@ -177,6 +176,9 @@ impl World<'_> {
             self.queue.push(self.now + Duration::from_micros(i as u64 * 20), what);
         }
         let p = &mut self.processes[process];
+        if p.paused.is_some() {
+            return;
+        }
         let next = p.session.as_ref().and_then(|s| s.engine.next_timer()).map(|(at, _)| p.clock.when(at));
         p.next_tick = next.map_or(Time::NEVER, |at| at.max(self.now));
     }

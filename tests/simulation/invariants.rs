@@ -67,7 +67,7 @@ impl World<'_> {
                 *election,
                 what,
                 now,
-                self.scenario.granted(),
+                Duration::from_secs(self.scenario.ttl).min(self.scenario.granted()),
                 self.scenario.drain_timeout,
             ),
             Action::Withdrawn { election } => session.may_end(*election),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use primacy::clock::Time;
 use primacy::milvus::Layout;
+use primacy::store::{Key, KeyValue};
 
 use crate::cluster::{self, Who};
 use crate::neighbour;
@@ -13,7 +14,7 @@ use crate::scenario::{MIXCOORD, ROLES};
 use crate::world::{Happening, World};
 
 /// How often it is looked.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a request may be on its way at most, after it was given up.
 const LATE: Duration = Duration::from_secs(75);
 
@@ -119,7 +120,6 @@ impl World<'_> {
             }
         }
         let keys = self.cluster.keys(self.now);
-        let there = |key: &primacy::store::Key| keys.iter().any(|kv| kv.key == *key);
         for p in &self.processes {
             let Some(session) = &p.session else { continue };
             if session.closed.is_some() {
@@ -135,13 +135,13 @@ impl World<'_> {
                 return Err(format!("p{} waits for an answer that will not come", p.index));
             }
             for e in &session.elections {
-                self.is_election_settled(p, session, e, &there)?;
+                self.is_election_settled(p, session, e, &keys)?;
             }
         }
         for role in 0..ROLES.len() {
             self.is_role_settled(role, &keys)?;
         }
-        Ok(())
+        (0..self.observers.len()).try_for_each(|index| self.is_observer_right(index, &keys))
     }
 
     fn is_election_settled(
@@ -149,7 +149,7 @@ impl World<'_> {
         p: &Process,
         session: &Session,
         e: &Election,
-        there: &dyn Fn(&primacy::store::Key) -> bool,
+        keys: &[KeyValue],
     ) -> Result<(), String> {
         if e.running.iter().any(|r| r.ends || r.hangs) {
             return Err(format!("p{} {} has a callback that will end", p.index, e.id));
@@ -160,26 +160,34 @@ impl World<'_> {
         if e.withdraw.is_some() || !e.deferred.is_empty() {
             return Err(format!("p{} {} has not ended", p.index, e.id));
         }
-        let layout = self.scenario.processes[p.index].layout;
-        let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
-        let keys =
-            primacy::milvus::Keys::new(&self.cluster.root, &cluster::Cluster::role(e.role), layout, id);
-        let owner = self.cluster.owner(&keys.record).filter(|_| there(&keys.record));
-        if owner != Some(p.who()) && !owner.is_some_and(|other| self.is_live(other)) {
-            return Err(format!("p{} {} has no record {}", p.index, e.id, keys.record));
+        if !self.is_registered(p, e, keys) {
+            let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
+            let record = format!("{}/session/{}-{id}", self.cluster.root, ROLES[e.role]);
+            let taken = keys.iter().any(|kv| {
+                kv.key.to_string() == record && self.cluster.owner(&kv.key).is_some_and(|other| self.is_live(other))
+            });
+            if !taken {
+                return Err(format!("p{} {} has no record {record}", p.index, e.id));
+            }
         }
         if let Some(published) = self.says(p.index, e.id) {
             let win = &self.cluster.wins[published.win];
             if win.gone.is_some() {
                 return Err(format!("p{} {} is primary, and its win is gone", p.index, e.id));
             }
-            if let (true, Some(service)) =
-                (e.ready, keys.services.iter().find(|service| !there(&service.key)))
-            {
+            let services = &self.keys.of(e.role, self.scenario.processes[p.index].layout).services;
+            let missing = services.iter().find(|service| !keys.iter().any(|kv| kv.key == service.key));
+            if let (true, Some(service)) = (e.ready, missing) {
                 return Err(format!("p{} {} is ready without {}", p.index, e.id, service.key));
             }
         }
         Ok(())
+    }
+
+    /// Whether the record of a candidate stands.
+    fn is_registered(&self, p: &Process, e: &Election, keys: &[KeyValue]) -> bool {
+        let of_role = self.keys.records(e.role);
+        keys.iter().any(|kv| of_role.contains(&kv.key) && self.cluster.owner(&kv.key) == Some(p.who()))
     }
 
     fn is_live(&self, who: Who) -> bool {
@@ -194,7 +202,7 @@ impl World<'_> {
     }
 
     /// Somebody is primary of a role if somebody wants to be, and nobody stands in the way.
-    fn is_role_settled(&self, role: usize, keys: &[primacy::store::KeyValue]) -> Result<(), String> {
+    fn is_role_settled(&self, role: usize, keys: &[KeyValue]) -> Result<(), String> {
         let version = keys.iter().find(|kv| kv.key == self.cluster.root.version_key());
         let (mut willing, mut primary) = (None, false);
         for p in &self.processes {
@@ -204,12 +212,7 @@ impl World<'_> {
                 && version.is_some_and(|kv| primacy::milvus::may_lead(&kv.value, &own).is_err());
             for e in session.elections.iter().filter(|e| e.role == role && !e.withdrawn) {
                 primary |= self.says(p.index, e.id).is_some();
-                let waits = keys.iter().any(|kv| {
-                    let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
-                    let own = format!("{}/session/{}-{id}", self.cluster.root, ROLES[role]);
-                    kv.key.to_string() == own && self.cluster.owner(&kv.key) != Some(p.who())
-                });
-                if e.wants && !e.hangs && !outdated && !waits {
+                if e.wants && !e.hangs && !outdated && self.is_registered(p, e, keys) {
                     willing = Some((p.index, e.id));
                 }
             }
@@ -220,18 +223,28 @@ impl World<'_> {
                 && self.cluster.owner(&kv.key).is_some_and(|w| self.is_live(w))
         });
         match in_the_way {
-            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => Ok(()),
+            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => self.is_kept(&kv.key),
             _ => Err(format!("nobody is primary of {}; p{process} {election} wants to be", ROLES[role])),
         }
     }
 
+    /// Whether a key that stands in the way will stay: a lock, if its holder is primary; any other does.
+    fn is_kept(&self, key: &Key) -> Result<(), String> {
+        let Some((_, win)) = self.cluster.holders().find(|(lock, _)| *lock == key) else { return Ok(()) };
+        let Who::Session(process, _) = self.cluster.wins[win].who else { return Ok(()) };
+        let session = self.processes[process].session.as_ref();
+        let is_primary = session.is_some_and(|s| {
+            let mut of = s.elections.iter().filter(|e| e.published.is_some_and(|p| p.win == win));
+            of.any(|e| self.says(process, e.id).is_some())
+        });
+        if is_primary { Ok(()) } else { Err(format!("p{process} holds {key} and is not primary")) }
+    }
+
     /// Whether a key keeps candidates of a role from campaigning.
-    fn stands_in_the_way(&self, role: usize, key: &primacy::store::Key) -> bool {
-        let role = cluster::Cluster::role(role);
+    fn stands_in_the_way(&self, role: usize, key: &Key) -> bool {
         [Layout::Milvus, Layout::AfterStart].into_iter().any(|layout| {
-            let keys = primacy::milvus::Keys::new(&self.cluster.root, &role, layout, 0);
-            keys.locks.iter().any(|lock| lock.key == *key)
-                || keys.rivals.iter().any(|rival| rival.contains(key))
+            let keys = self.keys.of(role, layout);
+            keys.locks.iter().any(|lock| lock.key == *key) || keys.rivals.iter().any(|rival| rival.contains(key))
         })
     }
 

@@ -12,7 +12,7 @@ use primacy::store::{
     Answer, Compare, Condition, Key, KeyValue, LeaseId, Op, Range, Request, Txn, TxnAnswer, Value,
 };
 
-use crate::cluster::{Cluster, Who};
+use crate::cluster::Who;
 use crate::random::{self, Draw};
 use crate::scenario::{MIXCOORD, NeighbourPlan, ROLES};
 use crate::world::{Happening, Listener, World};
@@ -143,13 +143,13 @@ impl World<'_> {
         let mut candidate =
             milvus::Candidate::new(&address, "", semver::Version::new(3, 1, 0)).expect("a candidate");
         candidate.trigger_kill = (!n.is_new()).then_some(true);
-        milvus::encode(&candidate, &Cluster::role(role), n.id, n.lease, None)
+        milvus::encode(&candidate, self.keys.role(role), n.id, n.lease, None)
     }
 
     /// 2.5: the lock alone; then a watch from the transaction's revision on.
     fn old_neighbour_campaigns(&mut self, index: usize) -> Option<Duration> {
         let (role, lease) = (self.neighbours[index].role, self.neighbours[index].lease);
-        let lock = self.cluster.root.service_key(&Cluster::role(role));
+        let lock = self.cluster.root.service_key(self.keys.role(role));
         let absent = Compare { range: Range::Key(lock.clone()), condition: Condition::Absent };
         let put = txn(vec![absent], vec![Op::Put(lock.clone(), self.neighbour_record(index, role), lease)]);
         match self.cluster.perform(self.now, Who::Neighbour(index), &put) {
@@ -177,7 +177,7 @@ impl World<'_> {
         if self.cluster.keys(now).iter().any(three) {
             return Some(AGAIN * 5);
         }
-        let keys = milvus::Keys::new(&self.cluster.root, &Cluster::role(MIXCOORD), Layout::Milvus, 0);
+        let keys = self.keys.of(MIXCOORD, Layout::Milvus);
         let version = self.cluster.root.version_key();
         let stored = self.cluster.key(now, &version).map_or(0, |kv| kv.version);
         let mut when: Vec<Compare> = keys

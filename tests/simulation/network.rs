@@ -8,7 +8,7 @@ use primacy::embedded::model::{Keys, StreamId, Watch as Opening, WatchResponse};
 use primacy::engine::{ElectionId, Event, Purpose, RequestId, WatchId};
 use primacy::store::{Answer, Failure, Range, Request, Txn};
 
-use crate::cluster::{self, Cluster, Who};
+use crate::cluster::{self, Who};
 use crate::process::Open;
 use crate::random::{self, Draw, Rng};
 use crate::scenario::{Cut, Way};
@@ -246,7 +246,7 @@ impl World<'_> {
         {
             let who = Who::Session(sent.process, sent.life);
             if let Some((role, keys)) = self.keys_of(sent.process, txn) {
-                self.cluster.won(self.now, who, role, &keys, answer);
+                self.cluster.won(self.now, who, role, keys, answer);
             }
         }
         if let Some((rule, text)) = self.cluster.broken.take() {
@@ -255,12 +255,12 @@ impl World<'_> {
     }
 
     /// The role and the keys that a campaign is about: what it puts says so.
-    fn keys_of(&self, process: usize, txn: &Txn) -> Option<(usize, primacy::milvus::Keys)> {
+    fn keys_of(&self, process: usize, txn: &Txn) -> Option<(usize, &'static primacy::milvus::Keys)> {
         use primacy::store::Op;
         let layout = self.scenario.processes[process].layout;
         let Some(Op::Put(first, ..)) = txn.then.first() else { return None };
         (0..crate::scenario::ROLES.len()).find_map(|role| {
-            let keys = primacy::milvus::Keys::new(&self.cluster.root, &Cluster::role(role), layout, 0);
+            let keys = self.keys.of(role, layout);
             (keys.locks.first()?.key == *first).then_some((role, keys))
         })
     }
@@ -331,6 +331,13 @@ impl World<'_> {
                 }
             }
             Listener::Neighbour(index) => self.neighbour_hears(index, &response),
+            Listener::Observer { index, watch } => {
+                if !response.events.is_empty() {
+                    let events = response.events.into_iter().map(|event| event.event).collect();
+                    let event = Event::Watched { watch, events };
+                    self.queue.push(self.now + Duration::from_micros(700), Happening::ObserverHears { index, event });
+                }
+            }
         }
     }
 
@@ -391,7 +398,7 @@ impl World<'_> {
 
     /// The store lost all its streams: it was restarted or put back.
     pub fn streams_are_gone(&mut self) {
-        self.streams.clear();
+        self.break_observers();
         for process in 0..self.processes.len() {
             self.break_watches(process, Duration::from_millis(500));
         }

@@ -39,6 +39,8 @@ pub struct Scenario {
     pub processes: Vec<ProcessPlan>,
     /// Coordinators that run Milvus's own code.
     pub neighbours: Vec<NeighbourPlan>,
+    /// Clients that want to know who is primary.
+    pub observers: Vec<ObserverPlan>,
     /// How many members etcd has.
     pub members: usize,
     /// The least TTL that etcd grants, in seconds.
@@ -81,6 +83,17 @@ pub struct NeighbourPlan {
     pub role: usize,
     /// When it ends, and whether in an orderly way.
     pub end: Option<(Time, bool)>,
+}
+
+/// A client that wants to know who is primary.
+#[derive(Clone, Debug)]
+pub struct ObserverPlan {
+    /// When it starts.
+    pub start: Time,
+    /// Whose primary.
+    pub role: usize,
+    /// The layout of the candidates.
+    pub layout: Layout,
 }
 
 /// How the network is: of a thousand requests, how many fare badly, and how.
@@ -344,6 +357,7 @@ impl Scenario {
                 // The other layout is for clusters without old coordinators.
                 Vec::new()
             },
+            observers: observers(r, &processes, length),
             members,
             min_ttl,
             strikes: strikes(r, &frame),
@@ -417,6 +431,17 @@ fn neighbours(r: &mut Rng, length: Duration) -> Vec<NeighbourPlan> {
             role: r.pick(&[MIXCOORD, 3, 3, 4]),
             end: (!r.permille(200)).then(|| (START + r.stretched(length * 2), r.bool())),
         })
+        .collect()
+}
+
+fn observers(r: &mut Rng, processes: &[ProcessPlan], length: Duration) -> Vec<ObserverPlan> {
+    let layout = processes[0].layout;
+    if processes.iter().any(|p| p.layout != layout) {
+        return Vec::new();
+    }
+    let count = r.pick(&[0, 0, 0, 1]);
+    (0..count)
+        .map(|_| ObserverPlan { start: START + r.stretched(length), role: processes[0].roles[0].0, layout })
         .collect()
 }
 
@@ -533,6 +558,9 @@ impl fmt::Display for Scenario {
         }
         for (i, n) in self.neighbours.iter().enumerate() {
             writeln!(f, "n{i}: {} from {} end {:?}", ROLES[n.role], n.start, n.end)?;
+        }
+        for (i, o) in self.observers.iter().enumerate() {
+            writeln!(f, "o{i}: {} {} from {}", ROLES[o.role], o.layout, o.start)?;
         }
         writeln!(f, "{:?}", self.network)?;
         writeln!(f, "{:?}", self.hosts)?;

@@ -40,7 +40,7 @@ fn size(s: &Scenario) -> (usize, usize, u64, u32, usize, usize) {
     let roles = here.clone().map(|p| p.roles.len() + usize::from(p.drift != 0)).sum::<usize>();
     let network = &s.network;
     (
-        here.count() + s.neighbours.len(),
+        here.count() + s.neighbours.len() + s.observers.len(),
         s.faults.len() + s.strikes.len(),
         s.faults_end.as_nanos(),
         rates + network.trouble + network.late,
@@ -62,6 +62,7 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
     with(&|s| s.faults.clear());
     with(&|s| s.strikes.clear());
     with(&|s| s.neighbours.clear());
+    with(&|s| s.observers.clear());
     with(&|s| s.network = NetworkPlan { usual: s.network.usual, ..NetworkPlan::default() });
     with(&|s| s.hosts = HostPlan::default());
     for half in [0, 1] {

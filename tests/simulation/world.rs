@@ -13,8 +13,10 @@ use primacy::store::{Range, Request, Txn};
 
 use crate::clock::{Clock, START};
 use crate::cluster::{Cluster, Who};
+use crate::keys::{TABLE, Table};
 use crate::liveness::Phase;
 use crate::neighbour::Neighbour;
+use crate::observer::Observer;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::scenario::{Fault, Scenario};
@@ -113,6 +115,12 @@ pub enum Happening {
     NeighbourRenews { index: usize },
     /// A neighbour ends.
     NeighbourEnds { index: usize, orderly: bool },
+    /// Something arrives at an observer.
+    ObserverHears { index: usize, event: Event },
+    /// A read of an observer arrives at the store.
+    ObserverAsks { index: usize, request: RequestId, what: Request },
+    /// The opening of an observer's watch arrives at the store.
+    ObserverWatches { index: usize, watch: WatchId, ranges: Vec<Range> },
     /// The next look at how far the run is.
     Look,
 }
@@ -145,12 +153,16 @@ pub struct World<'s> {
     pub now: Time,
     /// What will happen.
     pub queue: Queue<Happening>,
+    /// Where everything lies.
+    pub keys: &'static Table,
     /// The store.
     pub cluster: Cluster,
     /// Processes that run our engine.
     pub processes: Vec<Process>,
     /// Coordinators that run Milvus's own code.
     pub neighbours: Vec<Neighbour>,
+    /// Clients that want to know who is primary.
+    pub observers: Vec<Observer>,
     /// Which watch of which session a stream at the store is.
     pub streams: Vec<(StreamId, Listener)>,
     /// How long each member of etcd hangs.
@@ -176,6 +188,8 @@ pub enum Listener {
     Session { process: usize, life: u32, watch: WatchId },
     /// A neighbour.
     Neighbour(usize),
+    /// A watch of an observer.
+    Observer { index: usize, watch: WatchId },
 }
 
 /// Runs a scenario.
@@ -210,10 +224,12 @@ impl<'s> World<'s> {
             scenario,
             now: START,
             queue: Queue::new(),
+            keys: &TABLE,
             cluster: Cluster::new(scenario.seed, scenario.min_ttl, START),
             struck: vec![0; scenario.strikes.len()],
             processes: scenario.processes.iter().enumerate().map(process).collect(),
             neighbours: scenario.neighbours.iter().map(Neighbour::new).collect(),
+            observers: Vec::new(),
             streams: Vec::new(),
             stalled: vec![Time::ZERO; scenario.members],
             phase: Phase::Faults,
@@ -240,6 +256,7 @@ impl<'s> World<'s> {
                 self.queue.push(at, Happening::NeighbourEnds { index, orderly });
             }
         }
+        self.hire_observers();
         for (at, fault) in &scenario.faults {
             self.queue.push(*at, Happening::Breaks { fault: fault.clone() });
         }
@@ -259,7 +276,13 @@ impl<'s> World<'s> {
                 (tick, ticks) = (process.next_tick, process.index);
             }
         }
-        let at = queue.min(store).min(tick);
+        let (mut observe, mut observes) = (Time::NEVER, 0);
+        for (index, observer) in self.observers.iter().enumerate() {
+            if observer.next_tick < observe {
+                (observe, observes) = (observer.next_tick, index);
+            }
+        }
+        let at = queue.min(store).min(tick).min(observe);
         self.now = self.now.max(at);
         if at == store {
             self.settle_store();
@@ -267,8 +290,10 @@ impl<'s> World<'s> {
             if let Some(what) = self.queue.pop() {
                 self.happens(what);
             }
-        } else {
+        } else if at == tick {
             self.step(ticks, Event::Tick);
+        } else {
+            self.observer_hears(observes, Event::Tick);
         }
         if self.steps > MOST_STEPS {
             self.violate("busy", format!("more than {MOST_STEPS} steps"));
@@ -312,6 +337,9 @@ impl<'s> World<'s> {
             Happening::Neighbour { index } => self.neighbour_goes_on(index),
             Happening::NeighbourRenews { index } => self.neighbour_renews(index),
             Happening::NeighbourEnds { index, orderly } => self.neighbour_ends(index, orderly),
+            Happening::ObserverHears { index, event } => self.observer_hears(index, event),
+            Happening::ObserverAsks { index, request, what } => self.observer_reads(index, request, &what),
+            Happening::ObserverWatches { index, watch, ranges } => self.observer_watches(index, watch, &ranges),
             Happening::Look => self.look(),
         }
     }
