@@ -89,7 +89,8 @@ pub struct Engine {
     elections: BTreeMap<ElectionId, Election>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
-    /// The highest revision that a linearizable answer bore.
+    /// The highest revision that the store is known to have reached: from linearizable answers, and from events, which
+    /// tell of nothing that is not committed. (Keep-alives prove nothing: their headers come from lagging members.)
     floor: Revision,
     cluster: Option<u64>,
     life: Life,
@@ -279,6 +280,8 @@ impl Engine {
             }
             Event::Watched { watch, events } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                    let seen = events.iter().map(|event| event.revision).max();
+                    self.floor = self.floor.max(seen.unwrap_or_default());
                     e.watched(events);
                     let id = e.id;
                     self.touch(id);

@@ -114,6 +114,8 @@ impl Observing {
                 self.read_due = self.fx.now;
             }
             Event::Watched { watch, events } if self.watch.is(watch) => {
+                let seen = events.iter().map(|event| event.revision).max();
+                self.floor = self.floor.max(seen.unwrap_or_default());
                 events.into_iter().for_each(|event| self.view.watched(event));
             }
             Event::WatchEnded { watch, why } if self.watch.is(watch) => {
