@@ -14,10 +14,10 @@ TOOLS := tests/tools
 ETCD ?=
 COORDINATORS ?= c
 
-GO_MODULES := go
+GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo go
+TESTS := rust kit python contract failover demo
 
 .PHONY: help
 help: ## list the commands
@@ -39,7 +39,7 @@ library:
 	cargo build --profile demo --package primacy-c
 
 .PHONY: coordinators
-coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) ## the sample coordinators, into target/coordinators/
+coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) target/coordinators/py ## the sample coordinators, into target/coordinators/
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
@@ -61,12 +61,28 @@ go-library: library
 .PHONY: go
 go: go-library ## the Go packages and their examples
 	@[ -n "$(GO)" ] || { echo "make go: Go is not installed: https://go.dev/dl"; exit 1; }
-	$(foreach module,$(GO_MODULES),cd $(module) && go build ./... && go vet ./... && cd $(CURDIR) &&) true
+	@set -e; for module in $(GO_MODULES); do (cd $$module && go build ./...); done
+	cd go/sessionutil && go build -o ../../target/examples/mixcoord ./examples/mixcoord
 
 .PHONY: target/coordinators/go
 target/coordinators/go: go-library
 	@mkdir -p $(@D)
 	cd go && go build -o ../$@ ./examples/coordinator
+
+# The package in target/venv, from this folder: changes of its Python are there at once.
+.PHONY: python
+python: venv ## the Python package, into target/venv
+	cd python && VIRTUAL_ENV=$(CURDIR)/target/venv ../target/venv/bin/maturin develop --quiet --profile demo
+
+.PHONY: wheel
+wheel: venv ## a wheel for CPython 3.9 and later: target/wheels
+	cd python && ../target/venv/bin/maturin build --release --out ../target/wheels
+
+.PHONY: target/coordinators/py
+target/coordinators/py: python
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' "$(CURDIR)/$(PYTHON)" "$(CURDIR)/python/examples/coordinator.py" >$@.new
+	@chmod +x $@.new && mv $@.new $@
 
 .PHONY: dev-etcd
 dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
@@ -78,7 +94,7 @@ etcd: venv ## the newest etcd, into target/tools/etcd
 
 .PHONY: etcd-versions
 etcd-versions: ## the older ones that the guarantees are shown on as well
-	@$(TOOLS)/etcd 3.4 && $(TOOLS)/etcd 3.5.35
+	@for version in 3.4 3.5.35 3.6.16; do $(TOOLS)/etcd $$version || exit; done
 
 .PHONY: venv
 venv:
@@ -103,9 +119,10 @@ test: ## everything that must hold
 	echo "make test: passed: $(TESTS)"
 
 .PHONY: test-rust
+# The same random scripts each time; `make conformance` draws new ones.
 test-rust: etcd ## engine, driver, C library, on a real etcd
 	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
-	cargo test --workspace --no-fail-fast
+	PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
@@ -116,15 +133,15 @@ test-kit: venv ## the fault kit judges as it should
 	$(PYTHON) -m pytest tests/kit
 
 # Several tests at a time: nearly all of their time is waiting for a lease to run out.
-FAILOVER = $(PYTHON) -m pytest tests/failover --primacy-coordinator "$(COORDINATORS)" -n 4 --dist worksteal
+FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" -n 4 --dist worksteal
 
 .PHONY: test-failover
-test-failover: coordinators etcd venv ## the short cut of `make failover`
-	$(FAILOVER) -m short
+test-failover: coordinators etcd venv ## MEP 30 and killed primaries; `make failover` does the rest
+	$(FAILOVER) -m short tests/failover/test_killed.py tests/failover/test_mep30.py
 
 .PHONY: failover
 failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, with everything done to them
-	$(FAILOVER)
+	$(FAILOVER) tests/failover
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict
@@ -134,17 +151,41 @@ test-go: ## the Go packages, if Go is installed
 ifeq ($(GO),)
 	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd
-	$(TOOLS)/test-go $(GO_MODULES)
+	@$(MAKE) go coordinators etcd venv
+	$(TOOLS)/test-go format vet static none race dynamic
+	$(TOOLS)/two-libraries
+	COORDINATORS=go $(PYTHON) -m pytest tests/contract
 endif
+
+.PHONY: test-go-memory
+test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, if Go is installed
+ifeq ($(GO),)
+	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
+else
+	@$(MAKE) go coordinators etcd
+	$(TOOLS)/test-go cgocheck gogc asan
+endif
+
+.PHONY: bench-go
+bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
+	cd go && go test -run '^$$' -bench . -count 5 .
+
+# EXITS=100: how often each way to end an interpreter is tried.
+EXITS ?= 4
+
+.PHONY: test-python
+test-python: python ## the Python package
+	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
+	cd python && ../$(PYTHON) -m mypy.stubtest primacy
 
 .PHONY: check
 check: venv ## format, lints, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests python tests/tools/etcd
-	$(PYTHON) -m ruff check --config tests/pyproject.toml tests python tests/tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests python tests/tools/etcd
+	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
+	$(PYTHON) -m ruff check tests python tests/tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
+	cd python && ../$(PYTHON) -m mypy primacy examples tests
 
 # Longer than `make test` takes the time for
 
@@ -153,10 +194,18 @@ SEEDS ?= 100000
 sim: ## the engine's simulation: SEEDS=n of them
 	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy --test simulation
 
+.PHONY: exhaustive
+exhaustive: ## every order of a few events, through the real engine; takes minutes
+	cargo test --profile sim --package primacy --test exhaustive
+
 .PHONY: conformance
 conformance: etcd ## the embedded etcd answers as real ones do
 	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done
 	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
+
+.PHONY: bench
+bench: build ## what a call through the C ABI costs, beside a look at the clock
+	PRIMACY_LIBRARY=$(CARGO_TARGET_DIR)/release/libprimacy.so cargo bench --quiet --profile demo --package primacy-c --bench abi
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

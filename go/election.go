@@ -25,6 +25,7 @@ type Election struct {
 
 	events  chan Event
 	stopped chan struct{} // closed when nothing of it runs any more
+	freed   chan struct{} // closed when Close is through with it
 }
 
 type win struct {
@@ -202,7 +203,7 @@ func (e *Election) Resign(ctx context.Context) error {
 // Events tells what happens to the election. The channel keeps the last 64: if nobody takes them, older ones are
 // dropped, and [Event.Missed] counts them. It is closed when the election has ended.
 func (e *Election) Events() <-chan Event {
-	if e == nil {
+	if e == nil || e.events == nil {
 		closed := make(chan Event)
 		close(closed)
 		return closed
@@ -216,27 +217,22 @@ func (e *Election) Events() <-chan Event {
 // It waits, and may be called again and inside a handler, as [Session.Close].
 func (e *Election) Close(ctx context.Context) error {
 	const op = "close"
-	if e == nil {
+	if e == nil || e.session == nil {
 		return nil
 	}
 	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { e.beginClose(stopTimeout) }) {
 		return nil
 	}
-	timeout := left(ctx, stopTimeout)
-	e.beginClose(timeout)
-	late := time.NewTimer(timeout + grace)
-	defer late.Stop()
+	e.beginClose(left(ctx, stopTimeout))
 	select {
-	case <-e.stopped:
-		return nil
-	case <-late.C:
-		return failed(op, ErrTimeout, "a handler has not returned: "+e.role)
+	case <-e.freed: // not only stopped: then the role is free for another election, too
 	case <-ctx.Done():
+		return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
 	}
-	if e.isStopped() {
-		return nil
+	if !e.isStopped() {
+		return failed(op, ErrTimeout, "a handler has not returned: "+e.role)
 	}
-	return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
+	return nil
 }
 
 func (e *Election) beginClose(timeout time.Duration) {
@@ -248,6 +244,7 @@ func (e *Election) beginClose(timeout time.Duration) {
 		go func() {
 			_ = electionFree(e.handle)
 			e.session.forget(e)
+			close(e.freed)
 		}()
 	}
 }

@@ -26,12 +26,12 @@ func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
 		expect(t, name+" Read", err, ErrClosed)
 		_, err = s.Status()
 		expect(t, name+" Status", err, ErrClosed)
+		if err := s.Close(ctx); err != nil {
+			t.Error(name, err)
+		}
 		if s.ServerID() != 0 {
 			t.Error(name, "ServerID")
 		}
-	}
-	if err := (*Session)(nil).Close(ctx); err != nil {
-		t.Error(err)
 	}
 	for name, e := range map[string]*Election{"nil": nil, "zero": {}} {
 		if e.IsPrimary() || e.Token() != 0 || e.Remaining() != 0 || e.Role() != "" {
@@ -40,20 +40,23 @@ func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
 		expect(t, name+" Resign", e.Resign(ctx), ErrClosed)
 		_, err := e.Commit(ctx, 1, new(Txn).Put("x", nil))
 		expect(t, name+" Commit", err, ErrClosed)
-	}
-	if _, open := <-(*Election)(nil).Events(); open {
-		t.Error("events of no election")
+		_, err = e.Guard(1)
+		expect(t, name+" Guard", err, ErrClosed)
+		if _, open := <-e.Events(); open {
+			t.Error(name, "events of no election")
+		}
+		if err := e.Close(ctx); err != nil {
+			t.Error(name, err)
+		}
 	}
 	expect(t, "Campaign", (*Election)(nil).Campaign(Handlers{}), ErrClosed)
-	if err := (*Election)(nil).Close(ctx); err != nil {
-		t.Error(err)
+	for name, o := range map[string]*Observer{"nil": nil, "zero": {}} {
+		if _, ok := o.Current(); ok || o.Close() != nil {
+			t.Error(name, "observer")
+		}
+		_, err := o.WaitForPrimary(ctx)
+		expect(t, name+" WaitForPrimary", err, ErrClosed)
 	}
-	var o *Observer
-	if _, ok := o.Current(); ok || o.Close() != nil {
-		t.Error("nil observer")
-	}
-	_, err := o.WaitForPrimary(ctx)
-	expect(t, "WaitForPrimary", err, ErrClosed)
 }
 
 func TestAnOpenThatCanNotSucceedSaysWhyAndLeavesNothing(t *testing.T) {

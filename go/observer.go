@@ -81,7 +81,7 @@ func (o *Observer) Current() (Primary, bool) {
 // ErrTimeout: ctx was done. ErrClosed: closed, perhaps meanwhile.
 func (o *Observer) Wait(ctx context.Context, seen Token) (Primary, error) {
 	const op = "wait for primary"
-	if o == nil {
+	if o == nil || o.stopped == nil {
 		return Primary{}, failed(op, ErrClosed, "")
 	}
 	for {
@@ -108,7 +108,7 @@ func (o *Observer) WaitForPrimary(ctx context.Context) (Primary, error) { return
 
 // Close ends the observer; what waits for it ends with ErrClosed. Closing again does nothing.
 func (o *Observer) Close() error {
-	if o == nil {
+	if o == nil || o.stopped == nil {
 		return nil
 	}
 	o.mu.Lock()

@@ -75,6 +75,7 @@ func (s *Session) Register(role string) (*Election, error) {
 		calls:   make(map[uint64]*call),
 		events:  make(chan Event, eventsKept),
 		stopped: make(chan struct{}),
+		freed:   make(chan struct{}),
 	}
 	handle, err := sessionRegister(s.handle, role, e)
 	if err != nil {
@@ -149,7 +150,7 @@ func (s *Session) Status() (Status, error) {
 // done. Closing again waits again, and says the same. With the context of a handler of this session it returns nil at
 // once, and the stop begins when that handler returns.
 func (s *Session) Close(ctx context.Context) error {
-	if s == nil {
+	if s == nil || s.closed == nil {
 		return nil
 	}
 	if c := callOf(ctx); c != nil && c.election.session == s && c.then(func() { s.beginClose(stopTimeout) }) {

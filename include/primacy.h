@@ -10,8 +10,8 @@
  * primacy_election_commit, under the fencing token of the win; etcd itself then refuses it. For data outside
  * of etcd, let the store keep the highest token that it has seen, and refuse lower ones.
  *
- * Handles. primacy_config, primacy_session, primacy_election, primacy_txn, primacy_result and
- * primacy_observer are numbers, not pointers. Copy them as you like. 0, a freed, a made-up one or one of
+ * Handles. primacy_config, primacy_session, primacy_election, primacy_txn, primacy_result, primacy_observer
+ * and primacy_queue are numbers, not pointers. Copy them as you like. 0, a freed, a made-up one or one of
  * another kind gives PRIMACY_E_HANDLE and does nothing else. Each is ended by its own ..._free.
  *
  * Statuses. Every function that can fail answers a primacy_status, PRIMACY_OK = 0. Their numbers never
@@ -41,6 +41,9 @@
  * effect when that call is completed; join refuses there (PRIMACY_E_DEADLOCK); free does not wait there.
  * on_notice, on_cancelled, on_stopped, on_change and on_line must not call what blocks (PRIMACY_E_DEADLOCK).
  * A callback must not throw, longjmp out of itself or end its thread.
+ *
+ * Events. A host with a loop of its own gives its elections and observers an event queue instead of
+ * callbacks: primacy_queue_fd is for its poll, primacy_queue_next takes what has happened.
  *
  * Panics. A defect of the library becomes PRIMACY_E_INTERNAL; it never unwinds into your code.
  *
@@ -210,6 +213,106 @@
  * Room for an address, its ending NUL included.
  */
 #define PRIMACY_ADDRESS_SIZE 512
+
+/**
+ * A call, which waits for `primacy_election_complete`: `detail` is one of `PRIMACY_CALL_...`.
+ */
+#define PRIMACY_EVENT_CALL 1
+
+/**
+ * The call `call`, which came before, should end soon; it must still be completed.
+ */
+#define PRIMACY_EVENT_CANCELLED 2
+
+/**
+ * Something that needs no answer: `detail` is one of `PRIMACY_NOTICE_...`.
+ */
+#define PRIMACY_EVENT_NOTICE 3
+
+/**
+ * The election is over: nothing more comes under its tag.
+ */
+#define PRIMACY_EVENT_STOPPED 4
+
+/**
+ * An observer saw another primary, or (`token` 0) none. Only the latest waits.
+ */
+#define PRIMACY_EVENT_OBSERVED 5
+
+/**
+ * `primacy_queue_wake`.
+ */
+#define PRIMACY_EVENT_WOKEN 6
+
+/**
+ * It works.
+ */
+#define PRIMACY_SESSION_OPEN 1
+
+/**
+ * It is being stopped.
+ */
+#define PRIMACY_SESSION_STOPPING 2
+
+/**
+ * It is over.
+ */
+#define PRIMACY_SESSION_CLOSED 3
+
+/**
+ * No record in etcd yet.
+ */
+#define PRIMACY_ELECTION_REGISTERING 1
+
+/**
+ * It has a record; nobody has asked it to campaign.
+ */
+#define PRIMACY_ELECTION_REGISTERED 2
+
+/**
+ * Neither primary nor standby yet.
+ */
+#define PRIMACY_ELECTION_CAMPAIGNING 3
+
+/**
+ * Somebody else is primary, or will be.
+ */
+#define PRIMACY_ELECTION_STANDBY 4
+
+/**
+ * It has won, and `on_primary` has not succeeded yet.
+ */
+#define PRIMACY_ELECTION_ACTIVATING 5
+
+/**
+ * It is primary.
+ */
+#define PRIMACY_ELECTION_PRIMARY 6
+
+/**
+ * It is primary, and its renewal is late.
+ */
+#define PRIMACY_ELECTION_SUSPENDED 7
+
+/**
+ * It was primary; its callbacks or its keys are not done yet.
+ */
+#define PRIMACY_ELECTION_RESIGNING 8
+
+/**
+ * As before, and the drain timeout is over.
+ */
+#define PRIMACY_ELECTION_STUCK 9
+
+/**
+ * It is being stopped.
+ */
+#define PRIMACY_ELECTION_STOPPING 10
+
+/**
+ * It is over.
+ */
+#define PRIMACY_ELECTION_STOPPED 11
 
 /**
  * Why a call failed, in words. Owned by the caller, who ends it with `primacy_error_free`.
@@ -451,6 +554,11 @@ typedef struct primacy_callbacks {
 } primacy_callbacks;
 
 /**
+ * A queue of events.
+ */
+typedef uint64_t primacy_queue;
+
+/**
  * A transaction under construction.
  */
 typedef uint64_t primacy_txn;
@@ -547,6 +655,144 @@ typedef struct primacy_observer_callbacks {
  * An observer of one role.
  */
 typedef uint64_t primacy_observer;
+
+/**
+ * Something that happened, and to whom.
+ */
+typedef struct primacy_event {
+    /**
+     * Set it to `sizeof(primacy_event)`.
+     */
+    size_t struct_size;
+    /**
+     * What you gave as a name for the election or observer.
+     */
+    uint64_t tag;
+    /**
+     * One of `PRIMACY_EVENT_...`; newer libraries may have more, so ignore what you do not know.
+     */
+    int32_t kind;
+    /**
+     * Call, notice: which one.
+     */
+    int32_t detail;
+    /**
+     * Call, cancelled: its id.
+     */
+    uint64_t call;
+    /**
+     * `on_lost`: one of `PRIMACY_LOST_...`; else 0.
+     */
+    int32_t reason;
+    /**
+     * Always 0.
+     */
+    int32_t reserved;
+    /**
+     * The fencing token, as in `primacy_call`, `primacy_notice` or `primacy_primary`; else 0.
+     */
+    int64_t token;
+    /**
+     * `on_primary`, `on_lost`: the etcd lease that the win stands on; else 0.
+     */
+    int64_t lease;
+    /**
+     * The server id of the holder or of the observed primary; 0: there is none, or it is not known.
+     */
+    int64_t server_id;
+    /**
+     * Its address; "" where there is none.
+     */
+    char address[PRIMACY_ADDRESS_SIZE];
+} primacy_event;
+
+/**
+ * Where a session stands, at one moment.
+ */
+typedef struct primacy_session_state {
+    /**
+     * Set it to `sizeof(primacy_session_state)`.
+     */
+    size_t struct_size;
+    /**
+     * One of `PRIMACY_SESSION_...`.
+     */
+    int32_t state;
+    /**
+     * 1: the last renewal of the lease got no answer in time.
+     */
+    int32_t suspended;
+    /**
+     * Its server id in etcd.
+     */
+    int64_t server_id;
+    /**
+     * Its lease in etcd; 0: none at the moment.
+     */
+    int64_t lease;
+    /**
+     * As etcd granted it; 0: no lease.
+     */
+    uint64_t ttl_ms;
+    /**
+     * How long the lease is surely ours.
+     */
+    uint64_t remaining_ms;
+    /**
+     * etcd's highest revision seen.
+     */
+    int64_t revision;
+    /**
+     * How many elections it has.
+     */
+    uint64_t elections;
+} primacy_session_state;
+
+/**
+ * Where an election stands, at one moment. Whether it is primary is asked by `primacy_election_is_primary`.
+ */
+typedef struct primacy_election_state {
+    /**
+     * Set it to `sizeof(primacy_election_state)`.
+     */
+    size_t struct_size;
+    /**
+     * One of `PRIMACY_ELECTION_...`.
+     */
+    int32_t state;
+    /**
+     * 1: the last warm-up said "warm".
+     */
+    int32_t warm;
+    /**
+     * The fencing token of the win, also while it drains; 0: none.
+     */
+    int64_t token;
+    /**
+     * The calls that are running: for each the bit `1 << PRIMACY_CALL_...`.
+     */
+    uint64_t running;
+    /**
+     * The lock's holder; 0: there is none, or it is not known.
+     */
+    int64_t holder_id;
+    /**
+     * The holder's fencing token.
+     */
+    int64_t holder_token;
+    /**
+     * The holder's lease.
+     */
+    int64_t holder_lease;
+    /**
+     * The holder's address; "": there is none.
+     */
+    char holder_address[PRIMACY_ADDRESS_SIZE];
+    /**
+     * What troubles it, for people; "": nothing does.
+     */
+    char trouble[PRIMACY_ADDRESS_SIZE];
+} primacy_election_state;
 
 /**
  * It did what it says.
@@ -820,6 +1066,20 @@ primacy_status primacy_session_register(primacy_session session,
                                         struct primacy_error **error_out);
 
 /**
+ * Adds an election to the session as `primacy_session_register` does, with an event queue in place of
+ * callbacks: each call arrives there as an event under `tag`, and is ended by `primacy_election_complete`.
+ *
+ * The election uses the queue until the event `PRIMACY_EVENT_STOPPED`. Returns at once. Any thread, also
+ * inside a callback. The statuses are those of `primacy_session_register`.
+ */
+primacy_status primacy_session_register_queued(primacy_session session,
+                                               const char *role,
+                                               primacy_queue queue,
+                                               uint64_t tag,
+                                               primacy_election *election_out,
+                                               struct primacy_error **error_out);
+
+/**
  * Reads, linearizably: never older than what any finished write left.
  *
  * `txn` has gets only. Blocks up to `timeout_ms`. Any thread, also inside a callback of an election. The
@@ -1003,18 +1263,26 @@ primacy_status primacy_election_commit(primacy_election election,
                                        struct primacy_error **error_out);
 
 /**
- * What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your own: add
- * them all to each transaction, and it commits for nobody but the holder of this win.
+ * What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your
+ * own: add them all to each transaction, and it commits for nobody but the holder of this win.
  *
- * `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of which a
- * transaction must find as they are there. It does not ask etcd. They stay the same for as long as the win lasts.
- * `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
+ * `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of
+ * which a transaction must find as they are there. It does not ask etcd. They stay the same for as long as
+ * the win lasts. `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
  *
- * `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ * `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`,
+ * `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_election_guard(primacy_election election,
-                                      int64_t token,
-                                      primacy_result *result_out);
+primacy_status primacy_election_guard(primacy_election election, int64_t token, primacy_result *result_out);
+
+/**
+ * The flight recorder: the last steps that this election had a part in, for a report of an unexpected loss.
+ *
+ * `*text_out` is the text that the engine's own transcript tests are written in, yours to end with
+ * `primacy_string_free`. It has keys, addresses and lease ids, and nothing of what the host writes. Any
+ * thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_recording(primacy_election election, char **text_out);
 
 /**
  * Makes an empty transaction. It can be committed any number of times, by several threads too.
@@ -1137,6 +1405,19 @@ primacy_status primacy_observer_open(primacy_config config,
                                      struct primacy_error **error_out);
 
 /**
+ * Opens an observer as `primacy_observer_open` does, whose changes arrive in an event queue under `tag`, as
+ * `PRIMACY_EVENT_OBSERVED`.
+ *
+ * The statuses are those of `primacy_observer_open`.
+ */
+primacy_status primacy_observer_open_queued(primacy_config config,
+                                            const char *role,
+                                            primacy_queue queue,
+                                            uint64_t tag,
+                                            primacy_observer *observer_out,
+                                            struct primacy_error **error_out);
+
+/**
  * Who is primary, as far as this observer has heard: an earlier answer is never taken back.
  *
  * All of `*primary_out` is 0 if nobody is. Any thread, does not block. `PRIMACY_E_NULL`,
@@ -1161,10 +1442,72 @@ primacy_status primacy_observer_wait(primacy_observer observer,
 /**
  * Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.
  *
- * Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards
- * only `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
+ * Blocks until `on_change`, if it is running, has returned, up to the setting `primacy.drain_timeout_ms`;
+ * inside a callback it does not wait. Afterwards only `on_stopped` is called. `PRIMACY_E_TIMEOUT`:
+ * `on_change` still hangs, so its `user_data` must stay good until `on_stopped`. Any thread.
+ *
+ * `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_observer_free(primacy_observer observer);
+
+/**
+ * A new, empty queue. Any number of elections and observers may write to it, any number of threads take from
+ * it.
+ *
+ * Any thread, does not block. `PRIMACY_E_SYSTEM`: no descriptor left. `PRIMACY_E_NULL`.
+ */
+primacy_status primacy_queue_new(primacy_queue *queue_out, struct primacy_error **error_out);
+
+/**
+ * A descriptor for poll, epoll, asyncio and the like: readable exactly while an event waits.
+ *
+ * Do not read, write or close it. It is good until `primacy_queue_free`. Any thread, does not block.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`; then it is 0.
+ */
+primacy_status primacy_queue_fd(primacy_queue queue, int32_t *fd_out);
+
+/**
+ * Takes the next event; the election's come in order.
+ *
+ * Blocks up to `timeout_ms`; 0: only asks. Any thread, several at a time. A call is over when it is
+ * completed: what is asked for before (`resign`, `stop`) takes effect at once, unlike inside a callback.
+ *
+ * `PRIMACY_E_TIMEOUT`: there was none in time. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`:
+ * it would wait inside a notice, a line of the log or the like. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_queue_next(primacy_queue queue, uint64_t timeout_ms, struct primacy_event *event_out);
+
+/**
+ * Adds an event of your own, `PRIMACY_EVENT_WOKEN` with this tag, so that whoever waits looks at something
+ * else.
+ *
+ * Any thread, also inside every callback; does not block. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_queue_wake(primacy_queue queue, uint64_t tag);
+
+/**
+ * Ends a queue. What waits in it is gone, and later calls of its elections fail: end those before it. Calls
+ * that were taken from it can still be completed.
+ *
+ * Any thread, does not block. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_queue_free(primacy_queue queue);
+
+/**
+ * Where the session stands now.
+ *
+ * Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_snapshot(primacy_session session, struct primacy_session_state *state_out);
+
+/**
+ * Where the election stands now.
+ *
+ * Any thread, does not block. `PRIMACY_E_STOPPED`: it is over. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
+ * `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_snapshot(primacy_election election, struct primacy_election_state *state_out);
 
 #ifdef __cplusplus
 }  // extern "C"

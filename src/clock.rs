@@ -81,6 +81,7 @@ pub enum Clock {
 
 impl Clock {
     /// Now.
+    #[inline]
     pub fn now(&self) -> Time {
         match self {
             Clock::Boot => platform::boot_time(),

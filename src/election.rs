@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::callback;
 use crate::driver::Shared;
-use crate::engine::{Call, CallId, ElectionId, Event, LostReason, Notice, Outcome, Token};
+use crate::engine::{Call, CallId, ElectionId, ElectionSnapshot, Event, LostReason, Notice, Outcome, Token};
 use crate::log::Level;
 use crate::milvus::Role;
 use crate::runtime::lock;
 use crate::session::JoinError;
 use crate::store::{Answer, Compare, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
-use crate::win::WinCell;
+use crate::win::{Lent, WinCell};
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
 /// block as long as it likes; a panic counts as "failed".
@@ -150,6 +150,12 @@ impl Election {
         self.lane.win.read(&self.shared.clock).map_or(Duration::ZERO, |(_, left)| left)
     }
 
+    /// Where [`token`](Self::token) reads, for bindings that must not touch even a count to get there. It is another
+    /// election's once this one is gone: whoever reads it makes sure, before and after, that this one is not.
+    pub fn win(&self) -> &'static WinCell {
+        self.lane.win.cell()
+    }
+
     /// Runs a transaction that only commits while the lock is held under `token`: a guarded write. It also commits
     /// while a resignation drains, so that a host can flush. Blocks for `timeout` at most. `succeeded = false`: the
     /// host's own comparisons did not hold. Without writes it is a guarded read.
@@ -195,6 +201,13 @@ impl Election {
         lock(&self.shared.engine).guard(self.lane.id, token)
     }
 
+    /// Where it stands; `None`: it is over. Does not block.
+    pub fn snapshot(&self) -> Option<ElectionSnapshot> {
+        let snapshot = lock(&self.shared.engine).snapshot(self.shared.clock.now());
+        // The last: an earlier one of the same role may not be quite over.
+        snapshot.elections.into_iter().rfind(|election| election.role == self.lane.role.to_string())
+    }
+
     /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.
     pub fn recording(&self) -> String {
         lock(&self.shared.recorder).of(self.lane.id)
@@ -211,7 +224,7 @@ impl fmt::Debug for Election {
 pub(crate) struct Lane {
     pub id: ElectionId,
     pub role: Role,
-    pub win: WinCell,
+    pub win: Lent,
     host: Arc<dyn Host>,
     shared: Weak<Shared>,
     state: Mutex<State>,
@@ -252,7 +265,7 @@ impl Lane {
         Lane {
             id,
             role,
-            win: WinCell::default(),
+            win: Lent::new(),
             host,
             shared: Arc::downgrade(shared),
             state: Mutex::default(),
@@ -408,11 +421,14 @@ impl Lane {
                 shared.log.line(Level::Warn, &format!("{}: a notice to the host panicked", self.role));
             }
             if matches!(quick, Quick::Stopped) {
-                lock(&self.state).stopped = true;
-                self.stopped.notify_all();
+                // Under the lock: whoever has waited for the end can register the role again.
+                let mut state = lock(&self.state);
+                state.stopped = true;
                 if let Some(shared) = self.shared.upgrade() {
                     shared.forget(self.id);
                 }
+                drop(state);
+                self.stopped.notify_all();
             }
         }
     }

@@ -2,7 +2,7 @@
 //! virtual time, over cables that a test can silence and cut.
 //!
 //! An hour passes in well under a second, and what is true "within 50 ms" is exact.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::io;
 use std::pin::Pin;
@@ -156,7 +156,7 @@ impl Diary {
     }
 }
 
-struct Candidate1 {
+struct Member {
     cable: Cable,
     diary: Diary,
     election: Election,
@@ -167,7 +167,7 @@ struct Candidate1 {
 /// A server and its candidates for one role.
 struct World {
     server: Server,
-    candidates: Vec<Candidate1>,
+    candidates: Vec<Member>,
 }
 
 impl World {
@@ -186,7 +186,7 @@ impl World {
         world
     }
 
-    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration) -> Candidate1 {
+    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration) -> Member {
         let cable = Cable::default();
         let (report, reports) = mpsc::unbounded_channel();
         let diallers = vec![cable.dialler(&self.server)];
@@ -216,7 +216,7 @@ impl World {
         let diary = Diary::default();
         let election = session.register("rootcoord", Arc::new(diary.clone())).unwrap();
         election.campaign();
-        Candidate1 { cable, diary, election, session, shared }
+        Member { cable, diary, election, session, shared }
     }
 
     /// Lets time pass; at every step at most one candidate says yes.

@@ -28,4 +28,4 @@ mod recorder;
 mod runtime;
 pub mod session;
 pub mod store;
-mod win;
+pub mod win;

@@ -16,7 +16,7 @@ use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
 use crate::milvus::Role;
 use crate::runtime::{Runtime, lock};
-use crate::session::OpenError;
+use crate::session::{JoinError, OpenError};
 use crate::store::Failure;
 
 /// Told of every change, on a thread of this library's; may block, and then hears of the latest only.
@@ -147,15 +147,22 @@ impl Observer {
         if primary.as_ref() == seen { Err(WaitError::TimedOut) } else { Ok(primary) }
     }
 
-    /// Closes it: whoever waits is told so, and `on_change` is not called any more once this has returned, unless
-    /// this is called inside it.
-    pub fn close(&self) {
-        let mut state = lock(&self.0.seen.state);
+    /// Closes it: whoever waits is told so, and `on_change` is not called any more once it has returned. Waits for
+    /// that for `timeout` at most.
+    ///
+    /// # Errors
+    /// `TimedOut`: `on_change` still runs. `InCallback`: inside a callback it closes, and does not wait.
+    pub fn close(&self, timeout: Duration) -> Result<(), JoinError> {
+        let seen = &self.0.seen;
+        let mut state = lock(&seen.state);
         state.closed = true;
-        self.0.seen.changed.notify_all();
-        while state.telling && !callback::is_inside() {
-            state = self.0.seen.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        seen.changed.notify_all();
+        if callback::is_inside() {
+            return Err(JoinError::InCallback);
         }
+        let waited = seen.changed.wait_timeout_while(state, timeout, |state| state.telling);
+        let telling = waited.unwrap_or_else(PoisonError::into_inner).0.telling;
+        if telling { Err(JoinError::TimedOut) } else { Ok(()) }
     }
 
     fn wait(

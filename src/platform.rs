@@ -23,6 +23,7 @@ use tokio::io::unix::AsyncFd;
 use crate::clock::Time;
 
 /// Now, on a clock that counts suspend. Never fails; costs a few nanoseconds (vDSO).
+#[inline]
 pub fn boot_time() -> Time {
     let mut now = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: the pointer is to writable memory of the right type; the clock exists since Linux 2.6.39. Should the
@@ -139,6 +140,7 @@ static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether this process is a child, by `fork`, of one that had called [`mark_children`]. It has that one's memory but
 /// none of its threads: nobody renews its leases, nobody answers its waits. One load.
+#[inline]
 pub fn is_child() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
@@ -208,6 +210,7 @@ pub fn deadline_cell() -> io::Result<&'static AtomicU64> {
 }
 
 /// What the cell that `pointer` points to holds; 0 if it points to none.
+#[inline]
 pub fn read_cell(pointer: &AtomicPtr<AtomicU64>) -> u64 {
     let cell = pointer.load(Ordering::SeqCst);
     // SAFETY: the pointer is null or was made from a `&'static` that `deadline_cell` gave out.

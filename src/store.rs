@@ -24,7 +24,7 @@ pub struct LeaseId(pub i64);
 pub struct Revision(pub i64);
 
 /// A key with what the store knows of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyValue {
     /// The key.
     pub key: Key,
@@ -55,6 +55,20 @@ pub enum Range {
 }
 
 impl Range {
+    /// The keys that begin with `prefix`: up to the prefix with its last byte one higher.
+    pub fn below(prefix: &Key) -> Range {
+        let mut end = prefix.as_bytes().to_vec();
+        while end.last() == Some(&u8::MAX) {
+            end.pop();
+        }
+        match end.last_mut() {
+            Some(last) => *last += 1,
+            // Nothing but 0xff: to the end of all keys, which etcd writes as one zero byte.
+            None => end.push(0),
+        }
+        Range::Span { from: prefix.clone(), to: end.as_slice().into() }
+    }
+
     /// Whether `key` lies in this range.
     pub fn contains(&self, key: &Key) -> bool {
         match self {
@@ -65,7 +79,7 @@ impl Range {
 }
 
 /// A comparison of a transaction: every key of the range meets the condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Compare {
     /// What is looked at. As in etcd, an empty span is compared as if it held one key that is absent.
     pub range: Range,
@@ -107,7 +121,7 @@ impl Compare {
 }
 
 /// What a [`Compare`] asks of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// There is no such key (`version = 0`).
     Absent,
@@ -122,7 +136,7 @@ pub enum Condition {
 }
 
 /// One operation inside a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Reads a range.
     Get(Range),
@@ -133,7 +147,7 @@ pub enum Op {
 }
 
 /// `If` all of `when` hold `Then` do `then` `Else` do `otherwise`, atomically.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Txn {
     /// The comparisons; an empty list holds.
     pub when: Vec<Compare>,
@@ -144,7 +158,7 @@ pub struct Txn {
 }
 
 /// A request to the store. Each is answered exactly once, with an [`Answer`] or a [`Failure`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Creates a lease under an id of the caller's choice, so that a grant whose answer was lost can be undone.
     Grant {
@@ -171,7 +185,7 @@ pub enum Request {
 }
 
 /// What the store answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The lease was granted, for this long.
     Granted {
@@ -191,7 +205,7 @@ pub enum Answer {
 }
 
 /// What a transaction answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TxnAnswer {
     /// Whether all comparisons held, so that `then` was done.
     pub succeeded: bool,
@@ -206,7 +220,7 @@ pub struct TxnAnswer {
 /// Why there is no [`Answer`]. All but `Indefinite` are definite: the request did not happen.
 ///
 /// The text is the store's own, with its cause, for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
     /// It may have happened, or may happen later: no answer in time, connection lost after it was sent.
     #[error("no answer, it may have happened: {0}")]
@@ -236,7 +250,7 @@ impl Failure {
 }
 
 /// What a watch saw: one key, written or deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyEvent {
     /// Which key.
     pub key: Key,

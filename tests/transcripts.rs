@@ -20,6 +20,8 @@
 //! `PRIMACY_BLESS=1 cargo test --test transcripts` rewrites the actions, and the times of timers; read the difference
 //! before you keep it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -75,8 +75,9 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 	if err != nil {
 		return err
 	}
-	if !alone {
-		taken = nil
+	var somebody <-chan primacy.Standby
+	if alone {
+		somebody = taken
 	}
 	var ended error
 	select {
@@ -87,7 +88,7 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			return nil
 		}
 		ended = active.err
-	case standby := <-taken:
+	case standby := <-somebody:
 		ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, standby.HolderID,
 			standby.HolderAddress)
 	case <-s.stopping:

@@ -228,7 +228,7 @@ impl fmt::Display for LostReason {
 }
 
 /// What a request is for; logs and transcripts show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Ask for a lease.
     Grant,

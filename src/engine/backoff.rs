@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 const UNTIL_CHANGED: Duration = Duration::from_secs(5);
 
 /// Counts failures in a row.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Backoff {
     failures: u32,
     /// Those among them that were not answered in time.

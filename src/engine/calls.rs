@@ -7,19 +7,19 @@ use super::action::{Action, Call};
 use super::effects::Effects;
 use super::ids::{CallId, ElectionId, Token};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Calls {
     running: Vec<Running>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Running {
     call: CallId,
     pub kind: Kind,
     cancelled: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Standby,
     Warmup,

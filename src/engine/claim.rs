@@ -11,7 +11,7 @@ use crate::milvus::{self, Facts, Keys, Role};
 use crate::store::{Compare, Condition, Key, KeyValue, LeaseId, Op, Range, Revision, Txn};
 
 /// The keys of one candidate, under one server id.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Claim {
     role: Role,
     server_id: i64,

@@ -1,5 +1,6 @@
 //! What one step leaves behind: its actions, and the names given out on the way.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::action::{Action, Purpose};
@@ -9,7 +10,7 @@ use crate::log::Level;
 use crate::store::Request;
 
 /// Collects the actions of a step. Lives as long as the engine, so that names are never given twice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Effects {
     /// The time of the step.
     pub now: Time,
@@ -77,5 +78,13 @@ impl Effects {
     pub fn jittered(&mut self, pause: Duration) -> Duration {
         let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX / 8);
         Duration::from_millis(millis + self.rng.u64(0..=millis / 4))
+    }
+}
+
+/// Between two steps there are no actions.
+impl Hash for Effects {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Effects { now, actions: _, requests, calls, watches, rng } = self;
+        (now, requests, calls, watches, rng.get_seed()).hash(hasher);
     }
 }

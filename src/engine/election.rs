@@ -29,7 +29,7 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 const WARM_PACE: u32 = 10;
 
 /// One election.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Election {
     pub id: ElectionId,
     pub role: Role,
@@ -44,6 +44,8 @@ pub(super) struct Election {
     doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
+    /// Writes refused in a row.
+    refusals: u32,
     win: Option<Win>,
     drain: Option<Drain>,
     standby: Option<Standby>,
@@ -62,7 +64,7 @@ pub(super) struct Election {
 }
 
 /// What the host wants of the election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Want {
     /// A record, nothing else.
     Registered,
@@ -73,7 +75,7 @@ enum Want {
 }
 
 /// What writes that got no answer leave open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Doubt {
     Nothing,
     /// One may have happened. The next answer tells: every transaction reads all keys.
@@ -82,7 +84,7 @@ enum Doubt {
     Campaign,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Deferred {
     Resign,
     /// Begun at `begin` at the latest: a call that hangs does not put off the end.
@@ -93,7 +95,7 @@ enum Deferred {
 }
 
 /// The one store operation that is under way; the next one waits for its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Operation {
     request: RequestId,
     purpose: Purpose,
@@ -106,7 +108,7 @@ struct Operation {
 }
 
 /// The key set is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Win {
     token: Token,
     lease: LeaseId,
@@ -114,7 +116,7 @@ struct Win {
     suspended: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// Callbacks of the standby period are still running; given back if they do not end in time.
     Won { give_back: Time },
@@ -125,7 +127,7 @@ enum Stage {
 }
 
 /// A win that is over, until its callbacks have ended and its keys are released.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Drain {
     token: Token,
     lease: LeaseId,
@@ -135,7 +137,7 @@ struct Drain {
     yields: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Standby {
     announced: bool,
     warm: bool,
@@ -243,6 +245,7 @@ impl Election {
             doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
+            refusals: 0,
             win: None,
             drain: None,
             standby: None,
@@ -391,12 +394,12 @@ impl Election {
         }
         match result {
             Ok(Answer::Txn(answer)) => {
-                self.backoff.reset();
                 self.trouble = None;
                 if self.doubt == Doubt::Write {
                     self.doubt = Doubt::Nothing;
                 }
                 self.view.ran(&operation.txn, &answer);
+                self.pace(fx, operation.purpose, answer.succeeded);
                 self.ran(fx, ground, &operation, answer.succeeded, answer.revision)
             }
             Ok(_) => Wish::default(),
@@ -415,6 +418,18 @@ impl Election {
                 self.retry = Some(self.backoff.after(&failure, fx));
                 Wish::default()
             }
+        }
+    }
+
+    /// A write that is refused is tried again at once, on what was read along. One that is refused again and again
+    /// finds something that we do not understand: more slowly each time.
+    fn pace(&mut self, fx: &mut Effects, purpose: Purpose, succeeded: bool) {
+        let refused = !succeeded && purpose != Purpose::Campaign;
+        self.refusals = if refused { self.refusals + 1 } else { 0 };
+        if self.refusals > 1 {
+            self.retry = Some(self.backoff.pass(fx));
+        } else {
+            self.backoff.reset();
         }
     }
 

@@ -18,7 +18,7 @@ use crate::store::{
 const ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Takes one id.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Identity {
     state: State,
     /// An election was registered under it: it is kept from then on.
@@ -26,7 +26,7 @@ pub(super) struct Identity {
     backoff: Backoff,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     Closed,
     /// Tried again at this time.

@@ -23,7 +23,7 @@ const RENEWAL_PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Keeps one lease alive.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Keeper {
     state: State,
     backoff: Backoff,
@@ -34,7 +34,7 @@ pub(super) struct Keeper {
     retired: Vec<Retired>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     /// None, and none wanted.
     Closed,
@@ -47,7 +47,7 @@ enum State {
 }
 
 /// A lease that is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Held {
     /// Its id.
     pub id: LeaseId,
@@ -60,21 +60,21 @@ pub(super) struct Held {
     renewal: Renewal,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Renewal {
     Due(Time),
     Sent { request: RequestId, at: Time },
 }
 
 /// A lease that is not used any more, but perhaps still known to the store.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Retired {
     id: LeaseId,
     revoke: Revoke,
     backoff: Backoff,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Revoke {
     /// Not before this request for the lease is answered: it could be granted after it was revoked.
     After(RequestId),

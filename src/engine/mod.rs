@@ -26,6 +26,7 @@ mod view;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
@@ -80,7 +81,7 @@ impl Setup {
 }
 
 /// A session and its elections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     setup: Setup,
     fx: Effects,
@@ -89,8 +90,7 @@ pub struct Engine {
     elections: BTreeMap<ElectionId, Election>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
-    /// The highest revision that the store is known to have reached: from linearizable answers, and from events, which
-    /// tell of nothing that is not committed. (Keep-alives prove nothing: their headers come from lagging members.)
+    /// The highest revision that a linearizable answer or an event bore.
     floor: Revision,
     cluster: Option<u64>,
     life: Life,
@@ -98,7 +98,7 @@ pub struct Engine {
 }
 
 /// A request that has not been answered yet.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
@@ -107,7 +107,7 @@ struct Asked {
     floor: Option<Revision>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Life {
     New,
     Opening,
@@ -280,8 +280,10 @@ impl Engine {
             }
             Event::Watched { watch, events } => {
                 if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
-                    let seen = events.iter().map(|event| event.revision).max();
-                    self.floor = self.floor.max(seen.unwrap_or_default());
+                    // What a member has told of is committed: a linearizable answer to what is sent from now on is
+                    // no older.
+                    let told = events.iter().map(|event| event.revision).max();
+                    self.floor = self.floor.max(told.unwrap_or_default());
                     e.watched(events);
                     let id = e.id;
                     self.touch(id);
@@ -570,5 +572,27 @@ impl Engine {
                 self.asked.insert(*request, asked);
             }
         }
+    }
+}
+
+/// All that the next steps depend on, between two steps; the setup never changes. Whoever walks through the states that
+/// engines can reach tells by it which ones were seen.
+impl Hash for Engine {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Engine {
+            setup: _,
+            fx,
+            keeper,
+            identity,
+            elections,
+            reread,
+            asked,
+            floor,
+            cluster,
+            life,
+            dirty: _,
+        } = self;
+        (fx, keeper, identity, elections, reread).hash(hasher);
+        (asked, floor, cluster, life).hash(hasher);
     }
 }

@@ -19,7 +19,7 @@ use crate::store::{Answer, Failure, KeyValue, Op, Range, Request, Revision, Txn}
 const MOST_GETS: usize = 126;
 const ATTEMPT: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Reread {
     /// `None`: as soon as there is something to read.
     due: Option<Time>,
@@ -30,7 +30,7 @@ pub(super) struct Reread {
 }
 
 /// One transaction, and how many of its gets are whose.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Batch {
     request: RequestId,
     parts: Vec<(ElectionId, usize)>,

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use crate::store::{Key, KeyEvent, KeyValue, LeaseId, Op, Range, Revision, Txn, TxnAnswer};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct View {
     keys: BTreeMap<Key, Seen>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Seen {
     known: Revision,
     /// `None`: absent as of `known`. Kept, so that an older event does not bring the key back.

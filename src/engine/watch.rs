@@ -13,7 +13,7 @@ use crate::store::Range;
 const STEADY: Duration = Duration::from_secs(1);
 
 /// One watch after the other, on the same keys.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Watch {
     state: State,
     backoff: Backoff,
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     again: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     /// None; opened at this time.
     Closed(Time),

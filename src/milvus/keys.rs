@@ -49,7 +49,7 @@ pub enum Layout {
 pub struct LayoutError(pub String);
 
 /// A key that a candidate takes, and the role that its record names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claimed {
     /// The key.
     pub key: Key,
@@ -58,7 +58,7 @@ pub struct Claimed {
 }
 
 /// What one candidate of one role claims, watches and compares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keys {
     /// `ROOT/session/ROLE-ID`: its own record, standby or primary.
     pub record: Key,

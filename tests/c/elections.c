@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -489,6 +490,127 @@ static void roles_are_refused_by_name(void) {
     end(&host);
 }
 
+/* ---- an event queue ---- */
+
+enum { ELECTION_TAG = 7, OBSERVER_TAG = 8, LOOP_TAG = 9 };
+
+static bool is_readable(int32_t fd) {
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    return poll(&one, 1, 0) == 1;
+}
+
+/* The next event of this sort; notices and what an observer saw may come at any time. */
+static primacy_event next_event(primacy_queue queue, int32_t kind, int32_t detail) {
+    primacy_event event = {.struct_size = sizeof event};
+    do
+        CHECK_OK(primacy_queue_next(queue, WITHIN_MS, &event));
+    while ((event.kind != kind || event.detail != detail)
+           && (event.kind == PRIMACY_EVENT_OBSERVED || event.kind == PRIMACY_EVENT_NOTICE));
+    CHECK_EQUAL(event.kind, kind);
+    CHECK_EQUAL(event.detail, detail);
+    return event;
+}
+
+static void a_queue_carries_what_callbacks_would_be_told(void) {
+    primacy_queue queue;
+    primacy_event event = {.struct_size = sizeof event};
+    int32_t fd = -1;
+    CHECK_ERROR(primacy_queue_new(&queue, &error), PRIMACY_OK);
+    CHECK_OK(primacy_queue_fd(queue, &fd));
+    CHECK(!is_readable(fd));
+    CHECK_EQUAL(primacy_queue_next(queue, 0, &event), PRIMACY_E_TIMEOUT);
+    CHECK_OK(primacy_queue_wake(queue, LOOP_TAG));
+    CHECK(is_readable(fd));
+    event = next_event(queue, PRIMACY_EVENT_WOKEN, 0);
+    CHECK_EQUAL(event.tag, LOOP_TAG);
+    CHECK(!is_readable(fd));
+
+    primacy_config config = new_config();
+    primacy_observer observer;
+    primacy_session session = open_session();
+    primacy_election election;
+    CHECK_ERROR(primacy_session_register_queued(session, "rootcoord", queue, ELECTION_TAG, &election, &error),
+                PRIMACY_OK);
+    CHECK_OK(primacy_election_campaign(election));
+    primacy_event won = next_event(queue, PRIMACY_EVENT_CALL, PRIMACY_CALL_PRIMARY);
+    int64_t token = 0;
+    CHECK_EQUAL(won.tag, ELECTION_TAG);
+    CHECK(won.call != 0 && won.lease != 0);
+    CHECK_EQUAL(primacy_election_is_primary(election, &token, NULL), 1);
+    CHECK_EQUAL(won.token, token);
+
+    primacy_election_state state = {.struct_size = sizeof state};
+    CHECK_OK(primacy_election_snapshot(election, &state));
+    CHECK_EQUAL(state.state, PRIMACY_ELECTION_ACTIVATING);
+    CHECK_EQUAL(state.token, token);
+    CHECK_EQUAL(state.running, 1 << PRIMACY_CALL_PRIMARY);
+    CHECK_OK(primacy_election_complete(election, won.call, PRIMACY_DONE, NULL));
+    event = next_event(queue, PRIMACY_EVENT_NOTICE, PRIMACY_NOTICE_READY);
+    CHECK_EQUAL(event.token, token);
+
+    CHECK_ERROR(primacy_observer_open_queued(config, "rootcoord", queue, OBSERVER_TAG, &observer, &error),
+                PRIMACY_OK);
+    do
+        CHECK_OK(primacy_queue_next(queue, WITHIN_MS, &event));
+    while (event.kind != PRIMACY_EVENT_OBSERVED || event.token == 0);
+    CHECK_EQUAL(event.tag, OBSERVER_TAG);
+    CHECK_EQUAL(event.token, token);
+    CHECK(strcmp(event.address, "127.0.0.1:53100") == 0);
+
+    CHECK_OK(primacy_election_resign(election));
+    primacy_event lost = next_event(queue, PRIMACY_EVENT_CALL, PRIMACY_CALL_LOST);
+    CHECK_EQUAL(lost.reason, PRIMACY_LOST_RESIGNED);
+    CHECK_EQUAL(lost.token, token);
+    CHECK_OK(primacy_election_stop(election, WITHIN_MS));
+    CHECK_OK(primacy_election_complete(election, lost.call, PRIMACY_DONE, NULL));
+    do /* on_standby may come between */
+        CHECK_OK(primacy_queue_next(queue, WITHIN_MS, &event));
+    while (event.kind != PRIMACY_EVENT_STOPPED
+           && (event.kind != PRIMACY_EVENT_CALL
+               || primacy_election_complete(election, event.call, PRIMACY_DONE, NULL) == PRIMACY_OK));
+    CHECK_EQUAL(event.kind, PRIMACY_EVENT_STOPPED);
+    CHECK_EQUAL(event.tag, ELECTION_TAG);
+
+    CHECK_OK(primacy_observer_free(observer));
+    CHECK_OK(primacy_election_free(election));
+    CHECK_OK(primacy_session_free(session));
+    CHECK_OK(primacy_config_free(config));
+    CHECK_OK(primacy_queue_free(queue));
+    CHECK_EQUAL(primacy_queue_next(queue, 0, &event), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_queue_free(queue), PRIMACY_E_HANDLE);
+}
+
+static void it_says_where_it_stands_and_how_it_came_there(void) {
+    struct host host = {0};
+    become_primary(&host);
+    AWAIT(host.ready == 1);
+    primacy_session_state session = {.struct_size = sizeof session};
+    primacy_election_state election = {.struct_size = sizeof election};
+    int64_t id = 0;
+    char *text = NULL;
+    CHECK_OK(primacy_session_server_id(host.session, &id));
+    CHECK_OK(primacy_session_snapshot(host.session, &session));
+    CHECK_EQUAL(session.state, PRIMACY_SESSION_OPEN);
+    CHECK_EQUAL(session.server_id, id);
+    CHECK_EQUAL(session.ttl_ms, TTL_S * 1000);
+    CHECK(session.lease != 0 && session.remaining_ms > 0 && session.remaining_ms <= session.ttl_ms);
+    CHECK_EQUAL(session.elections, 1);
+    CHECK(session.revision >= host.token);
+    CHECK_OK(primacy_election_snapshot(host.election, &election));
+    CHECK_EQUAL(election.state, PRIMACY_ELECTION_PRIMARY);
+    CHECK_EQUAL(election.token, host.token);
+    CHECK_EQUAL(election.running, 0);
+    CHECK(strcmp(election.trouble, "") == 0);
+    election.struct_size--;
+    CHECK_EQUAL(primacy_election_snapshot(host.election, &election), PRIMACY_E_STRUCT_SIZE);
+
+    CHECK_OK(primacy_election_recording(host.election, &text));
+    CHECK(strstr(text, "-> ") != NULL && strstr(text, "on_primary") != NULL);
+    primacy_string_free(text);
+    CHECK_EQUAL(primacy_election_recording(host.election, NULL), PRIMACY_E_NULL);
+    end(&host);
+}
+
 /* ---- observers ---- */
 
 struct watcher {
@@ -576,7 +698,66 @@ static void an_observer_follows_the_primary(void) {
     CHECK_OK(primacy_config_free(config));
 }
 
+static void hang_in_change(void *user_data, const primacy_primary *primary) {
+    (void)primary;
+    struct host *host = user_data;
+    host->inside++;
+    wait_while_held(host);
+    host->inside--;
+}
+
+static void an_observer_whose_callback_hangs_is_reported(void) {
+    const primacy_observer_callbacks hanging = {
+        .struct_size = sizeof hanging, .on_change = hang_in_change, .on_stopped = on_stopped};
+    struct host host = {.hold = true};
+    primacy_observer observer;
+    primacy_config config = new_config();
+    CHECK_OK(primacy_config_set(config, "primacy.drain_timeout_ms", "1000", NULL));
+    CHECK_OK(primacy_observer_open(config, "rootcoord", &hanging, &host, &observer, NULL));
+    AWAIT(host.inside == 1);
+    CHECK_EQUAL(primacy_observer_free(observer), PRIMACY_E_TIMEOUT);
+    CHECK_EQUAL(primacy_observer_free(observer), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(host.stopped, 0);
+    host.hold = false;
+    AWAIT(host.stopped == 1);
+    CHECK_OK(primacy_config_free(config));
+}
+
 /* ---- a good guest ---- */
+
+/* Every thread but this one is the library's: born with all that a host may want to catch blocked. */
+static void threads_of_the_library_take_no_signals(void) {
+    const uint64_t left_open = UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1)
+                               | UINT64_C(1) << (SIGFPE - 1) | UINT64_C(1) << (SIGILL - 1)
+                               | UINT64_C(1) << (SIGTRAP - 1) | UINT64_C(1) << (SIGSYS - 1)
+                               | UINT64_C(1) << (SIGPROF - 1);
+    struct host host = {.hold = true}; /* so that one of its callbacks runs as well */
+    become_primary(&host);
+    DIR *dir = opendir("/proc/self/task");
+    CHECK(dir != NULL);
+    int seen = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char path[300], line[256];
+        if (entry->d_name[0] == '.' || atol(entry->d_name) == (long)getpid())
+            continue;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        FILE *status = fopen(path, "r");
+        if (status == NULL)
+            continue; /* it has ended */
+        for (uint64_t blocked; fgets(line, sizeof line, status) != NULL;)
+            if (sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1) {
+                /* Up to 31: the C library keeps the first real-time signals to itself. */
+                uint64_t open = ~blocked & UINT64_C(0x7fffffff) & ~left_open;
+                CHECK_EQUAL(open & ~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1)), 0);
+                seen++;
+            }
+        fclose(status);
+    }
+    closedir(dir);
+    CHECK(seen >= 2);
+    host.hold = false;
+    end(&host);
+}
 
 static void a_forked_child_is_nobody(void) {
     struct host host = {0};
@@ -714,7 +895,11 @@ int main(int argc, char **argv) {
         a_callback_that_hangs_is_reported,
         a_freed_election_can_still_complete_what_is_pending,
         roles_are_refused_by_name,
+        a_queue_carries_what_callbacks_would_be_told,
+        it_says_where_it_stands_and_how_it_came_there,
         an_observer_follows_the_primary,
+        an_observer_whose_callback_hangs_is_reported,
+        threads_of_the_library_take_no_signals,
         a_forked_child_is_nobody,
         a_log_outlives_what_logs_to_it,
         closed_sessions_leave_no_thread_and_no_descriptor,

@@ -233,6 +233,10 @@ static void refuse_everywhere(uint64_t handle) {
     const primacy_log log = {.struct_size = sizeof log, .level = PRIMACY_LOG_INFO, .on_line = on_line};
     primacy_key_value kv = {.struct_size = sizeof kv};
     primacy_primary primary = {.struct_size = sizeof primary};
+    primacy_session_state session_state = {.struct_size = sizeof session_state};
+    primacy_election_state election_state = {.struct_size = sizeof election_state};
+    primacy_event event = {.struct_size = sizeof event};
+    int32_t fd;
     uint64_t made;
     int64_t number;
     size_t size;
@@ -283,6 +287,17 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_observer_current(handle, &primary), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_observer_wait(handle, 0, 10, &primary), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_observer_free(handle), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_observer_open_queued(handle, "rootcoord", handle, 1, &made, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_register_queued(handle, "rootcoord", handle, 1, &made, NULL),
+                PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_snapshot(handle, &session_state), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_snapshot(handle, &election_state), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_recording(handle, &json), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_guard(handle, 1, &made), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_queue_fd(handle, &fd), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_queue_next(handle, 0, &event), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_queue_wake(handle, 1), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_queue_free(handle), PRIMACY_E_HANDLE);
 }
 
 static uint64_t random_number(uint64_t *seed) {

@@ -14,14 +14,14 @@ struct Difference {
 
 const ACCEPTED: [Difference; 4] = [
     Difference {
-        versions: &["3.4.", "3.5."],
+        versions: &["3.4.", "3.5.", "3.6."],
         reason: "of two reasons to refuse a transaction, that of a put came before that of a read",
         is_it: |operation, embedded, real| {
             operation.starts_with("Txn(") && !embedded.starts_with("at ") && !real.starts_with("at ")
         },
     },
     Difference {
-        versions: &["3.4.", "3.5."],
+        versions: &["3.4.", "3.5.", "3.6."],
         reason: "a read of keys only told their leases as well; 3.7 reads its index, which has none",
         is_it: |operation, embedded, real| {
             operation.contains("keys_only: true") && without_leases(embedded) == without_leases(real)
@@ -36,7 +36,7 @@ const ACCEPTED: [Difference; 4] = [
         },
     },
     Difference {
-        versions: &["3.4."],
+        versions: &["3.4.", "3.5.1"], // not 3.5.35
         reason: "a watch from a negative revision was created first, and then found to be compacted",
         is_it: |operation, embedded, real| {
             let refused = embedded

@@ -191,6 +191,11 @@ async def test_without_etcd_it_tries_until_it_is_told_to_stop(launch: Launch) ->
     one = await launch(etcd="127.0.0.1:1")
     listening = await one.line("listening")
     assert listening["id"] == 0
+    who = await one.ask("who rootcoord")
+    assert (who["id"], who["primary"], who["token"]) == (0, False, 0)
+    refused = await one.ask("append rootcoord hello")
+    assert (refused["ok"], refused["why"]) == (False, "not_primary")
+    assert isinstance(await one.ask("status"), dict)
     one.signal(signal.SIGTERM)
     assert await one.ended(15) == 0
     assert [line["event"] for line in one.lines] == ["listening", "stopped"]

@@ -9,8 +9,6 @@ from primacy.testing.changes import now
 from primacy.testing.process import pick
 from primacy.testing.scene import Scene
 
-ROLES = ("rootcoord", "datacoord", "querycoord", "indexcoord", "mixcoord")
-
 
 @pytest.mark.timeout(400)
 async def test_of_20_candidates_exactly_one_is_next_each_time_that_the_primary_is_killed(
@@ -33,11 +31,11 @@ async def test_of_20_candidates_exactly_one_is_next_each_time_that_the_primary_i
     assert tokens == sorted(set(tokens))
 
 
-@pytest.mark.short
+@pytest.mark.parametrize("layout", [pytest.param("milvus", marks=pytest.mark.short), "after_start"])
 async def test_a_paused_primary_that_goes_on_past_its_ttl_is_a_standby_and_writes_nothing(
-    scene: Scene,
+    scene: Scene, layout: str
 ) -> None:
-    primary, (standby,) = await scene.primary_and_standbys()
+    primary, (standby,) = await scene.primary_and_standbys(1, "--set", f"primacy.layout={layout}")
     token = primary.token
     asking, writing = await primary.process.connect(), await primary.process.connect()
     for connection in (asking, writing):  # accepted, and past the library's first call

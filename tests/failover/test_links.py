@@ -54,6 +54,8 @@ async def test_a_primary_that_is_cut_off_says_no_before_another_is_primary(scene
     scene.act("the link is healed")
     link.heal()
     await scene.warm(primary)
+    lease = int(primary.wins[0]["lease"])
+    await scene.until(lambda: scene.lease_of(primary) not in (0, lease), "its record under a new lease")
     assert (await primary.append()).why == "not_primary"
 
 

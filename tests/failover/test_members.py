@@ -92,7 +92,7 @@ async def test_one_member_after_the_other_is_away_for_12_s_and_no_primacy_is_los
 async def revoked_by_the_old_leader(scene: Scene) -> bool:
     """Whether etcd itself has taken a lease away that was renewed all the time.
 
-    A leader that goes on after a stop longer than a TTL may still take itself for the leader, and has the leases
+    A leader that goes on after a stop longer than a TTL may still take itself for the leader, and has leases
     revoked that nobody renewed with it: 1 in 5 times on 3.7.3, with bare leases and no candidate.
     """
     await asyncio.sleep(1)

@@ -10,13 +10,6 @@ from primacy.testing.process import pick
 from primacy.testing.scene import Scene
 
 
-def lease_of(scene: Scene, candidate: Candidate) -> int:
-    """That its own record is under now; 0 if there is none."""
-    id_ = candidate.process.lines[-1]["id"]
-    seen = scene.stored(f"session/{candidate.role}-{id_}")
-    return 0 if not seen or seen[-1].event.deleted else seen[-1].event.kv.lease
-
-
 async def takes_over(scene: Scene, primary: Candidate, standby: Candidate, bound: float = 0) -> None:
     token = primary.token
     scene.act(f"{primary} is killed")
@@ -30,10 +23,10 @@ async def takes_over(scene: Scene, primary: Candidate, standby: Candidate, bound
 @pytest.mark.short
 async def test_one_whose_lease_was_revoked_gets_a_new_one_and_takes_over(scene: Scene) -> None:
     primary, (standby,) = await scene.primary_and_standbys()
-    old = lease_of(scene, standby)
+    old = scene.lease_of(standby)
     scene.act("the standby's lease is revoked")
     await (await scene.gateway()).revoke(old)
-    await scene.until(lambda: lease_of(scene, standby) not in (0, old), "its record under a new lease")
+    await scene.until(lambda: scene.lease_of(standby) not in (0, old), "its record under a new lease")
     await takes_over(scene, primary, standby)
 
 
@@ -42,7 +35,7 @@ async def test_one_whose_lease_was_revoked_as_the_primary_died_takes_over(scene:
     token = primary.token
     scene.act("the primary is killed, the standby's lease revoked")
     await primary.crash()
-    await (await scene.gateway()).revoke(lease_of(scene, standby))
+    await (await scene.gateway()).revoke(scene.lease_of(standby))
     await scene.next_primary(token, [standby], scene.ttl + 2)
     await scene.ready(standby)
 
@@ -87,7 +80,7 @@ async def test_one_paused_over_a_compaction_and_past_its_ttl_takes_over(scene: S
     token, gateway = primary.token, await scene.gateway()
     scene.act("the standby is paused")
     await standby.pause()
-    await scene.until(lambda: lease_of(scene, standby) == 0, "the end of the standby's lease")
+    await scene.until(lambda: scene.lease_of(standby) == 0, "the end of the standby's lease")
     scene.act("the primary is killed")
     await primary.crash()
     await scene.until(lambda: scene.stored("session/rootcoord")[-1].event.deleted, "the end of the lock")
@@ -110,3 +103,21 @@ async def test_those_whose_link_is_broken_again_and_again_take_over(scene: Scene
         link.reset()
         await asyncio.sleep(0.1)
     await takes_over(scene, primary, standby)
+
+
+@pytest.mark.short
+async def test_one_whose_connections_broke_hears_of_the_next_change_at_once(scene: Scene) -> None:
+    scene.with_ttl(30)  # so that it is not the re-read that finds out
+    primary = await scene.candidate()
+    await scene.ready(primary)
+    link = await scene.link()
+    standby = await scene.candidate(etcd=link.address)
+    await scene.warm(standby)
+    before = link.accepted
+    scene.act("the standby's connections are reset")
+    link.reset()
+    await scene.until(lambda: link.accepted > before, "a new connection")
+    await asyncio.sleep(2)  # and a watch on it
+    scene.act("the primary resigns")
+    await primary.process.ask("resign rootcoord")
+    await scene.next_primary(primary.token, [standby], bound=2)

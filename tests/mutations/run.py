@@ -4,9 +4,9 @@
     tests/mutations/run.py                 all of table.toml; nightly, or by hand
     tests/mutations/run.py margin lease    those with one of these words in their name
 
-Works on a copy of the tree under target/mutations, with a target folder of its own that is kept, so that only the
-mutated crate is compiled each time. The last line is `mutations: N, K caught, S survived`; the exit code is 0 if all
-of them were caught by the transcripts that the table names.
+Works on a copy of the tree under target/mutations, with a target folder of its own that is kept, so that only
+the mutated crate is compiled each time. The last line is `mutations: N, K caught, S survived`; the exit code
+is 0 if all of them were caught by the transcripts that the table names.
 """
 
 import re
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "mutations"
@@ -27,8 +28,8 @@ CATCHERS = {
 TIMEOUT = 600
 
 
-def copy_tree():
-    """Copies what git knows of; files that are the same keep their time, so that cargo does not build them again."""
+def copy_tree() -> None:
+    """Copies what git knows of; files that are the same keep their time, and are not built again."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
     wanted = {name for name in names if name and (ROOT / name).is_file()}
@@ -42,7 +43,7 @@ def copy_tree():
             copy.unlink()
 
 
-def run(catcher):
+def run(catcher: str) -> set[str] | None:
     """What failed, by name; `None` if it did not get as far as that."""
     command = CATCHERS[catcher] + ["--target-dir", str(WORK / "target")]
     try:
@@ -58,7 +59,7 @@ def run(catcher):
     return set(re.findall(r"^    (\w+)$", failures, re.MULTILINE)) or {"(crashes)"}
 
 
-def mutate(mutation):
+def mutate(mutation: dict[str, Any]) -> tuple[Path, str, str]:
     """The file and its text with the mutation in it."""
     path = TREE / mutation["file"]
     text = path.read_text()
@@ -67,7 +68,7 @@ def mutate(mutation):
     return path, text, text.replace(mutation["old"], mutation["new"])
 
 
-def judge(mutation):
+def judge(mutation: dict[str, Any]) -> tuple[str, bool]:
     """Runs one mutation; returns whether it is as the table says."""
     path, text, mutated = mutate(mutation)
     path.write_text(mutated)
@@ -86,7 +87,7 @@ def judge(mutation):
         path.write_text(text)
 
 
-def main():
+def main() -> int:
     words = sys.argv[1:]
     table = tomllib.loads((ROOT / "tests/mutations/table.toml").read_text())["mutation"]
     chosen = [m for m in table if not words or any(word in m["name"] for word in words)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use primacy::clock::Time;
 use primacy::embedded::model::{self, Keys, Model, Options, StreamId, WatchResponse};
-use primacy::engine::{ElectionId, Purpose, Token};
+use primacy::engine::{Purpose, Token};
 use primacy::milvus::{self, Role, Root};
 use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request};
 
@@ -31,8 +31,6 @@ pub enum Who {
 pub struct Win {
     /// By whom.
     pub who: Who,
-    /// Of which of its elections.
-    pub election: ElectionId,
     /// Its role.
     pub role: usize,
     /// The roles that nobody else may be primary of.
@@ -79,6 +77,8 @@ pub struct Cluster {
     backup: Option<(model::Snapshot, Truth)>,
     spy: StreamId,
     writes: Vec<model::Event>,
+    /// Wins that were excused since the last time somebody asked.
+    pub fresh: Vec<usize>,
     /// A broken rule, found out about while something was written.
     pub broken: Option<(&'static str, String)>,
 }
@@ -93,8 +93,9 @@ pub fn roles_of(role: usize) -> u32 {
 
 impl Cluster {
     /// An empty store.
-    pub fn new(seed: u64, now: Time) -> Self {
-        let mut model = Model::new(Options { seed, ..Options::default() });
+    pub fn new(seed: u64, min_ttl: u64, now: Time) -> Self {
+        let min_ttl = i64::try_from(min_ttl).expect("small");
+        let mut model = Model::new(Options { seed, min_ttl, ..Options::default() });
         let spy = open_spy(&mut model, now);
         Cluster {
             model,
@@ -109,6 +110,7 @@ impl Cluster {
             backup: None,
             spy,
             writes: Vec::new(),
+            fresh: Vec::new(),
             broken: None,
         }
     }
@@ -146,11 +148,6 @@ impl Cluster {
     /// Who wrote a key last.
     pub fn owner(&self, key: &Key) -> Option<Who> {
         self.truth.owners.get(key).copied()
-    }
-
-    /// The wins that hold their locks now.
-    pub fn holders(&self) -> impl Iterator<Item = (&Key, usize)> {
-        self.truth.locks.iter().map(|(key, win)| (key, *win))
     }
 
     /// All keys that are there.
@@ -207,6 +204,7 @@ impl Cluster {
                 let expected = who == win.who || who == Who::Store;
                 if !expected {
                     win.excused.get_or_insert(now);
+                    self.fresh.push(at);
                 }
             }
         }
@@ -218,15 +216,7 @@ impl Cluster {
     }
 
     /// Notes a campaign of ours that has succeeded: the whole key set must stand under its revision.
-    pub fn won(
-        &mut self,
-        now: Time,
-        who: Who,
-        role: usize,
-        election: ElectionId,
-        keys: &milvus::Keys,
-        answer: &Answer,
-    ) {
+    pub fn won(&mut self, now: Time, who: Who, role: usize, keys: &milvus::Keys, answer: &Answer) {
         let Answer::Txn(answer) = answer else { return };
         let lease = self.key(now, &keys.locks[0].key).map_or(LeaseId::NONE, |kv| kv.lease);
         for lock in &keys.locks {
@@ -238,7 +228,6 @@ impl Cluster {
         }
         self.wins.push(Win {
             who,
-            election,
             role,
             roles: roles_of(role),
             token: Token(answer.revision.0),
@@ -266,8 +255,9 @@ impl Cluster {
 
     /// A lease is ended by hand.
     pub fn revoked_by_hand(&mut self, now: Time, lease: LeaseId) {
-        for win in self.wins.iter_mut().filter(|win| win.lease == lease) {
+        for (at, win) in self.wins.iter_mut().enumerate().filter(|(_, win)| win.lease == lease) {
             win.excused.get_or_insert(now);
+            self.fresh.push(at);
         }
     }
 

@@ -148,7 +148,7 @@ impl World<'_> {
         let p = &mut self.processes[process];
         p.paused = Some(self.now + length);
         p.next_tick = Time::NEVER;
-        p.disturbed = self.now + length;
+        self.disturb(process, self.now + length);
         self.trace.note(self.now, format!("p{process}"), format!("is stopped for {length:?}"));
         self.queue.push(self.now + length, Happening::Resumes { process });
     }
@@ -192,6 +192,7 @@ impl World<'_> {
                 session.sent += 1;
                 self.seen.sent[purpose as usize] += 1;
                 self.send(process, request, purpose, election, timeout, what);
+                self.strike(process, purpose, true);
             }
             Action::Watch { watch, ranges } => {
                 session.watches.push(Watch { id: watch, stream: None, confirmed: false, silent: false });
@@ -253,7 +254,19 @@ impl World<'_> {
         }
     }
 
+    /// The session is over. If it is clean, nothing that it wrote is left.
     fn closed(&mut self, process: usize, clean: bool) {
+        let who = self.processes[process].who();
+        // A backup brings back what hung on leases that were ended since.
+        if clean && self.cluster.restored.is_none() {
+            self.settle_store();
+            let keys = self.cluster.keys(self.now);
+            let left =
+                keys.iter().find(|kv| self.cluster.owner(&kv.key) == Some(who) && kv.lease != LeaseId::NONE);
+            if let Some(kv) = left {
+                self.violate("clean is clean", format!("p{process} leaves {}", kv.key));
+            }
+        }
         let p = &mut self.processes[process];
         let Some(session) = &mut p.session else { return };
         session.closed = Some(clean);
@@ -313,7 +326,7 @@ impl World<'_> {
             let members = self.scenario.members;
             let p = &mut self.processes[process];
             p.member = (p.member + 1) % members;
-            p.disturbed = self.now;
+            p.disturbed = p.disturbed.max(self.now);
             let result: Result<Answer, Failure> = Err(Failure::Indefinite("timeout".into()));
             self.step(process, Event::Answered { request, result });
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use primacy::embedded::model::{Delete, Keys, Put};
-use primacy::engine::{ElectionId, Event};
+use primacy::engine::{ElectionId, Event, Purpose};
 use primacy::store::{KeyValue, LeaseId};
 
 use crate::cluster::Who;
@@ -11,11 +11,31 @@ use crate::scenario::{Fault, Operator, ROLES};
 use crate::world::{Happening, World};
 
 impl World<'_> {
+    /// A request of a process is sent, or has been done: perhaps the moment for something to break.
+    pub fn strike(&mut self, process: usize, purpose: Purpose, sent: bool) {
+        if self.is_calm() {
+            return;
+        }
+        for (i, strike) in self.scenario.strikes.iter().enumerate() {
+            if strike.purpose == purpose && strike.sent == sent {
+                self.struck[i] += 1;
+                if self.struck[i] == strike.nth + 1 {
+                    let mut fault = strike.fault.clone();
+                    fault.process().into_iter().for_each(|of| *of = process);
+                    self.queue.push(self.now, Happening::Breaks { fault });
+                }
+            }
+        }
+    }
+
     /// A fault of the scenario strikes.
-    pub fn breaks(&mut self, fault: usize) {
-        let (_, fault) = &self.scenario.faults[fault];
+    pub fn breaks(&mut self, fault: Fault) {
+        // One that strikes at the last moment.
+        if self.is_calm() {
+            return;
+        }
         self.trace.note(self.now, "FAULT", format_args!("{fault:?}"));
-        match fault.clone() {
+        match fault {
             Fault::Pause { process, length, within_step } => {
                 let p = &mut self.processes[process];
                 if p.paused.is_some() || p.session.is_none() {
@@ -29,13 +49,12 @@ impl World<'_> {
             Fault::Cut { process, length, how } => self.cut(process, length, how),
             Fault::Stall { member, length } => {
                 self.stalled[member] = self.now + length;
-                for p in &mut self.processes {
-                    p.disturbed = p.disturbed.max(self.now + length);
-                }
+                (0..self.processes.len()).for_each(|process| self.disturb(process, self.now + length));
             }
             Fault::Restart { length } => {
                 self.settle_store();
                 self.cluster.restart(self.now, self.now + length);
+                (0..self.processes.len()).for_each(|process| self.disturb(process, self.now + length));
                 self.streams_are_gone();
                 self.queue.push(self.now + length, Happening::StoreIsBack);
             }
@@ -73,12 +92,12 @@ impl World<'_> {
             Fault::HoldWatches { process, length } => {
                 let p = &mut self.processes[process];
                 p.stream_at = p.stream_at.max(self.now + length);
-                p.disturbed = p.disturbed.max(self.now + length);
+                p.unsettled = p.unsettled.max(self.now + length);
             }
             Fault::Operator { what, pick } => self.by_hand(what, pick),
             Fault::Resign { process, election } => {
                 if let Some(election) = self.election_at(process, election) {
-                    self.to_engine(process, Event::Resign { election, within: None });
+                    self.tell_engine(process, Event::Resign { election, within: None });
                 }
             }
             Fault::Withdraw { process, election, timeout, again } => {
@@ -87,7 +106,7 @@ impl World<'_> {
                     if let Some(e) = session.and_then(|s| s.election(election)) {
                         e.again = again;
                     }
-                    self.to_engine(process, Event::Withdraw { election, timeout, within: None });
+                    self.tell_engine(process, Event::Withdraw { election, timeout, within: None });
                 }
             }
             Fault::Stop { process, timeout, again } => {
@@ -107,7 +126,7 @@ impl World<'_> {
         Some(there.get(nth % there.len().max(1))?.id)
     }
 
-    fn to_engine(&mut self, process: usize, event: Event) {
+    fn tell_engine(&mut self, process: usize, event: Event) {
         self.step(process, event);
     }
 
@@ -158,7 +177,7 @@ impl World<'_> {
                 put(format!("{}/session/{role}-99", self.cluster.root).into(), "{}");
             }
             Operator::Version => put(version, ["3.2.0", "2.9.0", "3.1.5", "new"][pick as usize % 4]),
-            Operator::ServerId if pick % 3 > 0 => put(id, ["1", "2", "x", "0"][pick as usize % 4]),
+            Operator::ServerId if !pick.is_multiple_of(3) => put(id, ["1", "2", "x", "0"][pick as usize % 4]),
             Operator::ServerId => self.delete_by_hand(&id),
             Operator::DeleteVersion => self.delete_by_hand(&version),
             Operator::DeleteLock => {
@@ -196,6 +215,7 @@ impl World<'_> {
             let p = &mut self.processes[process];
             p.cut = None;
             p.freeze = None;
+            p.session.iter_mut().for_each(|session| session.stuck_stream = false);
             if p.paused.is_some() {
                 p.paused = Some(now);
                 self.queue.push(now, Happening::Resumes { process });

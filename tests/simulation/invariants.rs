@@ -8,6 +8,7 @@ use primacy::clock::Time;
 use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token};
 use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
 
+use crate::cluster::Who;
 use crate::process::{Deferred, Election, Lost, Published, Session};
 use crate::scenario::ROLES;
 use crate::world::World;
@@ -22,6 +23,7 @@ impl World<'_> {
         let p = &mut self.processes[process];
         let now = p.clock.read(self.now);
         let Some(session) = &mut p.session else { return };
+        self.seen.busiest = self.seen.busiest.max(u64::from(session.steps.1));
         session.steps = if session.steps.0 == second { (second, session.steps.1 + 1) } else { (second, 1) };
         if session.steps.1 > BUSY {
             return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
@@ -171,6 +173,27 @@ impl World<'_> {
                     return self.violate("one primary", text);
                 }
             }
+        }
+    }
+
+    /// A win was taken away by hand a while ago: whoever had it has seen that, if nothing was in the way.
+    pub fn look_whether_noticed(&mut self, win: usize) {
+        let Who::Session(process, life) = self.cluster.wins[win].who else { return };
+        let p = &self.processes[process];
+        let Some(session) = p.session.as_ref().filter(|_| p.life == life) else { return };
+        let long_ago = Duration::from_secs(8);
+        let disturbed =
+            p.disturbed.max(p.unsettled) + long_ago > self.now || session.began + long_ago > self.now;
+        if disturbed || session.watches.iter().any(|watch| watch.silent || !watch.confirmed) {
+            return;
+        }
+        self.seen.noticed += 1;
+        let still = session.elections.iter().find(|e| {
+            e.published.is_some_and(|published| published.win == win) && self.says(process, e.id).is_some()
+        });
+        if let Some(e) = still {
+            let text = format!("p{process} {} is still primary under {}", e.id, self.cluster.wins[win].token);
+            self.violate("what is taken away is noticed", text);
         }
     }
 

@@ -252,8 +252,9 @@ impl World<'_> {
             else {
                 continue;
             };
-            // Two TTLs: six renewals, up to four re-reads, and the facts told in each record.
-            let most = 16 + 3 * u32::try_from(session.elections.len()).unwrap_or(0);
+            // Two TTLs: six renewals, up to five re-reads, what was just about to be done, and the facts told in
+            // each record.
+            let most = 20 + 4 * u32::try_from(session.elections.len()).unwrap_or(0);
             let (sent, losses) = (session.sent, session.elections.iter().map(|e| e.called.1).sum::<u32>());
             if sent > most {
                 self.violate(

@@ -17,6 +17,9 @@ use crate::world::{Happening, Listener, Sent, World};
 /// How long a process that hears nothing from etcd takes to notice that its watches are dead (HTTP/2 pings).
 const PINGS: Duration = Duration::from_secs(8);
 
+/// How soon a process that nothing disturbs sees that its keys were taken away.
+const NOTICED: Duration = Duration::from_secs(1);
+
 impl World<'_> {
     /// A request leaves a process.
     pub fn send(
@@ -56,10 +59,11 @@ impl World<'_> {
             Some(Way::BrokenAfter) => breaks = true,
         }
         let deadline = now + timeout;
-        if matches!(what, Request::KeepAlive { .. }) && (lost || back.is_none() || now + there > deadline) {
-            if let Some(session) = &mut self.processes[process].session {
-                session.stuck_stream = true;
-            }
+        if matches!(what, Request::KeepAlive { .. })
+            && (lost || back.is_none() || now + there > deadline)
+            && let Some(session) = &mut self.processes[process].session
+        {
+            session.stuck_stream = true;
         }
         let p = &mut self.processes[process];
         let life = p.life;
@@ -68,10 +72,14 @@ impl World<'_> {
             Some((_, Cut::Silent)) => lost = true,
             Some((until, Cut::Held)) => there += until.since(now),
             Some((_, Cut::OneWay)) => back = None,
-            Some((_, Cut::Refused)) => {
-                let failure = Failure::Unreachable("connection refused".into());
+            Some((_, how @ (Cut::Denied | Cut::Refused))) => {
+                let failure = match how {
+                    Cut::Denied => Failure::Denied("permission denied".into()),
+                    _ => Failure::Unreachable("connection refused".into()),
+                };
                 self.note_open(process, request, election, deadline);
-                return self.answer(process, life, request, Err(failure), there);
+                let soon = self.usual(r);
+                return self.answer(process, life, request, Err(failure), soon);
             }
         }
         let member = p.member;
@@ -97,6 +105,18 @@ impl World<'_> {
             };
             self.queue.push(now + there, Happening::Arrives(Box::new(sent)));
         }
+    }
+
+    /// Requests of a process, or the process itself, are held up until `at`.
+    pub fn disturb(&mut self, process: usize, at: Time) {
+        let p = &mut self.processes[process];
+        p.disturbed = p.disturbed.max(at);
+    }
+
+    /// Watches of a process are held up until `at`.
+    fn unsettle(&mut self, process: usize, at: Time) {
+        let p = &mut self.processes[process];
+        p.unsettled = p.unsettled.max(at);
     }
 
     fn life(&self, process: usize) -> u64 {
@@ -149,7 +169,7 @@ impl World<'_> {
             _ => None,
         };
         if way.is_some() {
-            self.processes[process].disturbed = self.now;
+            self.disturb(process, self.now);
             self.trace.note(self.now, format!("p{process}"), format_args!("    {purpose} will be {way:?}"));
         }
         way
@@ -176,7 +196,7 @@ impl World<'_> {
         if now < self.cluster.down_until || now < self.stalled[sent.member] {
             // A member that hangs does it afterwards; one that is down refuses it, or never knew of it.
             let hangs = now < self.stalled[sent.member];
-            let refused = !hangs && sent.request.0 % 2 == 0;
+            let refused = !hangs && sent.request.0.is_multiple_of(2);
             if refused {
                 let failure = Failure::Unreachable("connection refused".into());
                 return self.answer(
@@ -202,6 +222,7 @@ impl World<'_> {
         let result = self.cluster.perform(now, who, &sent.what);
         self.listen(who);
         self.look_at_write(&sent, &result);
+        self.strike(sent.process, sent.purpose, false);
         if self.trace.on && !matches!(sent.what, Request::KeepAlive { .. }) {
             let revision = self.cluster.model.revision();
             let text = format!("{} of p{}: {} at {revision}", sent.request, sent.process, sent.purpose);
@@ -220,13 +241,12 @@ impl World<'_> {
 
     /// The truth about a request that was done.
     fn look_at_write(&mut self, sent: &Sent, result: &Result<Answer, Failure>) {
-        if let (true, Ok(answer), Some(election)) =
-            (cluster::is_win(sent.purpose, result), result, sent.election)
+        if let (true, Ok(answer), Some(_)) = (cluster::is_win(sent.purpose, result), result, sent.election)
             && let Request::Txn(txn) = &sent.what
         {
             let who = Who::Session(sent.process, sent.life);
             if let Some((role, keys)) = self.keys_of(sent.process, txn) {
-                self.cluster.won(self.now, who, role, election, &keys, answer);
+                self.cluster.won(self.now, who, role, &keys, answer);
             }
         }
         if let Some((rule, text)) = self.cluster.broken.take() {
@@ -262,7 +282,7 @@ impl World<'_> {
 
     fn end_watch(&mut self, process: usize, life: u32, watch: WatchId, after: Duration, why: &str) {
         let event = Event::WatchEnded { watch, why: why.into() };
-        self.processes[process].disturbed = self.now;
+        self.unsettle(process, self.now + after);
         self.queue.push(self.now + after, Happening::Reaches { process, life, event });
     }
 
@@ -293,6 +313,9 @@ impl World<'_> {
         for (stream, response) in self.cluster.note(self.now, who) {
             self.hears(stream, response);
         }
+        for win in std::mem::take(&mut self.cluster.fresh) {
+            self.queue.push(self.now + NOTICED, Happening::Noticed { win });
+        }
         if let Some((rule, text)) = self.cluster.broken.take() {
             self.violate(rule, text);
         }
@@ -317,7 +340,7 @@ impl World<'_> {
         let mut at = self.now + self.usual(r);
         if !self.is_calm() && r.permille(self.scenario.network.trouble) {
             at += r.stretched(Duration::from_secs(5));
-            self.processes[process].disturbed = at;
+            self.unsettle(process, at);
         }
         let p = &mut self.processes[process];
         if let Some((until, _)) = p.cut.filter(|(until, _)| *until > self.now) {
@@ -355,10 +378,10 @@ impl World<'_> {
     /// A process is cut off.
     pub fn cut(&mut self, process: usize, length: Duration, how: Cut) {
         self.processes[process].cut = Some((self.now + length, how));
-        self.processes[process].disturbed = self.now + length;
+        self.disturb(process, self.now + length);
         if length > PINGS {
             self.break_watches(process, PINGS);
-        } else if how == Cut::Refused {
+        } else if matches!(how, Cut::Refused | Cut::Denied) {
             self.break_watches(process, Duration::from_millis(10));
         } else {
             let p = &mut self.processes[process];

@@ -46,8 +46,10 @@ pub struct Process {
     pub stream_at: Time,
     /// What its clock showed when its engine took the last step.
     pub stepped: Time,
-    /// When something disturbed it last: the network, a pause, etcd itself.
+    /// When requests, answers or the process itself were held up last.
     pub disturbed: Time,
+    /// When watches were held up last.
+    pub unsettled: Time,
 }
 
 /// A session: one engine.
@@ -250,6 +252,7 @@ impl Process {
             stream_at: Time::ZERO,
             stepped: Time::ZERO,
             disturbed: Time::ZERO,
+            unsettled: Time::ZERO,
         }
     }
 

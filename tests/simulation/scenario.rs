@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use primacy::clock::Time;
+use primacy::engine::Purpose;
 use primacy::milvus::Layout;
 
 use crate::clock::START;
@@ -40,12 +41,16 @@ pub struct Scenario {
     pub neighbours: Vec<NeighbourPlan>,
     /// How many members etcd has.
     pub members: usize,
+    /// The least TTL that etcd grants, in seconds.
+    pub min_ttl: u64,
     /// How the network is until the faults end.
     pub network: NetworkPlan,
     /// How the hosts are until the faults end.
     pub hosts: HostPlan,
     /// What breaks, in the order of time.
     pub faults: Vec<(Time, Fault)>,
+    /// What breaks just when something is asked of the store.
+    pub strikes: Vec<Strike>,
     /// From here on everything works.
     pub faults_end: Time,
 }
@@ -88,7 +93,7 @@ pub struct NetworkPlan {
     /// The ways in which they do.
     pub ways: Vec<Way>,
     /// Requests for this purpose fare badly this way every other time.
-    pub target: Option<(primacy::engine::Purpose, Way)>,
+    pub target: Option<(Purpose, Way)>,
     /// Of a thousand timers and callbacks, how many are served late.
     pub late: u32,
 }
@@ -114,6 +119,30 @@ pub enum Way {
 
 const WAYS: [Way; 7] =
     [Way::Lost, Way::Unanswered, Way::Late, Way::Slow, Way::Refused, Way::BrokenBefore, Way::BrokenAfter];
+
+/// Purposes that luck is aimed at; those that take and give back primacy most often.
+const PURPOSES: [Purpose; 20] = [
+    Purpose::Grant,
+    Purpose::Renew,
+    Purpose::Renew,
+    Purpose::Revoke,
+    Purpose::TakeId,
+    Purpose::Register,
+    Purpose::Move,
+    Purpose::Settle,
+    Purpose::Update,
+    Purpose::Campaign,
+    Purpose::Campaign,
+    Purpose::Campaign,
+    Purpose::Campaign,
+    Purpose::Release,
+    Purpose::Release,
+    Purpose::Publish,
+    Purpose::Unpublish,
+    Purpose::Unregister,
+    Purpose::Reread,
+    Purpose::Reread,
+];
 
 /// How the hosts are: of a thousand calls, how many go how.
 #[derive(Clone, Debug, Default)]
@@ -173,6 +202,19 @@ pub enum Fault {
     Stop { process: usize, timeout: Duration, again: Option<Duration> },
 }
 
+/// A fault that strikes just when a request is sent, or is done: the moments that chance seldom hits.
+#[derive(Clone, Debug)]
+pub struct Strike {
+    /// What for.
+    pub purpose: Purpose,
+    /// When it is sent; otherwise when it has just been done.
+    pub sent: bool,
+    /// At the how-many-eth such request of the run.
+    pub nth: u32,
+    /// What happens then; if it happens to a process, to the one that asks.
+    pub fault: Fault,
+}
+
 /// How a process is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -184,6 +226,8 @@ pub enum Cut {
     Refused,
     /// Requests arrive, answers do not.
     OneWay,
+    /// etcd denies it everything.
+    Denied,
 }
 
 /// What an operator does by hand.
@@ -228,7 +272,7 @@ const KINDS: [fn(&mut Rng, &Frame) -> Fault; 17] = [
     |r, f| Fault::Cut {
         process: f.process(r),
         length: f.length(r),
-        how: r.pick(&[Cut::Silent, Cut::Held, Cut::Refused, Cut::OneWay]),
+        how: r.pick(&[Cut::Silent, Cut::Held, Cut::Refused, Cut::OneWay, Cut::Denied]),
     },
     |r, f| Fault::Stall { member: r.usize(0..f.members), length: f.length(r) },
     |r, f| Fault::Restart { length: f.length(r).min(Duration::from_secs(f.ttl)) },
@@ -264,11 +308,12 @@ impl Frame {
     }
 
     fn length(&self, r: &mut Rng) -> Duration {
-        r.stretched(Duration::from_secs(self.ttl * 3))
+        let most = r.pick(&[100, self.ttl * 500, self.ttl * 1000, self.ttl * 1000, self.ttl * 3000]);
+        r.millis(0, most)
     }
 
     fn back(&self, r: &mut Rng) -> Option<Duration> {
-        (!r.permille(150)).then(|| r.stretched(Duration::from_secs(self.ttl * 2)))
+        (!r.permille(100)).then(|| r.stretched(Duration::from_secs(self.ttl * 2)))
     }
 }
 
@@ -279,8 +324,10 @@ impl Scenario {
         let ttl = r.pick(&[2, 3, 5, 5, 10]);
         let margin = r.bool().then(|| Duration::from_millis(r.u64(ttl * 40..ttl * 250)));
         let count = r.pick(&[1, 2, 2, 2, 3, 3, 4, 5]);
-        let length = Duration::from_secs(r.pick(&[10, 20, 40]).max(ttl * 2)) / r.pick(&[1, 2]);
-        let processes = processes(r, count, ttl, margin, length);
+        let length = Duration::from_secs(r.pick(&[10, 20, 40]).max(ttl * 3)) / r.pick(&[1, 2]);
+        let min_ttl = r.pick(&[1, 2, 2, 2, 3, 6]);
+        let granted = Duration::from_secs(ttl.max(min_ttl));
+        let processes = processes(r, count, granted, margin, length);
         let members = r.pick(&[1, 3]);
         let frame = Frame { processes: count, members, ttl };
         Scenario {
@@ -298,6 +345,8 @@ impl Scenario {
                 Vec::new()
             },
             members,
+            min_ttl,
+            strikes: strikes(r, &frame),
             network: network(r),
             hosts: hosts(r),
             faults: faults(r, &frame, length),
@@ -308,18 +357,17 @@ impl Scenario {
 
     /// What etcd grants.
     pub fn granted(&self) -> Duration {
-        Duration::from_secs(self.ttl.max(2))
+        Duration::from_secs(self.ttl.max(self.min_ttl))
     }
 }
 
 fn processes(
     r: &mut Rng,
     count: usize,
-    ttl: u64,
+    granted: Duration,
     margin: Option<Duration>,
     length: Duration,
 ) -> Vec<ProcessPlan> {
-    let granted = Duration::from_secs(ttl.max(2));
     // A clock that is slow by more than margin / TTL breaks the promise: that is what the margin is for.
     let margin = margin.unwrap_or(granted / 10);
     let bound = i64::try_from(margin.as_micros() * 1_000_000 / granted.as_micros()).expect("small");
@@ -335,10 +383,10 @@ fn processes(
     };
     let choice: &[usize] =
         r.pick(&[&[3][..], &[4], &[MIXCOORD], &[1, 3, 4], &[MIXCOORD, 3], &[MIXCOORD, 1, 2, 3, 4]]);
-    let together = r.permille(400);
+    let together = r.pick(&[Duration::ZERO, Duration::from_secs(1), length]);
     (0..count)
         .map(|_| {
-            let start = if together { Duration::ZERO } else { r.stretched(length) };
+            let start = r.stretched(together);
             let mut roles = vec![(r.pick(choice), r.permille(930))];
             for _ in 0..r.pick(&[0, 0, 0, 1, 2]) {
                 let role = r.pick(choice);
@@ -376,30 +424,11 @@ fn network(r: &mut Rng) -> NetworkPlan {
     let mut ways = WAYS.to_vec();
     r.shuffle(&mut ways);
     ways.truncate(r.usize(1..=ways.len()));
-    use primacy::engine::Purpose as P;
-    let purposes = [
-        P::Grant,
-        P::Renew,
-        P::Revoke,
-        P::TakeId,
-        P::Register,
-        P::Move,
-        P::Settle,
-        P::Update,
-        P::Campaign,
-        P::Campaign,
-        P::Campaign,
-        P::Release,
-        P::Publish,
-        P::Unpublish,
-        P::Unregister,
-        P::Reread,
-    ];
     NetworkPlan {
         usual: r.pick(&[2, 5, 50]),
         trouble: r.pick(&[0, 0, 10, 50, 200, 500]),
         ways,
-        target: r.permille(400).then(|| (r.pick(&purposes), r.pick(&WAYS))),
+        target: r.permille(400).then(|| (r.pick(&PURPOSES), r.pick(&WAYS))),
         late: r.pick(&[0, 0, 20, 100]),
     }
 }
@@ -422,7 +451,7 @@ fn faults(r: &mut Rng, frame: &Frame, length: Duration) -> Vec<(Time, Fault)> {
     r.shuffle(&mut kinds);
     kinds.truncate(r.usize(1..=6));
     // A restore needs something to restore.
-    let count = r.pick(&[0, 2, 4, 8, 12]);
+    let count = r.pick(&[0, 2, 4, 8, 12, 20]);
     let mut faults: Vec<(Time, Fault)> = (0..count)
         .map(|_| {
             let kind = kinds[r.usize(0..kinds.len())];
@@ -436,11 +465,43 @@ fn faults(r: &mut Rng, frame: &Frame, length: Duration) -> Vec<(Time, Fault)> {
     faults
 }
 
+fn strikes(r: &mut Rng, frame: &Frame) -> Vec<Strike> {
+    // What happens to one process, or to etcd as a whole; not what hosts ask for.
+    let kinds = [0, 0, 1, 2, 3, 4, 5, 7, 10, 11, 12, 13];
+    let count = r.pick(&[0, 0, 1, 2, 4]);
+    (0..count)
+        .map(|_| Strike {
+            purpose: r.pick(&PURPOSES),
+            sent: r.bool(),
+            nth: r.u32(0..6),
+            fault: KINDS[r.pick(&kinds)](r, frame),
+        })
+        .collect()
+}
+
+impl Fault {
+    /// The process that it happens to, if it happens to one.
+    pub fn process(&mut self) -> Option<&mut usize> {
+        match self {
+            Fault::Pause { process, .. }
+            | Fault::Crash { process, .. }
+            | Fault::Cut { process, .. }
+            | Fault::BreakWatches { process }
+            | Fault::SilenceWatches { process }
+            | Fault::HoldWatches { process, .. }
+            | Fault::Resign { process, .. }
+            | Fault::Withdraw { process, .. }
+            | Fault::Stop { process, .. } => Some(process),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "ttl {} margin {:?} warm-up {:?} activation {:?} drain {:?} request {:?} members {} faults end {}",
+            "ttl {} margin {:?} warm-up {:?} activation {:?} drain {:?} request {:?} members {} least ttl {} faults end {}",
             self.ttl,
             self.margin,
             self.warmup_interval,
@@ -448,6 +509,7 @@ impl fmt::Display for Scenario {
             self.drain_timeout,
             self.request_timeout,
             self.members,
+            self.min_ttl,
             self.faults_end
         )?;
         for (i, p) in self.processes.iter().enumerate() {
@@ -476,6 +538,9 @@ impl fmt::Display for Scenario {
         writeln!(f, "{:?}", self.hosts)?;
         for (at, fault) in &self.faults {
             writeln!(f, "{at} {fault:?}")?;
+        }
+        for strike in &self.strikes {
+            writeln!(f, "{strike:?}")?;
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ fn size(s: &Scenario) -> (usize, usize, u64, u32, usize, usize) {
     let network = &s.network;
     (
         here.count() + s.neighbours.len(),
-        s.faults.len(),
+        s.faults.len() + s.strikes.len(),
         s.faults_end.as_nanos(),
         rates + network.trouble + network.late,
         roles,
@@ -60,6 +60,7 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
         }
     };
     with(&|s| s.faults.clear());
+    with(&|s| s.strikes.clear());
     with(&|s| s.neighbours.clear());
     with(&|s| s.network = NetworkPlan { usual: s.network.usual, ..NetworkPlan::default() });
     with(&|s| s.hosts = HostPlan::default());
@@ -77,6 +78,9 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
     }
     for i in 0..s.neighbours.len() {
         with(&|s| _ = s.neighbours.remove(i));
+    }
+    for i in 0..s.strikes.len() {
+        with(&|s| _ = s.strikes.remove(i));
     }
     for i in 0..s.faults.len() {
         with(&|s| _ = s.faults.remove(i));

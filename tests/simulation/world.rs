@@ -17,7 +17,7 @@ use crate::liveness::Phase;
 use crate::neighbour::Neighbour;
 use crate::process::Process;
 use crate::queue::Queue;
-use crate::scenario::Scenario;
+use crate::scenario::{Fault, Scenario};
 use crate::trace::Trace;
 
 /// More steps than any run needs: an engine that is busy with itself.
@@ -68,6 +68,10 @@ pub struct Seen {
     pub settled: u64,
     /// Wins of neighbours.
     pub neighbours: u64,
+    /// Wins taken away by hand that had to be noticed soon, and were.
+    pub noticed: u64,
+    /// The most steps of one session in a second.
+    pub busiest: u64,
 }
 
 /// Something that happens.
@@ -96,7 +100,9 @@ pub enum Happening {
     /// A guarded write arrives at the store.
     WriteArrives { who: Who, win: usize, txn: Txn },
     /// Something breaks.
-    Breaks { fault: usize },
+    Breaks { fault: Fault },
+    /// By now a win that was taken away by hand must be over.
+    Noticed { win: usize },
     /// A process that was stopped goes on.
     Resumes { process: usize },
     /// etcd is up again.
@@ -149,6 +155,8 @@ pub struct World<'s> {
     pub streams: Vec<(StreamId, Listener)>,
     /// How long each member of etcd hangs.
     pub stalled: Vec<Time>,
+    /// How many requests of its purpose each strike has seen.
+    pub struck: Vec<u32>,
     /// How far the run is.
     pub phase: Phase,
     /// What happened.
@@ -202,7 +210,8 @@ impl<'s> World<'s> {
             scenario,
             now: START,
             queue: Queue::new(),
-            cluster: Cluster::new(scenario.seed, START),
+            cluster: Cluster::new(scenario.seed, scenario.min_ttl, START),
+            struck: vec![0; scenario.strikes.len()],
             processes: scenario.processes.iter().enumerate().map(process).collect(),
             neighbours: scenario.neighbours.iter().map(Neighbour::new).collect(),
             streams: Vec::new(),
@@ -231,8 +240,8 @@ impl<'s> World<'s> {
                 self.queue.push(at, Happening::NeighbourEnds { index, orderly });
             }
         }
-        for (fault, (at, _)) in scenario.faults.iter().enumerate() {
-            self.queue.push(*at, Happening::Breaks { fault });
+        for (at, fault) in &scenario.faults {
+            self.queue.push(*at, Happening::Breaks { fault: fault.clone() });
         }
         self.queue.push(scenario.faults_end, Happening::Look);
         while self.violation.is_none() && self.phase != Phase::Over {
@@ -297,6 +306,7 @@ impl<'s> World<'s> {
             }
             Happening::WriteArrives { who, win, txn } => self.write_arrives(who, win, txn),
             Happening::Breaks { fault } => self.breaks(fault),
+            Happening::Noticed { win } => self.look_whether_noticed(win),
             Happening::Resumes { process } => self.resumes(process),
             Happening::StoreIsBack => self.cluster.new_leader(self.now),
             Happening::Neighbour { index } => self.neighbour_goes_on(index),
@@ -352,6 +362,8 @@ impl Seen {
         self.seconds += other.seconds;
         self.settled = self.settled.max(other.settled);
         self.neighbours += other.neighbours;
+        self.noticed += other.noticed;
+        self.busiest = self.busiest.max(other.busiest);
     }
 }
 
@@ -359,8 +371,16 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} s, {} on_primary, {} wins of neighbours, writes {} done {} refused, settled within {} s; lost:",
-            self.seconds, self.primaries, self.neighbours, self.committed, self.refused, self.settled
+            "{} s, {} on_primary, {} wins of neighbours, writes {} done {} refused, settled within {} s, \
+             {} taken away and noticed, at most {} steps in a second; lost:",
+            self.seconds,
+            self.primaries,
+            self.neighbours,
+            self.committed,
+            self.refused,
+            self.settled,
+            self.noticed,
+            self.busiest
         )?;
         for reason in LostReason::ALL {
             let n = self.lost[reason as usize];

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ enum { MAX_ROLES = 1024, MAX_SETTINGS = 64, STOP_MS = 10000, REQUEST_MS = 5000, 
 
 struct role {
     const char *name;
-    primacy_election election;
+    _Atomic primacy_election election; /* 0 until the session is open: the library refuses it */
     int64_t token;  /* of the last win; kept when it is lost: whether it still counts is for etcd to say */
     bool warming;   /* on_warmup was called in this standby period */
     bool warm;      /* and has said so */
@@ -52,8 +53,9 @@ static char address[300];
 static long warm_after_ms = 200, activate_ms = 0, lost_ms = 0;
 static bool blocking;
 
-static primacy_session session;
-static int64_t server_id;
+/* 0 until the session is open. Requests are answered before. */
+static _Atomic primacy_session session;
+static _Atomic int64_t server_id;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what changes after the start: roles, pending */
 static pthread_cond_t due_changed;
@@ -373,6 +375,23 @@ static void *serve(void *connection) {
     return NULL;
 }
 
+static void start_thread(void *(*run)(void *), void *with) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, with) != 0)
+        fail("can not start a thread");
+    pthread_detach(thread);
+}
+
+static void *accept_connections(void *listener) {
+    for (;;) {
+        int fd = accept4(*(int *)listener, NULL, NULL, SOCK_CLOEXEC);
+        FILE *connection = fd >= 0 ? fdopen(fd, "r") : NULL;
+        if (connection != NULL)
+            start_thread(serve, connection);
+    }
+    return NULL;
+}
+
 /* ---- start and end ---- */
 
 /* Listens at HOST:PORT and leaves in `address` where that really is. */
@@ -426,26 +445,31 @@ static void set_root(primacy_config config, const char *path) {
     root = path;
 }
 
-/* Whether SIGTERM or SIGINT comes within `ms`, or something else to do at `other` (-1: nothing). */
-static bool told_to_stop(int signals, int other, int ms) {
-    struct pollfd fds[] = {{signals, POLLIN, 0}, {other, POLLIN, 0}};
-    poll(fds, 2, ms);
-    return fds[0].revents != 0;
+/* Waits for SIGTERM or SIGINT, `ms` at most; -1: for ever. */
+static bool told_to_stop(int signals, int ms) {
+    struct pollfd ready = {signals, POLLIN, 0};
+    return poll(&ready, 1, ms) > 0;
 }
 
 /* While etcd can not be reached, tries again until it is told to stop; false: that came first. */
 static bool open_session(primacy_config config, const char *version, int signals) {
     primacy_candidate candidate = {.struct_size = sizeof candidate, .address = address, .version = version};
     for (;;) {
+        primacy_session opened;
         primacy_error *error;
-        primacy_status status = primacy_session_open(config, &candidate, &session, &error);
-        if (status == PRIMACY_OK)
+        primacy_status status = primacy_session_open(config, &candidate, &opened, &error);
+        if (status == PRIMACY_OK) {
+            int64_t id;
+            primacy_session_server_id(opened, &id);
+            server_id = id;
+            session = opened;
             return true;
+        }
         if (!primacy_status_may_pass(status))
             fail("%s", primacy_error_message(error));
         fprintf(stderr, "coordinator: %s; trying again\n", primacy_error_message(error));
         primacy_error_free(error);
-        if (told_to_stop(signals, -1, RETRY_MS))
+        if (told_to_stop(signals, RETRY_MS))
             return false;
     }
 }
@@ -462,10 +486,11 @@ static void start_elections(void) {
     };
     for (size_t i = 0; i < role_count; i++) {
         struct role *role = &roles[i];
-        primacy_election *election = &role->election;
+        primacy_election election;
         primacy_error *error;
-        if (primacy_session_register(session, role->name, &callbacks, role, election, &error) != PRIMACY_OK)
+        if (primacy_session_register(session, role->name, &callbacks, role, &election, &error) != PRIMACY_OK)
             fail("role %s: %s", role->name, primacy_error_message(error));
+        role->election = election;
     }
     for (size_t i = 0; i < role_count; i++)
         primacy_election_campaign(roles[i].election);
@@ -478,13 +503,6 @@ static void stop_session(void) {
     for (size_t i = 0; i < role_count; i++)
         primacy_election_free(roles[i].election);
     primacy_session_free(session);
-}
-
-static void start_thread(void *(*run)(void *), void *with) {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, run, with) != 0)
-        fail("can not start a thread");
-    pthread_detach(thread);
 }
 
 int main(int argc, char **argv) {
@@ -558,15 +576,11 @@ int main(int argc, char **argv) {
 
     char quoted_address[640];
     say(NULL, "listening", ",\"address\":\"%s\"", quoted(address, quoted_address, sizeof quoted_address));
+    start_thread(accept_connections, &listener);
 
     if (open_session(config, version, signals)) {
-        primacy_session_server_id(session, &server_id);
         start_elections();
-        while (!told_to_stop(signals, listener, -1)) {
-            int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-            if (fd >= 0)
-                start_thread(serve, fdopen(fd, "r"));
-        }
+        told_to_stop(signals, -1);
         stop_session();
     }
     primacy_config_free(config);

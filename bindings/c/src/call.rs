@@ -139,20 +139,16 @@ pub(crate) fn show_call<R>(
     shown.call = call.0;
     shown.election = election;
     shown.role = role.as_ptr();
+    shown.kind = kind_of(what);
     let mut address = None;
     match what {
         Call::Standby { holder } => {
-            shown.kind = PRIMACY_CALL_STANDBY;
             shown.holder_id = holder.as_ref().map_or(0, |holder| holder.server_id);
             address = address_of(holder.as_ref());
         }
-        Call::Warmup => shown.kind = PRIMACY_CALL_WARMUP,
-        Call::Primary { token, lease } => {
-            shown.kind = PRIMACY_CALL_PRIMARY;
-            (shown.token, shown.lease) = (token.0, lease.0);
-        }
+        Call::Warmup => {}
+        Call::Primary { token, lease } => (shown.token, shown.lease) = (token.0, lease.0),
         Call::Lost { token, lease, reason } => {
-            shown.kind = PRIMACY_CALL_LOST;
             (shown.token, shown.lease, shown.reason) = (token.0, lease.0, number(*reason));
         }
     }
@@ -165,15 +161,14 @@ pub(crate) fn show_notice(election: u64, role: &CStr, what: &Notice, show: impl 
     let mut shown = primacy_notice::zeroed();
     shown.election = election;
     shown.role = role.as_ptr();
+    shown.kind = kind_of_notice(what);
     let mut address = None;
-    (shown.kind, shown.token) = match what {
-        Notice::Suspended { token } => (PRIMACY_NOTICE_SUSPENDED, token.0),
-        Notice::Resumed { token } => (PRIMACY_NOTICE_RESUMED, token.0),
-        Notice::Ready { token } => (PRIMACY_NOTICE_READY, token.0),
+    shown.token = match what {
+        Notice::Suspended { token } | Notice::Resumed { token } | Notice::Ready { token } => token.0,
         Notice::Holder(holder) => {
             shown.holder_id = holder.as_ref().map_or(0, |holder| holder.server_id);
             address = address_of(holder.as_ref());
-            (PRIMACY_NOTICE_HOLDER, holder.as_ref().map_or(0, |holder| holder.revision.0))
+            holder.as_ref().map_or(0, |holder| holder.revision.0)
         }
     };
     shown.holder_address = pointer(address.as_ref());
@@ -194,7 +189,28 @@ pub(crate) fn outcome(answer: i32, message: Option<&str>) -> Result<Option<Outco
     }
 }
 
-fn number(reason: LostReason) -> i32 {
+/// One of `PRIMACY_CALL_...`.
+pub(crate) fn kind_of(call: &Call) -> i32 {
+    match call {
+        Call::Standby { .. } => PRIMACY_CALL_STANDBY,
+        Call::Warmup => PRIMACY_CALL_WARMUP,
+        Call::Primary { .. } => PRIMACY_CALL_PRIMARY,
+        Call::Lost { .. } => PRIMACY_CALL_LOST,
+    }
+}
+
+/// One of `PRIMACY_NOTICE_...`.
+pub(crate) fn kind_of_notice(notice: &Notice) -> i32 {
+    match notice {
+        Notice::Suspended { .. } => PRIMACY_NOTICE_SUSPENDED,
+        Notice::Resumed { .. } => PRIMACY_NOTICE_RESUMED,
+        Notice::Ready { .. } => PRIMACY_NOTICE_READY,
+        Notice::Holder(_) => PRIMACY_NOTICE_HOLDER,
+    }
+}
+
+/// One of `PRIMACY_LOST_...`.
+pub(crate) fn number(reason: LostReason) -> i32 {
     match reason {
         LostReason::LeaseExpired => PRIMACY_LOST_LEASE_EXPIRED,
         LostReason::KeyDeleted => PRIMACY_LOST_KEY_DELETED,

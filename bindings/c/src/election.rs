@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::election::{CommitError, Election as Engine, Host, Reply};
-use engine::engine::{Call, CallId, Notice, Outcome, Token};
+use engine::engine::{Call, CallId, ElectionSnapshot, Notice, Outcome, Token};
 use engine::session::{RegisterError, Session};
 
 use crate::call::{self, primacy_call, primacy_notice};
@@ -68,7 +68,7 @@ pub(crate) struct Election {
 
 /// Who is through with the election, of the two that its slot is for.
 #[derive(Default)]
-struct Life(Mutex<Through>);
+pub(crate) struct Life(Mutex<Through>);
 
 #[derive(Default)]
 struct Through {
@@ -77,6 +77,11 @@ struct Through {
 }
 
 impl Life {
+    /// The engine is, after `on_stopped`.
+    pub fn engine_is_through(&self, handle: u64) {
+        self.let_go(handle, |through| through.engine = true);
+    }
+
     /// The slot goes when both are through with it: the host, and the engine, which may still wait for a call
     /// to be completed under this handle.
     fn let_go(&self, handle: u64, who: impl FnOnce(&mut Through)) {
@@ -116,27 +121,18 @@ impl From<CommitError> for Fault {
 pub(crate) fn register(
     session: &Session,
     role: &str,
-    callbacks: &primacy_callbacks,
-    user_data: *mut c_void,
+    host: impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>,
     drain: Duration,
     session_ending: &Arc<Ending>,
 ) -> Result<primacy_election, Fault> {
-    for (required, name) in [(callbacks.on_primary, "on_primary"), (callbacks.on_lost, "on_lost")] {
-        required.ok_or_else(|| ffi::null(&format!("primacy_callbacks.{name}")))?;
-    }
     // The host's callbacks bear the handle, so it comes before the election.
     let handle = handle::reserve()?;
     let life = Arc::new(Life::default());
-    let host = Callbacks {
-        callbacks: *callbacks,
-        user_data: UserData(user_data),
-        role: owned(role),
-        election: handle,
-        life: life.clone(),
-    };
-    match session.register(role, Arc::new(host)) {
+    match session.register(role, host(handle, life.clone())) {
         Ok(engine) => {
+            let win = engine.win();
             handle::fill(handle, Election { engine, drain, ending: Ending::of(session_ending), life })?;
+            handle::show_win(handle, win);
             Ok(handle)
         }
         Err(error) => {
@@ -144,6 +140,21 @@ pub(crate) fn register(
             Err(error.into())
         }
     }
+}
+
+/// A host that is called back.
+pub(crate) fn called_back(
+    role: &str,
+    callbacks: primacy_callbacks,
+    user_data: *mut c_void,
+) -> Result<impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>, Fault> {
+    for (required, name) in [(callbacks.on_primary, "on_primary"), (callbacks.on_lost, "on_lost")] {
+        required.ok_or_else(|| ffi::null(&format!("primacy_callbacks.{name}")))?;
+    }
+    let (role, user_data) = (owned(role), UserData(user_data));
+    Ok(move |election, life| -> Arc<dyn Host> {
+        Arc::new(Callbacks { callbacks, user_data, role, election, life })
+    })
 }
 
 /// The engine's view of the host.
@@ -200,7 +211,7 @@ impl Host for Callbacks {
             // SAFETY: as in `call`; the engine calls this once, as the last.
             scope::run(Scope::Telling, || unsafe { on_stopped(self.user_data.0) });
         }
-        self.life.let_go(self.election, |through| through.engine = true);
+        self.life.engine_is_through(self.election);
     }
 }
 
@@ -321,11 +332,11 @@ pub unsafe extern "C" fn primacy_election_is_primary(
     token_out: *mut i64,
     status_out: *mut primacy_status,
 ) -> i32 {
-    let asked = ffi::caught(|| handle::with(election, |found: &Arc<Election>| found.engine.token()));
+    let asked = ffi::caught(|| handle::win(election));
     // SAFETY: the header's contract for out parameters.
     let (token_out, status_out) = unsafe { (Out::zeroed(token_out), Out::zeroed(status_out)) };
     match asked {
-        Ok(Some(token)) => {
+        Ok(Some((token, _))) => {
             token_out.set(token.0);
             1
         }
@@ -347,11 +358,12 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
     election: primacy_election,
     status_out: *mut primacy_status,
 ) -> u64 {
-    let asked = ffi::caught(|| handle::with(election, |found: &Arc<Election>| found.engine.remaining()));
+    let asked = ffi::caught(|| handle::win(election));
     // SAFETY: the header's contract for out parameters.
     let status_out = unsafe { Out::zeroed(status_out) };
     match asked {
-        Ok(remaining) => u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+        Ok(Some((_, left))) => u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        Ok(None) => 0,
         Err(fault) => {
             status_out.set(fault.status);
             0
@@ -400,14 +412,15 @@ pub unsafe extern "C" fn primacy_election_commit(
     unsafe { ffi::enter(error_out, inside) }
 }
 
-/// What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your own: add
-/// them all to each transaction, and it commits for nobody but the holder of this win.
+/// What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your
+/// own: add them all to each transaction, and it commits for nobody but the holder of this win.
 ///
-/// `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of which a
-/// transaction must find as they are there. It does not ask etcd. They stay the same for as long as the win lasts.
-/// `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
+/// `*result_out` has one get: the keys of the lock, and of each only `mod_revision` and `lease`, both of
+/// which a transaction must find as they are there. It does not ask etcd. They stay the same for as long as
+/// the win lasts. `*result_out` is yours; end it with `primacy_result_free`. Any thread, does not block.
 ///
-/// `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+/// `PRIMACY_E_NOT_PRIMARY`: `token` is not that of a win that still counts. `PRIMACY_E_NULL`,
+/// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_election_guard(
     election: primacy_election,
@@ -425,7 +438,32 @@ pub unsafe extern "C" fn primacy_election_guard(
     })
 }
 
+/// The flight recorder: the last steps that this election had a part in, for a report of an unexpected loss.
+///
+/// `*text_out` is the text that the engine's own transcript tests are written in, yours to end with
+/// `primacy_string_free`. It has keys, addresses and lease ids, and nothing of what the host writes. Any
+/// thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_election_recording(
+    election: primacy_election,
+    text_out: *mut *mut c_char,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(text_out) };
+    ffi::enter_plain(|| {
+        out.required("text_out")?;
+        let recording = handle::find::<Election>(election)?.engine.recording();
+        out.set(CString::into_raw(owned(&recording)));
+        Ok(())
+    })
+}
+
 impl Election {
+    /// Where it stands; `None`: it is over.
+    pub fn snapshot(&self) -> Option<ElectionSnapshot> {
+        self.engine.snapshot()
+    }
+
     fn stop(&self, timeout: Duration) {
         self.ending.within(timeout);
         self.engine.stop(timeout);

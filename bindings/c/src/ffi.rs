@@ -10,8 +10,9 @@ use std::slice;
 use std::sync::Once;
 use std::time::Duration;
 
+use engine::platform;
+
 use crate::error::{Fault, primacy_error};
-use crate::fork;
 use crate::status::*;
 
 /// Runs the inside of an exported function: nothing in a forked child, no unwinding into C, and the error
@@ -40,12 +41,12 @@ pub(crate) fn enter_plain(inside: impl FnOnce() -> Result<(), Fault>) -> primacy
 
 /// The inside of a `free`. In a forked child there is nothing to end: what was open belongs to the parent.
 pub(crate) fn leave(inside: impl FnOnce() -> Result<(), Fault>) -> primacy_status {
-    if fork::is_child() { PRIMACY_OK } else { enter_plain(inside) }
+    if platform::is_child() { PRIMACY_OK } else { enter_plain(inside) }
 }
 
 /// Runs `inside` and turns a panic into a status.
 pub(crate) fn caught<R>(inside: impl FnOnce() -> Result<R, Fault>) -> Result<R, Fault> {
-    if fork::is_child() {
+    if platform::is_child() {
         return Err(PRIMACY_E_FORKED.into());
     }
     catch_unwind(AssertUnwindSafe(inside)).unwrap_or_else(|panic| {
@@ -93,6 +94,24 @@ pub(crate) unsafe fn optional_text<'a>(from: *const c_char, what: &str) -> Resul
     // SAFETY: not NULL, and by the header ended by a NUL and left alone during the call.
     let text = unsafe { CStr::from_ptr(from) };
     text.to_str().map(Some).map_err(|e| Fault::new(PRIMACY_E_UTF8, format!("{what} is not UTF-8: {e}")))
+}
+
+/// Puts text into an array that C reads up to its NUL, if it fits: cut off, an address would be somebody else's.
+pub(crate) fn copy_text<const N: usize>(to: &mut [c_char; N], text: &str) {
+    if text.len() < N {
+        copy_start(to, text);
+    }
+}
+
+/// Puts as much of the text there as fits, cut off between two characters.
+pub(crate) fn copy_start<const N: usize>(to: &mut [c_char; N], text: &str) {
+    let mut end = text.len().min(N - 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    for (to, from) in to.iter_mut().zip(text.bytes().take(end)) {
+        *to = from as c_char;
+    }
 }
 
 /// `size` bytes; NULL where there are none.

@@ -1,16 +1,24 @@
 //! The numbers that C holds instead of pointers. A number names a slot and the slot's generation, so that one
 //! that was freed, made up, or belongs to another kind of object is told apart from every live one, for ever.
 //!
-//! A look-up must not wait, since `is_primary` does one: each slot has its own lock, which is only tried. It
-//! is taken for writing only while the object in it comes or goes; so whoever finds it taken holds a number
-//! that is no longer valid, or not yet.
+//! A look-up must not wait: each slot has its own lock, which is only tried. It is taken for writing only while
+//! the object in it comes or goes; so whoever finds it taken holds a number that is no longer valid, or not
+//! yet. `is_primary` takes not even that: see [`win`].
 
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::Duration;
+
+use engine::clock::Clock;
+use engine::engine::Token;
+use engine::win::WinCell;
 
 use crate::config::Config;
 use crate::election::Election;
 use crate::error::Fault;
 use crate::observer::Observer;
+use crate::queue::Queue;
 use crate::result::Answer;
 use crate::session::Session;
 use crate::status::{PRIMACY_E_HANDLE, PRIMACY_E_INTERNAL};
@@ -25,6 +33,7 @@ enum Object {
     Session(Arc<Session>),
     Election(Arc<Election>),
     Observer(Arc<Observer>),
+    Queue(Arc<Queue>),
     Txn(Arc<Batch>),
     Result(Arc<Answer>),
 }
@@ -54,9 +63,23 @@ macro_rules! kinds {
     )*};
 }
 
-kinds!(Config: Config, Session: Session, Election: Election, Observer: Observer, Txn: Batch, Result: Answer);
+kinds!(
+    Config: Config,
+    Session: Session,
+    Election: Election,
+    Observer: Observer,
+    Queue: Queue,
+    Txn: Batch,
+    Result: Answer
+);
 
-struct Slot(RwLock<Entry>);
+struct Slot {
+    entry: RwLock<Entry>,
+    /// The number of the election that is in here and not closing; 0: none.
+    election: AtomicU64,
+    /// That election's cell.
+    win: AtomicPtr<WinCell>,
+}
 
 struct Entry {
     generation: u32,
@@ -94,7 +117,7 @@ fn split(handle: u64) -> (u32, u32) {
 fn try_read(handle: u64) -> Result<RwLockReadGuard<'static, Entry>, Fault> {
     let (generation, index) = split(handle);
     let slot = slot(index).ok_or(PRIMACY_E_HANDLE)?;
-    let entry = match slot.0.try_read() {
+    let entry = match slot.entry.try_read() {
         Ok(entry) => entry,
         Err(TryLockError::Poisoned(entry)) => entry.into_inner(),
         Err(TryLockError::WouldBlock) => return Err(PRIMACY_E_HANDLE.into()),
@@ -108,7 +131,7 @@ fn write(handle: u64) -> Result<RwLockWriteGuard<'static, Entry>, Fault> {
     // fail.
     drop(try_read(handle)?);
     let slot = slot(index).ok_or(PRIMACY_E_HANDLE)?;
-    let entry = slot.0.write().unwrap_or_else(PoisonError::into_inner);
+    let entry = slot.entry.write().unwrap_or_else(PoisonError::into_inner);
     if entry.generation == generation { Ok(entry) } else { Err(PRIMACY_E_HANDLE.into()) }
 }
 
@@ -129,8 +152,11 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
         None => {
             let index = free.next;
             let (chunk, _) = place(index);
-            let empty =
-                || Slot(RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }));
+            let empty = || Slot {
+                entry: RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }),
+                election: AtomicU64::new(0),
+                win: AtomicPtr::new(ptr::null_mut()),
+            };
             let chunk_of =
                 CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
             chunk_of.get_or_init(|| (0..64usize << chunk).map(|_| empty()).collect());
@@ -140,7 +166,7 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
     };
     drop(free);
     let slot = slot(index).ok_or(PRIMACY_E_INTERNAL)?;
-    let mut entry = slot.0.write().unwrap_or_else(PoisonError::into_inner);
+    let mut entry = slot.entry.write().unwrap_or_else(PoisonError::into_inner);
     entry.generation += 1;
     entry.closing = false;
     entry.object = object;
@@ -151,6 +177,30 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
 pub(crate) fn fill<T: Kind>(handle: u64, object: T) -> Result<(), Fault> {
     write(handle)?.object = T::wrap(Arc::new(object));
     Ok(())
+}
+
+/// Lets [`win`] find the cell of the election that was put behind this number.
+pub(crate) fn show_win(handle: u64, win: &'static WinCell) {
+    let Some(slot) = slot(split(handle).1) else { return };
+    slot.win.store(ptr::from_ref(win).cast_mut(), Ordering::SeqCst);
+    slot.election.store(handle, Ordering::SeqCst);
+}
+
+/// What the cell of an election says: loads only, so that any number of threads may ask at once without a cost
+/// to each other.
+///
+/// The number is compared again after the cell was read. As long as it stands in the slot, the object behind it
+/// has not been dropped, and its cell not been lent to another election; both come after it was taken out.
+pub(crate) fn win(handle: u64) -> Result<Option<(Token, Duration)>, Fault> {
+    let refused = || Fault::from(PRIMACY_E_HANDLE);
+    let slot = slot(split(handle).1).ok_or_else(refused)?;
+    if handle == 0 || slot.election.load(Ordering::SeqCst) != handle {
+        return Err(refused());
+    }
+    // SAFETY: the pointer was made of a `&'static` by `show_win` before the number was stored.
+    let found = unsafe { slot.win.load(Ordering::SeqCst).as_ref() }.ok_or_else(refused)?;
+    let answer = found.read(&Clock::Boot);
+    if slot.election.load(Ordering::SeqCst) == handle { Ok(answer) } else { Err(refused()) }
 }
 
 /// The object, kept alive for as long as the caller needs it.
@@ -183,15 +233,23 @@ pub(crate) fn close<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
         Some(object) if !entry.closing => {
             let object = object.clone();
             entry.closing = true;
+            hide_win(handle);
             Ok(object)
         }
         _ => Err(PRIMACY_E_HANDLE.into()),
     }
 }
 
+fn hide_win(handle: u64) {
+    if let Some(slot) = slot(split(handle).1) {
+        slot.election.store(0, Ordering::SeqCst);
+    }
+}
+
 /// Empties the slot. The number never becomes valid again.
 pub(crate) fn remove(handle: u64) {
     let Ok(mut entry) = write(handle) else { return };
+    hide_win(handle);
     let object = std::mem::replace(&mut entry.object, Slotted(Object::Empty));
     // A number that is about to be given out again must not match this one meanwhile.
     entry.generation = entry.generation.saturating_add(1);

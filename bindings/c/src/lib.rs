@@ -2,8 +2,8 @@
 //! engine, and maps what comes back.
 //!
 //! One file per noun of the header. What all of them stand on: [`ffi`] (pointers, panics), [`handle`] (the
-//! numbers that C holds), [`versioned`] (structs that may grow), [`scope`] (which callback a thread is in),
-//! [`fork`]. The doc comments of exported items become the header's, so they are written for a reader of C;
+//! numbers that C holds), [`versioned`] (structs that may grow), [`scope`] (which callback a thread is in).
+//! The doc comments of exported items become the header's, so they are written for a reader of C;
 //! what holds for every function is said once, in `cbindgen.toml`, which opens the header.
 
 // The safety contract of every exported function is the header's own opening; repeating it would only let it
@@ -19,13 +19,14 @@ pub mod election;
 mod ending;
 pub mod error;
 mod ffi;
-mod fork;
 mod handle;
 pub mod log;
 pub mod observer;
+pub mod queue;
 pub mod result;
 mod scope;
 pub mod session;
+pub mod state;
 pub mod status;
 pub mod txn;
 pub mod version;

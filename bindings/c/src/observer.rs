@@ -3,18 +3,21 @@
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use engine::engine::Primary;
 use engine::milvus::Role;
 use engine::observer::{Observer as Engine, OnChange, WaitError};
+use engine::platform;
 
 use crate::config::{Config, primacy_config};
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out, UserData};
+use crate::queue::{self, primacy_queue};
 use crate::scope::{self, Scope};
 use crate::status::*;
 use crate::versioned::{self, Versioned};
-use crate::{fork, handle};
+use crate::{ending, handle};
 
 /// An observer of one role.
 pub type primacy_observer = u64;
@@ -62,7 +65,11 @@ unsafe impl Versioned for primacy_observer_callbacks {
 }
 
 /// What such a handle stands for.
-pub(crate) struct Observer(Engine);
+pub(crate) struct Observer {
+    engine: Engine,
+    /// How long the end waits for `on_change`.
+    drain: Duration,
+}
 
 struct Callbacks {
     callbacks: primacy_observer_callbacks,
@@ -96,17 +103,12 @@ fn token_of(primary: Option<&Primary>) -> i64 {
     primary.map_or(0, |primary| primary.token.0)
 }
 
-fn show(primary: Option<&Primary>) -> primacy_primary {
+pub(crate) fn show(primary: Option<&Primary>) -> primacy_primary {
     let mut shown = primacy_primary::zeroed();
     if let Some(primary) = primary {
         shown.server_id = primary.server_id;
         shown.token = token_of(Some(primary));
-        // One longer than the room is none that could be dialled; cut off, it would be somebody else's.
-        if primary.address.len() < PRIMACY_ADDRESS_SIZE {
-            for (to, from) in shown.address.iter_mut().zip(primary.address.bytes()) {
-                *to = from as c_char;
-            }
-        }
+        ffi::copy_text(&mut shown.address, &primary.address);
     }
     shown
 }
@@ -134,8 +136,6 @@ pub unsafe extern "C" fn primacy_observer_open(
         out.required("observer_out")?;
         // SAFETY: the header's contract for texts.
         let role = unsafe { ffi::text(role, "role") }?;
-        scope::may_block()?;
-        let (settings, log) = handle::find::<Config>(config)?.settled()?;
         let on_change = if callbacks.is_null() {
             None
         } else {
@@ -147,19 +147,53 @@ pub unsafe extern "C" fn primacy_observer_open(
                 opened: AtomicBool::new(false),
             }))
         };
-        Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
-        fork::mark_children();
         let to_host =
             on_change.clone().map(|callbacks| -> OnChange { Box::new(move |p| callbacks.change(p)) });
-        let engine = Engine::open(settings, role, log, to_host)?;
+        let observer = open(config, role, to_host)?;
         if let Some(callbacks) = on_change {
             callbacks.opened.store(true, Ordering::Relaxed);
         }
-        out.set(handle::new(Observer(engine))?);
+        out.set(handle::new(observer)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
     unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Opens an observer as `primacy_observer_open` does, whose changes arrive in an event queue under `tag`, as
+/// `PRIMACY_EVENT_OBSERVED`.
+///
+/// The statuses are those of `primacy_observer_open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_observer_open_queued(
+    config: primacy_config,
+    role: *const c_char,
+    queue: primacy_queue,
+    tag: u64,
+    observer_out: *mut primacy_observer,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(observer_out) };
+    let inside = || {
+        out.required("observer_out")?;
+        // SAFETY: the header's contract for texts.
+        let role = unsafe { ffi::text(role, "role") }?;
+        let on_change = queue::find(queue)?.on_change(tag);
+        out.set(handle::new(open(config, role, Some(on_change))?)?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+fn open(config: primacy_config, role: &str, on_change: Option<OnChange>) -> Result<Observer, Fault> {
+    scope::may_block()?;
+    let (settings, log) = handle::find::<Config>(config)?.settled()?;
+    Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
+    platform::mark_children();
+    let drain = settings.drain_timeout;
+    Ok(Observer { engine: Engine::open(settings, role, log, on_change)?, drain })
 }
 
 /// Who is primary, as far as this observer has heard: an earlier answer is never taken back.
@@ -175,7 +209,7 @@ pub unsafe extern "C" fn primacy_observer_current(
     let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
         cleared?;
-        let primary = handle::find::<Observer>(observer)?.0.current();
+        let primary = handle::find::<Observer>(observer)?.engine.current();
         // SAFETY: as above.
         unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
     })
@@ -201,15 +235,15 @@ pub unsafe extern "C" fn primacy_observer_wait(
         cleared?;
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
-        let now = observer.0.current();
+        let now = observer.engine.current();
         let primary = if token_of(now.as_ref()) == seen_token {
-            observer.0.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(
-                |error| match error {
+            observer.engine.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(|error| {
+                match error {
                     WaitError::TimedOut => PRIMACY_E_TIMEOUT,
                     WaitError::Closed => PRIMACY_E_STOPPED,
                     WaitError::InCallback => PRIMACY_E_DEADLOCK,
-                },
-            )?
+                }
+            })?
         } else {
             now
         };
@@ -220,14 +254,17 @@ pub unsafe extern "C" fn primacy_observer_wait(
 
 /// Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.
 ///
-/// Blocks until `on_change`, if it is running, has returned; inside a callback it does not wait. Afterwards
-/// only `on_stopped` is called. Any thread. `PRIMACY_E_HANDLE`.
+/// Blocks until `on_change`, if it is running, has returned, up to the setting `primacy.drain_timeout_ms`;
+/// inside a callback it does not wait. Afterwards only `on_stopped` is called. `PRIMACY_E_TIMEOUT`:
+/// `on_change` still hangs, so its `user_data` must stay good until `on_stopped`. Any thread.
+///
+/// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_observer_free(observer: primacy_observer) -> primacy_status {
     ffi::leave(|| {
         let found = handle::close::<Observer>(observer)?;
-        found.0.close();
+        let closed = found.engine.close(if scope::is_inside() { Duration::ZERO } else { found.drain });
         handle::remove(observer);
-        Ok(())
+        if scope::is_inside() { Ok(()) } else { ending::joined(closed) }
     })
 }

@@ -4,19 +4,23 @@ use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::election::Host;
+use engine::engine::Snapshot;
+use engine::platform;
 use engine::session::{OpenError, Session as Engine};
 use engine::store::Failure;
 
 use crate::candidate::{self, primacy_candidate};
 use crate::config::{Config, primacy_config};
-use crate::election::{self, primacy_callbacks, primacy_election};
+use crate::election::{self, Life, primacy_callbacks, primacy_election};
 use crate::ending::{self, Ending};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out};
+use crate::queue::{self, Queued, primacy_queue};
 use crate::result::{Answer, primacy_result};
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
-use crate::{fork, handle, scope, versioned};
+use crate::{handle, scope, versioned};
 
 /// A session: a connection to etcd, a lease, a server id, and the elections on them.
 pub type primacy_session = u64;
@@ -66,7 +70,7 @@ pub unsafe extern "C" fn primacy_session_open(
         let (settings, log) = handle::find::<Config>(config)?.settled()?;
         // SAFETY: the header's contract for structs.
         let candidate = unsafe { candidate::check(&versioned::read(candidate)?) }?;
-        fork::mark_children();
+        platform::mark_children();
         let drain = settings.drain_timeout;
         let engine = Engine::open(settings, candidate, log)?;
         out.set(handle::new(Session { engine, drain, ending: Arc::default() })?);
@@ -119,8 +123,37 @@ pub unsafe extern "C" fn primacy_session_register(
         out.required("election_out")?;
         // SAFETY: the header's contract for texts and structs.
         let (role, callbacks) = unsafe { (ffi::text(role, "role")?, versioned::read(callbacks)?) };
-        let found = handle::find::<Session>(session)?;
-        out.set(election::register(&found.engine, role, &callbacks, user_data, found.drain, &found.ending)?);
+        let host = election::called_back(role, callbacks, user_data)?;
+        out.set(handle::find::<Session>(session)?.register(role, host)?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Adds an election to the session as `primacy_session_register` does, with an event queue in place of
+/// callbacks: each call arrives there as an event under `tag`, and is ended by `primacy_election_complete`.
+///
+/// The election uses the queue until the event `PRIMACY_EVENT_STOPPED`. Returns at once. Any thread, also
+/// inside a callback. The statuses are those of `primacy_session_register`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_register_queued(
+    session: primacy_session,
+    role: *const c_char,
+    queue: primacy_queue,
+    tag: u64,
+    election_out: *mut primacy_election,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(election_out) };
+    let inside = || {
+        out.required("election_out")?;
+        // SAFETY: the header's contract for texts.
+        let role = unsafe { ffi::text(role, "role") }?;
+        let host = queue::find(queue)?.host(tag);
+        let queued = |election, life| -> Arc<dyn Host> { Arc::new(Queued { host, election, life }) };
+        out.set(handle::find::<Session>(session)?.register(role, queued)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -173,7 +206,7 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
     let out = unsafe { Out::zeroed(json_out) };
     let inside = || {
         out.required("json_out")?;
-        let snapshot = handle::find::<Session>(session)?.engine.snapshot();
+        let snapshot = handle::find::<Session>(session)?.snapshot();
         let json =
             serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
         out.set(CString::into_raw(owned(&json)));
@@ -236,6 +269,19 @@ pub extern "C" fn primacy_session_free(session: primacy_session) -> primacy_stat
 }
 
 impl Session {
+    /// Where it stands.
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot()
+    }
+
+    fn register(
+        &self,
+        role: &str,
+        host: impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>,
+    ) -> Result<primacy_election, Fault> {
+        election::register(&self.engine, role, host, self.drain, &self.ending)
+    }
+
     fn stop(&self, timeout: Duration) {
         self.ending.within(timeout);
         self.engine.stop(timeout);

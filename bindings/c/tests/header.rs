@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "status",
     "error",
     "version",
@@ -20,6 +20,8 @@ const FILES: [&str; 12] = [
     "txn",
     "result",
     "observer",
+    "queue",
+    "state",
 ];
 
 fn fresh() -> String {
@@ -50,7 +52,7 @@ fn committed() -> PathBuf {
 #[test]
 fn the_committed_header_is_what_cbindgen_makes() {
     let fresh = fresh();
-    if std::env::var_os("PRIMACY_WRITE_HEADER").is_some() {
+    if std::env::var_os("PRIMACY_BLESS").is_some() {
         fs::write(committed(), &fresh).unwrap();
     }
     let same = fs::read_to_string(committed()).is_ok_and(|committed| committed == fresh);

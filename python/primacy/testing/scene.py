@@ -250,6 +250,12 @@ class Scene:
         key = f"{self.root}/{name}"
         return [r for r in self.history.records if isinstance(r, Stored) and r.event.kv.key == key]
 
+    def lease_of(self, candidate: Candidate) -> int:
+        """That its own record is under now; 0 if there is none."""
+        id_ = next((line["id"] for line in reversed(candidate.process.lines) if line["id"]), 0)
+        seen = self.stored(f"session/{candidate.role}-{id_}")
+        return 0 if not seen or seen[-1].event.deleted else seen[-1].event.kv.lease
+
     def excuse(self, check: str, why: str) -> None:
         """This check of the verdict does not hold here, for a reason that a reader should know."""
         self.act(f"(from here on {check!r} is not judged: {why})")

@@ -1,0 +1,230 @@
+//! Where sessions and elections stand, as structs: what `primacy_session_snapshot_json` says, for programs.
+
+use std::ffi::c_char;
+
+use engine::engine::{ElectionSnapshot, Snapshot};
+
+use crate::call::*;
+use crate::election::{Election, primacy_election};
+use crate::ffi;
+use crate::handle;
+use crate::observer::PRIMACY_ADDRESS_SIZE;
+use crate::session::{Session, primacy_session};
+use crate::status::{PRIMACY_E_STOPPED, primacy_status};
+use crate::versioned::{self, Versioned};
+
+/// It works.
+pub const PRIMACY_SESSION_OPEN: i32 = 1;
+/// It is being stopped.
+pub const PRIMACY_SESSION_STOPPING: i32 = 2;
+/// It is over.
+pub const PRIMACY_SESSION_CLOSED: i32 = 3;
+
+/// No record in etcd yet.
+pub const PRIMACY_ELECTION_REGISTERING: i32 = 1;
+/// It has a record; nobody has asked it to campaign.
+pub const PRIMACY_ELECTION_REGISTERED: i32 = 2;
+/// Neither primary nor standby yet.
+pub const PRIMACY_ELECTION_CAMPAIGNING: i32 = 3;
+/// Somebody else is primary, or will be.
+pub const PRIMACY_ELECTION_STANDBY: i32 = 4;
+/// It has won, and `on_primary` has not succeeded yet.
+pub const PRIMACY_ELECTION_ACTIVATING: i32 = 5;
+/// It is primary.
+pub const PRIMACY_ELECTION_PRIMARY: i32 = 6;
+/// It is primary, and its renewal is late.
+pub const PRIMACY_ELECTION_SUSPENDED: i32 = 7;
+/// It was primary; its callbacks or its keys are not done yet.
+pub const PRIMACY_ELECTION_RESIGNING: i32 = 8;
+/// As before, and the drain timeout is over.
+pub const PRIMACY_ELECTION_STUCK: i32 = 9;
+/// It is being stopped.
+pub const PRIMACY_ELECTION_STOPPING: i32 = 10;
+/// It is over.
+pub const PRIMACY_ELECTION_STOPPED: i32 = 11;
+
+/// Where a session stands, at one moment.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_session_state {
+    /// Set it to `sizeof(primacy_session_state)`.
+    pub struct_size: usize,
+    /// One of `PRIMACY_SESSION_...`.
+    pub state: i32,
+    /// 1: the last renewal of the lease got no answer in time.
+    pub suspended: i32,
+    /// Its server id in etcd.
+    pub server_id: i64,
+    /// Its lease in etcd; 0: none at the moment.
+    pub lease: i64,
+    /// As etcd granted it; 0: no lease.
+    pub ttl_ms: u64,
+    /// How long the lease is surely ours.
+    pub remaining_ms: u64,
+    /// etcd's highest revision seen.
+    pub revision: i64,
+    /// How many elections it has.
+    pub elections: u64,
+}
+
+/// Where an election stands, at one moment. Whether it is primary is asked by `primacy_election_is_primary`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct primacy_election_state {
+    /// Set it to `sizeof(primacy_election_state)`.
+    pub struct_size: usize,
+    /// One of `PRIMACY_ELECTION_...`.
+    pub state: i32,
+    /// 1: the last warm-up said "warm".
+    pub warm: i32,
+    /// The fencing token of the win, also while it drains; 0: none.
+    pub token: i64,
+    /// The calls that are running: for each the bit `1 << PRIMACY_CALL_...`.
+    pub running: u64,
+    /// The lock's holder; 0: there is none, or it is not known.
+    pub holder_id: i64,
+    /// The holder's fencing token.
+    pub holder_token: i64,
+    /// The holder's lease.
+    pub holder_lease: i64,
+    /// The holder's address; "": there is none.
+    pub holder_address: [c_char; PRIMACY_ADDRESS_SIZE],
+    /// What troubles it, for people; "": nothing does.
+    pub trouble: [c_char; PRIMACY_ADDRESS_SIZE],
+}
+
+// SAFETY: repr(C), one pair of 32 bits leaves no padding, zero is 0.
+unsafe impl Versioned for primacy_session_state {
+    const NAME: &'static str = "primacy_session_state";
+    const FIRST_SIZE: usize = size_of::<primacy_session_state>();
+}
+
+// SAFETY: as above; the arrays' size is a multiple of eight.
+unsafe impl Versioned for primacy_election_state {
+    const NAME: &'static str = "primacy_election_state";
+    const FIRST_SIZE: usize = size_of::<primacy_election_state>();
+}
+
+/// Where the session stands now.
+///
+/// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_snapshot(
+    session: primacy_session,
+    state_out: *mut primacy_session_state,
+) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(state_out) };
+    ffi::enter_plain(|| {
+        cleared?;
+        let snapshot = handle::find::<Session>(session)?.snapshot();
+        // SAFETY: as above.
+        unsafe { versioned::write(state_out, &show_session(&snapshot)) }
+    })
+}
+
+/// Where the election stands now.
+///
+/// Any thread, does not block. `PRIMACY_E_STOPPED`: it is over. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`,
+/// `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_election_snapshot(
+    election: primacy_election,
+    state_out: *mut primacy_election_state,
+) -> primacy_status {
+    // SAFETY: the header's contract for structs.
+    let cleared = unsafe { versioned::clear(state_out) };
+    ffi::enter_plain(|| {
+        cleared?;
+        let snapshot = handle::find::<Election>(election)?.snapshot().ok_or(PRIMACY_E_STOPPED)?;
+        // SAFETY: as above.
+        unsafe { versioned::write(state_out, &show_election(&snapshot)) }
+    })
+}
+
+fn show_session(snapshot: &Snapshot) -> primacy_session_state {
+    primacy_session_state {
+        state: match snapshot.state {
+            "stopping" => PRIMACY_SESSION_STOPPING,
+            "closed" => PRIMACY_SESSION_CLOSED,
+            _ => PRIMACY_SESSION_OPEN,
+        },
+        suspended: i32::from(snapshot.suspended),
+        server_id: snapshot.server_id,
+        lease: snapshot.lease.parse().unwrap_or(0),
+        ttl_ms: snapshot.ttl_ms,
+        remaining_ms: snapshot.remaining_ms,
+        revision: snapshot.revision,
+        elections: snapshot.elections.len() as u64,
+        ..Versioned::zeroed()
+    }
+}
+
+fn show_election(snapshot: &ElectionSnapshot) -> primacy_election_state {
+    let bit = |name: &&str| match *name {
+        "on_standby" => 1 << PRIMACY_CALL_STANDBY,
+        "on_warmup" => 1 << PRIMACY_CALL_WARMUP,
+        "on_primary" => 1 << PRIMACY_CALL_PRIMARY,
+        "on_lost" => 1 << PRIMACY_CALL_LOST,
+        _ => 0u64,
+    };
+    let mut shown = primacy_election_state {
+        state: number_of(snapshot.state),
+        warm: i32::from(snapshot.warm),
+        token: snapshot.token,
+        running: snapshot.running.iter().map(bit).fold(0, |all, bit| all | bit),
+        ..Versioned::zeroed()
+    };
+    if let Some(holder) = &snapshot.holder {
+        (shown.holder_id, shown.holder_token) = (holder.server_id, holder.token);
+        shown.holder_lease = holder.lease.parse().unwrap_or(0);
+        ffi::copy_text(&mut shown.holder_address, &holder.address);
+    }
+    if let Some(trouble) = &snapshot.trouble {
+        ffi::copy_start(&mut shown.trouble, trouble);
+    }
+    shown
+}
+
+fn number_of(state: &str) -> i32 {
+    const NAMES: [(&str, i32); 11] = [
+        ("registering", PRIMACY_ELECTION_REGISTERING),
+        ("registered", PRIMACY_ELECTION_REGISTERED),
+        ("campaigning", PRIMACY_ELECTION_CAMPAIGNING),
+        ("standby", PRIMACY_ELECTION_STANDBY),
+        ("activating", PRIMACY_ELECTION_ACTIVATING),
+        ("primary", PRIMACY_ELECTION_PRIMARY),
+        ("suspended", PRIMACY_ELECTION_SUSPENDED),
+        ("resigning", PRIMACY_ELECTION_RESIGNING),
+        ("stuck", PRIMACY_ELECTION_STUCK),
+        ("stopping", PRIMACY_ELECTION_STOPPING),
+        ("stopped", PRIMACY_ELECTION_STOPPED),
+    ];
+    NAMES.iter().find(|(name, _)| *name == state).map_or(0, |(_, number)| *number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::engine::State;
+
+    #[test]
+    fn every_state_of_the_engine_has_a_number() {
+        use State::*;
+        let all = [
+            Registering,
+            Registered,
+            Campaigning,
+            Standby,
+            Activating,
+            Primary,
+            Suspended,
+            Resigning,
+            Stuck,
+            Stopping,
+            Stopped,
+        ];
+        let numbers: Vec<i32> = all.map(|state| number_of(state.name())).to_vec();
+        assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,127 @@
+//! An election.
+
+use std::time::Duration;
+
+use engine::election::Election as EngineElection;
+use engine::engine::{CallId, Outcome as CallOutcome, Token};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::fault::Fault;
+use crate::handle::Handle;
+use crate::operation::{Operation, Outcome, Waker};
+use crate::session::over;
+use crate::txn::Txn;
+use crate::wait;
+
+/// The call that the caller runs in, if any: its election, and its id.
+pub type Within = (Py<Election>, u64);
+
+/// Runs `run` as a part of that call.
+pub fn inside(within: Option<Within>, run: impl FnOnce()) -> PyResult<()> {
+    match within {
+        Some((election, call)) => election.get().0.get()?.inside(CallId(call), run),
+        None => run(),
+    }
+    Ok(())
+}
+
+/// An election.
+#[pyclass(frozen, module = "primacy._primacy")]
+pub struct Election(Handle<EngineElection>, Duration);
+
+impl Election {
+    /// Wraps one.
+    pub fn new(election: EngineElection, request_timeout: Duration) -> Election {
+        Election(Handle::new(election), request_timeout)
+    }
+}
+
+#[pymethods]
+impl Election {
+    #[getter]
+    fn role(&self) -> PyResult<String> {
+        Ok(self.0.in_any_process()?.role().to_string())
+    }
+
+    fn campaign(&self) -> PyResult<()> {
+        self.0.get()?.campaign();
+        Ok(())
+    }
+
+    fn resign(&self, within: Option<Within>) -> PyResult<()> {
+        let election = self.0.get()?;
+        inside(within, || election.resign())
+    }
+
+    fn stop(&self, timeout: Option<f64>, within: Option<Within>) -> PyResult<()> {
+        let (election, timeout) = (self.0.get()?, wait::seconds(timeout)?);
+        inside(within, || election.stop(timeout))
+    }
+
+    fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let election = self.0.get()?;
+        let joined = wait::in_slices(py, wait::seconds(timeout)?, |slice| over(election.join(slice)))?;
+        Ok(joined.transpose()?.is_some())
+    }
+
+    fn start_join(&self, timeout: Option<f64>, waker: Option<Waker>) -> PyResult<Operation> {
+        let (election, timeout) = (self.0.get()?.clone(), wait::seconds(timeout)?);
+        Ok(Operation::start(waker, move || Ok(election.join(timeout).map(|()| Outcome::Nothing)?))?)
+    }
+
+    /// Also in a forked child, where the deadline's memory is wiped: None.
+    fn token(&self) -> PyResult<Option<i64>> {
+        Ok(self.0.in_any_process()?.token().map(|token| token.0))
+    }
+
+    /// As `token`.
+    fn is_primary(&self) -> PyResult<bool> {
+        Ok(self.0.in_any_process()?.token().is_some())
+    }
+
+    /// As `token`; seconds.
+    fn remaining(&self) -> PyResult<f64> {
+        Ok(self.0.in_any_process()?.remaining().as_secs_f64())
+    }
+
+    /// `outcome`: done, warm or failed.
+    fn complete(&self, call: u64, outcome: &str, text: String) -> PyResult<()> {
+        let outcome = match outcome {
+            "done" => CallOutcome::Done,
+            "warm" => CallOutcome::Warm,
+            "failed" => CallOutcome::Failed(text),
+            other => return Err(PyValueError::new_err(format!("`{other}` is no outcome"))),
+        };
+        Ok(self.0.get()?.complete(CallId(call), outcome).map_err(Fault::from)?)
+    }
+
+    fn is_cancelled(&self, call: u64) -> PyResult<bool> {
+        Ok(self.0.get()?.is_cancelled(CallId(call)))
+    }
+
+    fn commit(
+        &self,
+        token: i64,
+        txn: &Txn,
+        timeout: Option<f64>,
+        waker: Option<Waker>,
+    ) -> PyResult<Operation> {
+        let election = self.0.get()?.clone();
+        let timeout = match timeout {
+            None => self.1,
+            given => wait::seconds(given)?,
+        };
+        let txn = txn.guarded();
+        let commit = move || match election.commit(Token(token), txn, timeout)? {
+            answer if answer.succeeded => Ok(Outcome::Answer(answer)),
+            answer => Err(Fault::Conflict(answer)),
+        };
+        Ok(Operation::start(waker, commit)?)
+    }
+
+    fn recording(&self, py: Python<'_>) -> PyResult<String> {
+        let election = self.0.get()?;
+        Ok(py.detach(|| election.recording()))
+    }
+}

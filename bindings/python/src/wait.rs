@@ -1,0 +1,42 @@
+//! Waiting without the interpreter's lock, in slices, so that Ctrl-C ends a wait.
+
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// How long a Ctrl-C may go unnoticed.
+const SLICE: Duration = Duration::from_millis(50);
+/// "For ever" to the engine, which knows no such thing.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Seconds, as Python says them; `None`: for ever.
+pub fn seconds(given: Option<f64>) -> PyResult<Duration> {
+    match given {
+        None => Ok(LONGEST),
+        Some(given) if given >= 0.0 => Ok(Duration::try_from_secs_f64(given).unwrap_or(LONGEST).min(LONGEST)),
+        Some(given) => {
+            let text = format!("a timeout of {given} s is refused; give seconds from 0 on, or None");
+            Err(PyValueError::new_err(text))
+        }
+    }
+}
+
+/// Repeats `wait`, which takes at most as long as it is told to, until it has something or `timeout` is over.
+pub fn in_slices<T: Send>(
+    py: Python<'_>,
+    timeout: Duration,
+    wait: impl Fn(Duration) -> Option<T> + Sync,
+) -> PyResult<Option<T>> {
+    let start = Instant::now();
+    loop {
+        let left = timeout.saturating_sub(start.elapsed());
+        if let Some(found) = py.detach(|| wait(left.min(SLICE))) {
+            return Ok(Some(found));
+        }
+        py.check_signals()?;
+        if left.is_zero() {
+            return Ok(None);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+"""The threads of Python's that stand between the engine and the host. All are daemons.
+
+One waits for the queue's descriptor and hands on what comes out; it never runs code of the host's. Others
+run the host's callbacks, each as long as it likes. One writes the log. When the interpreter ends, what is
+open is stopped, so that a standby takes over at once; a callback that hangs then is left behind.
+
+Waiting is done by ``select`` here and not by the engine: a thread that sleeps there when the interpreter
+goes away just never wakes up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import queue
+import select
+import threading
+import time
+from collections import deque
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Callable, Protocol
+
+from primacy import _primacy
+
+if TYPE_CHECKING:
+    from primacy._events import Call
+
+log = logging.getLogger("primacy")
+log.addHandler(logging.NullHandler())  # where the host configures no logging, nothing goes to stderr
+
+inside: ContextVar[Call | None] = ContextVar("primacy_inside", default=None)
+"""The call whose callback the present code is part of."""
+
+IDLE = 2.0
+"""A callback thread beyond the first ends when it had nothing to do for so long."""
+AT_EXIT = 2.0
+"""How long the end of the interpreter waits for what is still open."""
+
+
+def within() -> tuple[_primacy.Election, int] | None:
+    """The call that the present code runs in, as the engine wants it."""
+    call = inside.get()
+    return None if call is None or call._over.is_set() else (call._election, call.id)
+
+
+class Workers:
+    """Threads that run jobs at once: there is always one that is idle, or a new one."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 1  # threads that have no job, less the jobs that no thread has taken yet
+        self._start()
+
+    def run(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._idle -= 1
+            short = self._idle < 0
+        self._jobs.put(job)
+        if short:
+            try:
+                self._start()
+            except RuntimeError:
+                # No thread left, or the interpreter is ending: the job waits for one that comes free.
+                return
+            with self._lock:
+                self._idle += 1
+
+    def _start(self) -> None:
+        threading.Thread(target=self._work, name="primacy-call", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=IDLE)
+            except queue.Empty:
+                with self._lock:
+                    if self._idle > 1:
+                        self._idle -= 1
+                        return
+                continue
+            try:
+                job()
+            except BaseException:
+                log.exception("a callback failed")
+            del job
+            with self._lock:
+                self._idle += 1
+
+
+class Lane:
+    """Runs jobs on the workers, one after the other."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._running = False
+
+    def run(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._jobs.append(job)
+            if self._running:
+                return
+            self._running = True
+        self._workers.run(self._work)
+
+    def run_latest(self, job: Callable[[], None]) -> None:
+        """The same, in place of those that have not started."""
+        with self._lock:
+            self._jobs.clear()
+        self.run(job)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._running = False
+                    return
+                job = self._jobs.popleft()
+            try:
+                job()
+            except BaseException:
+                log.exception("a notice to the host failed")
+
+
+class Open(Protocol):
+    """What is stopped when the interpreter ends."""
+
+    def _at_exit(self) -> None:
+        """Stop; do not wait."""
+
+    def _is_over(self) -> bool:
+        """Whether it is over; answers what nobody answers any more."""
+
+
+class Dispatcher:
+    """See the module. One for the whole process, made when it is first used."""
+
+    def __init__(self) -> None:
+        self.queue = _primacy.Queue()
+        self.workers = Workers()
+        self._tags = itertools.count(1)
+        self._handlers: dict[int, Callable[[_primacy.Event], None]] = {}
+        self._open: dict[int, Open] = {}
+        self._lines = _primacy.log_queue()
+        self.exiting = False
+        threading.Thread(target=self._dispatch, name="primacy-events", daemon=True).start()
+        threading.Thread(target=self._write, name="primacy-log", daemon=True).start()
+        atexit.register(self._at_exit)
+
+    def add(self, handler: Callable[[_primacy.Event], None]) -> int:
+        """Events under the tag that this returns go to ``handler``, which must be quick."""
+        tag = next(self._tags)
+        self._handlers[tag] = handler
+        return tag
+
+    def remove(self, tag: int) -> None:
+        self._handlers.pop(tag, None)
+
+    def opened(self, what: Open) -> None:
+        """Keeps it open until it was stopped, or the interpreter ends: no garbage collector ends a
+        primacy."""
+        for other in [other for other in list(self._open.values()) if other._is_over()]:
+            self.closed(other)
+        self._open[id(what)] = what
+
+    def closed(self, what: Open) -> None:
+        self._open.pop(id(what), None)
+
+    def _dispatch(self) -> None:
+        poller = select.poll()
+        poller.register(self.queue.fileno(), select.POLLIN)
+        while True:
+            poller.poll()
+            while (event := self.queue.poll()) is not None:
+                if handler := self._handlers.get(event.tag):
+                    try:
+                        handler(event)
+                    except Exception:
+                        log.exception("primacy could not hand on %s", event.kind)
+                del event
+
+    def _write(self) -> None:
+        poller = select.poll()
+        poller.register(self._lines.fileno(), select.POLLIN)
+        while True:
+            poller.poll()
+            self._write_all()
+
+    def _write_all(self) -> None:
+        while (line := self._lines.poll()) is not None:
+            log.log(line.level, "%s", line.text)
+
+    def _at_exit(self) -> None:
+        if _primacy.is_child():
+            return
+        self.exiting = True
+        left = list(self._open.values())
+        for what in left:
+            what._at_exit()
+        end = time.monotonic() + AT_EXIT
+        while (left := [what for what in left if not what._is_over()]) and time.monotonic() < end:
+            time.sleep(0.01)
+        self._write_all()
+
+
+_shared: Dispatcher | None = None
+_making = threading.Lock()
+
+
+def dispatcher() -> Dispatcher:
+    """The process's dispatcher."""
+    global _shared
+    with _making:
+        if _shared is None:
+            _shared = Dispatcher()
+        return _shared

@@ -1,0 +1,99 @@
+"""What can go wrong, one class for each kind. All are ``primacy.Error``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from primacy._events import Result
+
+
+class Error(Exception):
+    """Something that primacy could not do."""
+
+    may_pass: ClassVar[bool] = False
+    """Whether the same call may succeed later without anybody changing anything."""
+
+
+class ConfigError(Error, ValueError):
+    """A setting is unknown, out of range, or does not go with another one; the text says what would do."""
+
+
+class CandidateError(Error, ValueError):
+    """What identifies the candidate is malformed; the text says what would do."""
+
+
+class RoleError(Error, ValueError):
+    """This name can not be a role; the text says why."""
+
+
+class RoleTaken(RoleError):
+    """This session runs the role already, or one that excludes it."""
+
+
+class Unavailable(Error):
+    """etcd can not be reached or can not serve now. Nothing happened."""
+
+    may_pass = True
+
+
+class Unknown(Error):
+    """No answer from etcd: it may have happened, or may happen a little later. Read before you decide."""
+
+    may_pass = True
+
+
+class Denied(Error):
+    """Wrong password, certificate or permission. Nothing happened, and it stays so until somebody changes
+    it."""
+
+
+class Refused(Error):
+    """etcd refused the request as such (too large, out of space). Nothing happened."""
+
+
+class Exhausted(Error):
+    """No thread, descriptor or memory left."""
+
+    may_pass = True
+
+
+class NotPrimary(Error):
+    """Not the primary of this token (any more). Nothing was written."""
+
+
+class Conflict(Error):
+    """Still the primary, but a comparison of the transaction's own did not hold. Nothing was written."""
+
+    def __init__(self, text: str, found: Any) -> None:
+        super().__init__(text)
+        self._found = found
+
+    @property
+    def result(self) -> Result:
+        """What the transaction read."""
+        from primacy._events import Result
+
+        return Result._of(self._found)
+
+
+class CallOver(Error):
+    """No such call is running: it was completed before."""
+
+
+class TimedOut(Error, TimeoutError):
+    """Not over within the time given."""
+
+    may_pass = True
+
+
+class InCallback(Error, RuntimeError):
+    """It would wait inside a callback for that callback's own end."""
+
+
+class Stopped(Error):
+    """The session, election or observer was stopped."""
+
+
+class Forked(Error, RuntimeError):
+    """Called in a process that was forked while primacy was in use: it has none of its threads."""

@@ -1,0 +1,112 @@
+"""Following the primary of a role, as clients of a coordinator do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Callable
+
+from primacy import _primacy
+from primacy._config import Config, Value, raw_config
+from primacy._dispatch import Lane, dispatcher
+from primacy._errors import Stopped, TimedOut
+from primacy._events import Primary, primary_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Observer:
+    """Follows one role. Opened when it is made; closed by :meth:`close` or a ``with`` block. Needs no lease.
+
+    :param on_change: called with the first state and with each later one, on a thread of its own, one at a
+        time;
+        when it is slow, with the latest only.
+    :raises Unavailable, Denied, Refused, ConfigError: as of a session.
+    """
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Value],
+        role: str,
+        on_change: Callable[[Primary | None], object] | None = None,
+    ) -> None:
+        raw = raw_config(config)
+        raw.check()
+        self._role = role
+        self._closed = False
+        self._on_change = on_change
+        self._lane = Lane(dispatcher().workers)
+        self._tag = dispatcher().add(self._changed)
+        changes = None if on_change is None else (dispatcher().queue, self._tag)
+        try:
+            self._raw: _primacy.Observer = _primacy.open_observer(raw, role, changes, None).wait()
+        except BaseException:
+            dispatcher().remove(self._tag)
+            raise
+
+    @property
+    def role(self) -> str:
+        """Its role."""
+        return self._role
+
+    def current(self) -> Primary | None:
+        """The primary as far as is known now. Does not wait."""
+        return primary_of(self._raw.current())
+
+    def wait_for_primary(self, timeout: float | None = None) -> Primary:
+        """Waits until there is a primary.
+
+        :raises TimedOut: there was none within ``timeout`` seconds.
+        :raises Stopped: the observer was closed.
+        """
+        found = primary_of(self._raw.wait_for_primary(timeout))
+        if found is None:
+            raise TimedOut(f"no primary of {self._role} within {timeout} s")
+        return found
+
+    def wait_for_change(self, seen: Primary | None, timeout: float | None = None) -> Primary | None:
+        """Waits until the primary is another one than ``seen``, or none.
+
+        :raises TimedOut: it was not within ``timeout`` seconds.
+        :raises Stopped: the observer was closed.
+        """
+        found = self._raw.wait_for_change(seen, timeout)
+        if found is None:
+            raise TimedOut(f"no change of {self._role}'s primary within {timeout} s")
+        return primary_of(found[0])
+
+    def changes(self) -> Iterator[Primary | None]:
+        """The primary now, then each time that it is another one, or none; the latest only. Ends with a
+        close."""
+        seen = self.current()
+        yield seen
+        while True:
+            try:
+                seen = self.wait_for_change(seen)
+            except Stopped:
+                return
+            yield seen
+
+    def close(self) -> None:
+        """Closes it: whoever waits is told so, and ``on_change`` does not start any more."""
+        self._closed = True
+        dispatcher().remove(self._tag)
+        self._raw.close()
+
+    def __enter__(self) -> Observer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<primacy.Observer {self._role}>"
+
+    def _changed(self, raw: _primacy.Event) -> None:
+        self._lane.run_latest(lambda: self._tell(primary_of(raw.primary)))
+
+    def _tell(self, primary: Primary | None) -> None:
+        if self._on_change and not self._closed:
+            self._on_change(primary)

@@ -1,0 +1,392 @@
+"""Sessions and elections for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from primacy import _primacy
+from primacy._config import Candidate, Config, Value, raw_config
+from primacy._dispatch import Lane, dispatcher, inside, log, within
+from primacy._errors import CallOver, InCallback, TimedOut
+from primacy._events import (
+    Answer,
+    Call,
+    Cancelled,
+    Event,
+    LostCall,
+    Notice,
+    PrimaryCall,
+    Result,
+    StandbyCall,
+    WarmupCall,
+    call_of,
+    notice_of,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from primacy._callbacks import Callbacks
+    from primacy._snapshot import Snapshot
+
+CLOSE = 10.0
+"""How long the end of a ``with`` block may take, in seconds."""
+
+Self = TypeVar("Self", bound="Session")
+
+
+def refuse_inside() -> None:
+    """A callback can not wait for its own end."""
+    if within():
+        raise InCallback(
+            "inside a callback, which would wait for its own end: wait on another thread or task"
+        )
+
+
+def not_over() -> TimedOut:
+    return TimedOut("not over within the timeout: a callback is still running, or nothing was stopped")
+
+
+class CommonElection:
+    """What is the same for threads and for asyncio: all that does not wait."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._raw: _primacy.Election
+        self._queue: _primacy.Queue
+        self._calls: dict[int, Call] = {}
+        self._ended = False
+
+    @property
+    def role(self) -> str:
+        """Its role."""
+        return self._role
+
+    def campaign(self) -> None:
+        """Campaigns from now on: primary if it can be, standby otherwise. Returns at once."""
+        self._raw.campaign()
+
+    def resign(self) -> None:
+        """Gives primacy up and goes on as standby; without primacy nothing happens. Returns at once."""
+        self._raw.resign(within())
+
+    def stop(self, timeout: float = CLOSE) -> None:
+        """Ends the election. Callbacks that still run hold its keys for ``timeout`` seconds at most. Returns
+        at once."""
+        self._raw.stop(timeout, within())
+
+    def is_primary(self) -> bool:
+        """Whether this process is primary now: a comparison of the clock with the lease's deadline, made now.
+
+        Between this answer and what follows, time passes: see :meth:`commit`.
+        """
+        return self._raw.is_primary()
+
+    def token(self) -> int | None:
+        """The fencing token, if this process is primary now."""
+        return self._raw.token()
+
+    def remaining(self) -> float:
+        """For how many seconds it is surely still primary; 0 if it is not. Start nothing longer than that."""
+        return self._raw.remaining()
+
+    def recording(self) -> str:
+        """The last steps of this election, for a report of a defect."""
+        return self._raw.recording()
+
+    def _take(self, raw: _primacy.Event) -> Event | None:
+        """What an event of the queue says, if anything to the host; it may also say that the election has
+        ended."""
+        if raw.kind == "stopped":
+            self._ended = True
+        elif raw.kind == "cancelled":
+            cancelled = self._calls.get(raw.call)
+            if cancelled is not None and not cancelled._over.is_set():
+                cancelled._cancelled.set()
+                return Cancelled(cancelled)
+        elif call := call_of(raw, self._raw):
+            self._calls = {**self._running(), call.id: call}
+            return call
+        return notice_of(raw)
+
+    def _running(self) -> dict[int, Call]:
+        """The calls that were taken and are not over."""
+        return {id: call for id, call in self._calls.items() if not call._over.is_set()}
+
+    def _fail_unread(self) -> None:
+        """Nobody takes the events of this election any more: fails the calls among them."""
+        while (raw := self._queue.poll()) is not None:
+            if isinstance(event := self._take(raw), Call):
+                event.fail("nobody takes the events of this election any more")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} {self._role}>"
+
+
+class Election(CommonElection):
+    """A role on a session. Made by :meth:`Session.register`."""
+
+    def __init__(self, session: Session, role: str, callbacks: Callbacks | None) -> None:
+        super().__init__(role)
+        self._callbacks = callbacks
+        if callbacks is None:
+            self._queue = _primacy.Queue()
+            self._reader: threading.Thread | None = None
+            self._raw = session._raw.register(role, self._queue, 0)
+            return
+        self._queue = dispatcher().queue
+        self._lane = Lane(dispatcher().workers)
+        self._tag = dispatcher().add(self._happened)
+        try:
+            self._raw = session._raw.register(role, self._queue, self._tag)
+        except BaseException:
+            dispatcher().remove(self._tag)
+            raise
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until the election is over, for ``timeout`` seconds at most.
+
+        :raises TimedOut: it is not.
+        :raises InCallback: a callback can not wait for its own end.
+        """
+        refuse_inside()
+        if not self._raw.join(timeout):
+            raise not_over()
+
+    def commit(self, token: int, txn: _primacy.Txn, timeout: float | None = None) -> Result:
+        """Runs a transaction that only commits while the lock is held under ``token``: a guarded write.
+
+        It also commits while a resignation drains, so that ``on_lost`` can flush. Waits for ``timeout``
+        seconds at most, by default ``etcd.requestTimeout``. Interrupted, it may happen all the same.
+
+        :raises NotPrimary: nothing was written: the lock is no longer held under this token.
+        :raises Conflict: nothing was written: a comparison of the transaction's own did not hold.
+        :raises Unknown: it may have been written, or may be a little later.
+        :raises Unavailable, Refused, Denied: nothing was written.
+        """
+        return Result._of(self._raw.commit(token, txn, timeout, None).wait())
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event of an election without callbacks; None: it is over.
+
+        Calls must be completed. Nothing comes before :meth:`campaign`.
+
+        :raises TimedOut: none came within ``timeout`` seconds.
+        """
+        if self._callbacks is not None:
+            raise TypeError(f"{self!r} has callbacks; register it without them to take its events")
+        self._reader = threading.current_thread()
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._ended:
+            raw = self._queue.next(None if end is None else max(0.0, end - time.monotonic()))
+            if raw is None:
+                raise TimedOut(f"no event within {timeout} s")
+            if (event := self._take(raw)) is not None:
+                return event
+        # For other threads that wait.
+        self._queue.wake(0)
+        return None
+
+    def events(self) -> Iterator[Event]:
+        """The events of an election without callbacks, until it is over. See :meth:`next_event`."""
+        while (event := self.next_event()) is not None:
+            yield event
+
+    # With callbacks: what the dispatcher's thread does with an event.
+
+    def _happened(self, raw: _primacy.Event) -> None:
+        assert self._callbacks is not None
+        event = self._take(raw)
+        if self._ended:
+            dispatcher().remove(self._tag)
+            self._lane.run(partial(self._callbacks.on_stopped, self))
+        elif isinstance(event, Call):
+            dispatcher().workers.run(partial(self._perform, event))
+        elif isinstance(event, Cancelled):
+            self._lane.run(partial(self._callbacks.on_cancelled, self, event.call))
+        elif isinstance(event, Notice):
+            self._lane.run(partial(self._callbacks.on_notice, self, event))
+
+    def _perform(self, call: Call) -> None:
+        assert self._callbacks is not None
+        before = inside.set(call)
+        try:
+            answer = invoke(self._callbacks, self, call)
+            if inspect.isawaitable(answer):
+                if asyncio.iscoroutine(answer):
+                    answer.close()
+                raise TypeError("a callback is a coroutine; those are for primacy.aio")
+        except BaseException as error:
+            failed(self, call, error)
+        else:
+            finish(self, call, answer)
+        finally:
+            inside.reset(before)
+
+    def _is_read_elsewhere(self) -> bool:
+        """Whether another thread than this one may take its events."""
+        if self._callbacks is not None:
+            return True
+        reader = self._reader
+        return reader is not None and reader is not threading.current_thread() and reader.is_alive()
+
+
+class CommonSession:
+    """What is the same for threads and for asyncio: all that does not wait."""
+
+    _raw: _primacy.Session
+
+    @property
+    def server_id(self) -> int:
+        """The server id that the session was opened with: positive."""
+        return self._raw.server_id
+
+    def snapshot(self) -> Snapshot:
+        """Where the session and its elections stand."""
+        snapshot: Snapshot = json.loads(self._raw.snapshot())
+        return snapshot
+
+    def stop(self, timeout: float = CLOSE) -> None:
+        """Ends the session and its elections: ``on_lost`` where it is primary, keys deleted, the lease
+        revoked, all within ``timeout`` seconds. Returns at once."""
+        self._raw.stop(timeout, within())
+
+    # For the end of the interpreter.
+
+    def _at_exit(self) -> None:
+        self._raw.stop(1.5, None)
+
+    def _is_over(self) -> bool:
+        return self._raw.is_over()
+
+
+class Session(CommonSession):
+    """A connection to etcd, a lease, a server id. Opened when it is made; ended by :meth:`close`, by a
+    ``with`` block, or with the interpreter, never by being collected.
+
+    :param config: settings by Milvus's names.
+    :param candidate: what its records in etcd say of it.
+    :raises Unavailable: etcd did not answer within ``etcd.requestTimeout``; trying again may help.
+    :raises Denied, Refused: until somebody changes something, it stays so.
+    :raises ConfigError, CandidateError: what would do is in the text.
+    """
+
+    def __init__(self, config: Config | Mapping[str, Value], candidate: Candidate) -> None:
+        raw = raw_config(config)
+        raw.check()
+        dispatcher()
+        self._elections: list[Election] = []
+        self._raw = _primacy.open_session(raw, candidate, None).wait()
+        dispatcher().opened(self)
+
+    def register(self, role: str, callbacks: Callbacks | None = None) -> Election:
+        """Adds an election for ``role``. Its candidate's record is put into etcd; nothing else happens before
+        ``election.campaign()``. Without callbacks, take ``election.events()``.
+
+        :raises RoleError: the name can not be a role.
+        :raises RoleTaken: this session runs it already, or one that excludes it.
+        :raises Stopped: the session is being stopped.
+        """
+        election = Election(self, role, callbacks)
+        self._elections = [*(other for other in self._elections if not other._ended), election]
+        return election
+
+    def read(self, txn: _primacy.Txn, timeout: float | None = None) -> Result:
+        """Reads what the transaction gets, linearizably and as of one revision.
+
+        :raises Unavailable, Unknown, Refused, Denied: etcd did not answer it.
+        :raises ValueError: the transaction does more than to get.
+        """
+        return Result._of(self._raw.read(txn, timeout, None).wait())
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until the session is over: no callback of it runs, or will.
+
+        :raises TimedOut: a callback still runs after ``timeout`` seconds, or the session was not stopped.
+        :raises InCallback: a callback can not wait for its own end.
+        """
+        refuse_inside()
+        if not self._raw.join(timeout):
+            raise not_over()
+        dispatcher().closed(self)
+
+    def close(self, timeout: float = CLOSE) -> None:
+        """Stops it and waits until it is over. Calls that only this thread would have taken from
+        ``events()`` fail.
+
+        :raises TimedOut: a callback still runs. All else is over, and the lock released.
+        :raises InCallback: a callback can not wait for its own end.
+        """
+        refuse_inside()
+        self.stop(timeout)
+        end = time.monotonic() + timeout + 0.5
+        unread = [election for election in self._elections if not election._is_read_elsewhere()]
+        while unread and not self._raw.join(0.02) and time.monotonic() < end:
+            for election in unread:
+                election._fail_unread()
+        self.join(max(0.0, end - time.monotonic()))
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<primacy.Session {self.server_id}>"
+
+    def _is_over(self) -> bool:
+        if dispatcher().exiting:
+            for election in self._elections:
+                if election._callbacks is None:
+                    election._fail_unread()
+        return super()._is_over()
+
+
+def invoke(callbacks: Any, election: CommonElection, call: Call) -> Any:
+    """Calls the callback that this call is for."""
+    methods: dict[type[Call], Callable[[Any, Any], Any]] = {
+        StandbyCall: callbacks.on_standby,
+        WarmupCall: callbacks.on_warmup,
+        PrimaryCall: callbacks.on_primary,
+        LostCall: callbacks.on_lost,
+    }
+    return methods[type(call)](election, call)
+
+
+def finish(election: CommonElection, call: Call, answer: object) -> None:
+    """Completes a call as its callback answered."""
+    if answer is Answer.PENDING:
+        return
+    try:
+        if answer is None or answer is Answer.DONE:
+            call.done()
+        elif answer is Answer.WARM:
+            call._complete("warm")
+        else:
+            log.error("%s: %s answered %r, which is no primacy.Answer", election.role, name_of(call), answer)
+            call.fail(f"it answered {answer!r}")
+    except CallOver:
+        # The callback has done so itself.
+        pass
+
+
+def failed(election: CommonElection, call: Call, error: BaseException) -> None:
+    """Completes a call whose callback has raised."""
+    log.error("%s: %s failed", election.role, name_of(call), exc_info=error)
+    with contextlib.suppress(CallOver):
+        call.fail(f"{type(error).__name__}: {error}")
+
+
+def name_of(call: Call) -> str:
+    return "on_" + type(call).__name__.removesuffix("Call").lower()

@@ -1,0 +1,274 @@
+"""The same for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, Callable
+
+import primacy
+import pytest
+from conftest import SOON, candidate
+from primacy import Answer, aio
+
+
+class Told(aio.Callbacks):
+    """Callbacks that tell the test what they are called with."""
+
+    def __init__(self) -> None:
+        self.seen: asyncio.Queue[Any] = asyncio.Queue()
+        self.stopped = asyncio.Event()
+
+    async def next(self, kind: type[Any]) -> Any:
+        while True:
+            call = await asyncio.wait_for(self.seen.get(), SOON)
+            if isinstance(call, kind):
+                return call
+            assert isinstance(call, primacy.WarmupCall), f"{kind.__name__} expected, not {call}"
+
+    def on_standby(self, election: aio.Election, call: primacy.StandbyCall) -> aio.Answered:
+        self.seen.put_nowait(call)
+        return None
+
+    async def on_primary(self, election: aio.Election, call: primacy.PrimaryCall) -> Answer | None:
+        self.seen.put_nowait(call)
+        return None
+
+    async def on_lost(self, election: aio.Election, call: primacy.LostCall) -> Answer | None:
+        self.seen.put_nowait(call)
+        return None
+
+    def on_stopped(self, election: aio.Election) -> None:
+        self.stopped.set()
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_a_standby_takes_over_and_both_write_under_their_tokens(config: primacy.Config) -> None:
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as a, aio.Session(config, candidate()) as b:
+            first, second = a.register("r", one := Told()), b.register("r", other := Told())
+            first.campaign()
+            won = await one.next(primacy.PrimaryCall)
+            assert first.is_primary() and first.token() == won.token
+            second.campaign()
+            assert (await other.next(primacy.StandbyCall)).holder.token == won.token
+            await first.commit(won.token, primacy.Txn().put("x", "1"))
+            first.resign()
+            assert (await one.next(primacy.LostCall)).reason is primacy.LostReason.RESIGNED
+            next_win = await other.next(primacy.PrimaryCall)
+            with pytest.raises(primacy.NotPrimary):
+                await first.commit(won.token, primacy.Txn().put("x", "2"))
+            with pytest.raises(primacy.Conflict) as lost:
+                await second.commit(next_win.token, primacy.Txn().compare_absent("x").get("x"))
+            assert lost.value.result.reads[0][0].value == b"1"
+            ((kv,),) = (await b.read(primacy.Txn().get("x"))).reads
+            assert kv.value == b"1"
+        assert one.stopped.is_set() and other.stopped.is_set()
+
+    run(story)
+
+
+def test_a_coroutine_is_cancelled_when_its_call_is(config: primacy.Config) -> None:
+    class Warming(Told):
+        async def on_warmup(self, election: aio.Election, call: primacy.WarmupCall) -> Answer | None:
+            self.seen.put_nowait("warming")
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                self.seen.put_nowait("cancelled")
+                raise
+            return None
+
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as a, aio.Session(config, candidate()) as b:
+            holder = a.register("r", one := Told())
+            holder.campaign()
+            await one.next(primacy.PrimaryCall)
+            b.register("r", other := Warming()).campaign()
+            await other.next(primacy.StandbyCall)
+            assert await other.next(str) == "warming"
+            holder.resign()
+            assert await other.next(str) == "cancelled"
+            await other.next(primacy.PrimaryCall)
+
+    run(story)
+
+
+def test_an_exception_gives_primacy_back(config: primacy.Config) -> None:
+    class Failing(Told):
+        async def on_primary(self, election: aio.Election, call: primacy.PrimaryCall) -> Answer | None:
+            raise ValueError("no")
+
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            session.register("r", calls := Failing()).campaign()
+            assert (await calls.next(primacy.LostCall)).reason is primacy.LostReason.ACTIVATION_FAILED
+
+    run(story)
+
+
+def test_events_are_iterated(config: primacy.Config) -> None:
+    async def story() -> None:
+        kinds = []
+        async with aio.Session(config, candidate()) as session:
+            election = session.register("r")
+            election.campaign()
+            async for event in election:
+                if isinstance(event, primacy.Call):
+                    event.done()
+                if isinstance(event, primacy.Ready):
+                    election.stop()
+                if not isinstance(event, primacy.HolderChanged):
+                    kinds.append(type(event))
+        assert kinds == [primacy.PrimaryCall, primacy.Ready, primacy.LostCall]
+
+    run(story)
+
+
+def test_a_close_answers_what_nobody_takes_any_more(config: primacy.Config) -> None:
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            election = session.register("r")
+            election.campaign()
+            async for event in election.events():
+                if isinstance(event, primacy.PrimaryCall):
+                    event.done()
+                    break
+            session.register("never-read").campaign()
+        loop = asyncio.get_running_loop()
+        with pytest.raises(primacy.Stopped):
+            session.register("late")
+        assert loop.is_running()
+
+    run(story)
+
+
+def test_a_wait_ends_with_its_task_and_blocks_nobody(config: primacy.Config) -> None:
+    async def story() -> None:
+        async with aio.Observer(config, "r") as observer:
+            waiting = asyncio.create_task(observer.wait_for_primary())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            with pytest.raises(primacy.TimedOut):
+                await observer.wait_for_primary(0.02)
+            async with aio.Session(config, candidate()) as session:
+                with pytest.raises(primacy.TimedOut):
+                    await session.join(0.02)
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(session.join(), 0.02)
+
+    run(story)
+
+
+def test_an_observer_is_iterated_and_ends_with_its_close(config: primacy.Config) -> None:
+    async def story() -> None:
+        seen: asyncio.Queue[primacy.Primary | None] = asyncio.Queue()
+        observer = aio.Observer(config, "r")
+
+        async def follow() -> None:
+            async with observer:
+                async for primary in observer:
+                    seen.put_nowait(primary)
+
+        following = asyncio.create_task(follow())
+        assert await seen.get() is None
+        async with aio.Session(config, candidate()) as session:
+            session.register("r", calls := Told()).campaign()
+            token = (await calls.next(primacy.PrimaryCall)).token
+            assert (await observer.wait_for_primary(SOON)).token == token
+            primary = await seen.get()
+            assert primary and primary.token == token
+        assert await seen.get() is None
+        observer.close()
+        await asyncio.wait_for(following, SOON)
+        with pytest.raises(primacy.Stopped):
+            await observer.wait_for_primary()
+
+    run(story)
+
+
+def test_a_join_inside_a_callback_is_refused_and_a_resign_takes_effect_after_it(
+    config: primacy.Config,
+) -> None:
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+
+            class Asking(Told):
+                async def on_primary(
+                    self, election: aio.Election, call: primacy.PrimaryCall
+                ) -> Answer | None:
+                    election.resign()
+                    for wait in (session.join, election.join, session.close):
+                        with pytest.raises(primacy.InCallback):
+                            await wait(1)
+                    await asyncio.sleep(0.05)
+                    self.seen.put_nowait(election.is_primary())
+                    return None
+
+            session.register("r", calls := Asking()).campaign()
+            assert await calls.next(bool) is True
+            assert (await calls.next(primacy.LostCall)).reason is primacy.LostReason.RESIGNED
+
+    run(story)
+
+
+def test_a_call_is_completed_from_another_thread(config: primacy.Config) -> None:
+    class Handing(Told):
+        def on_primary(self, election: aio.Election, call: primacy.PrimaryCall) -> Any:
+            threading.Thread(target=call.done).start()
+            return Answer.PENDING
+
+        def on_notice(self, election: aio.Election, notice: primacy.Notice) -> None:
+            self.seen.put_nowait(notice)
+
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            session.register("r", calls := Handing()).campaign()
+            while not isinstance(await asyncio.wait_for(calls.seen.get(), SOON), primacy.Ready):
+                pass
+
+    run(story)
+
+
+def test_an_etcd_that_is_not_there_is_unavailable() -> None:
+    async def story() -> None:
+        with pytest.raises(primacy.Unavailable):
+            await aio.Session(
+                {"etcd.endpoints": "127.0.0.1:1", "etcd.requestTimeout": 300}, candidate()
+            ).open()
+
+    run(story)
+
+
+def test_two_tasks_do_not_take_the_events_of_one_election(config: primacy.Config) -> None:
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            election = session.register("r")
+            first = asyncio.create_task(election.next_event())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task"):
+                await election.next_event()
+            first.cancel()
+
+    run(story)
+
+
+def test_an_opening_that_is_cancelled_leaves_nothing_open(config: primacy.Config) -> None:
+    async def story() -> None:
+        opening = asyncio.create_task(aio.Session(config, candidate()).open())
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        # Its lease goes with it: the next one is alone.
+        async with aio.Session(config, candidate()) as session:
+            session.register("r", calls := Told()).campaign()
+            await calls.next(primacy.PrimaryCall)
+
+    run(story)

@@ -1,0 +1,246 @@
+"""How it lives and ends with its process: exits, signals, fork, spawn."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from conftest import Start
+
+EXITS = {
+    "a live primary": """
+election = campaign(Quiet())
+until(election.is_primary)
+""",
+    "a live primary, by sys.exit": """
+election = campaign(Quiet())
+until(election.is_primary)
+sys.exit(0)
+""",
+    "a callback that is blocked": """
+class Blocked(Quiet):
+    def on_primary(self, election, call):
+        say("blocked")
+        threading.Event().wait()
+campaign(Blocked())
+until(lambda: any(t.name == "primacy-call" for t in threading.enumerate()))
+time.sleep(0.05)
+""",
+    "a callback that computes": """
+class Busy(Quiet):
+    def on_primary(self, election, call):
+        while True:
+            sum(range(1000))
+election = campaign(Busy())
+until(election.is_primary)
+""",
+    "waits that are pending": """
+session = primacy.Session(CONFIG, WHO)
+election = campaign(Quiet(), session)
+observer = primacy.Observer(CONFIG, "nobody")
+reader = session.register("s")
+for wait in (session.join, election.join, observer.wait_for_primary, reader.next_event):
+    threading.Thread(target=wait, daemon=True).start()
+until(election.is_primary)
+""",
+    "a commit on its way": """
+election = campaign(Quiet())
+until(election.is_primary)
+def write():
+    while True:
+        try:
+            election.commit(election.token() or 1, primacy.Txn().put("a", "b"))
+        except primacy.NotPrimary:
+            pass
+threading.Thread(target=write, daemon=True).start()
+time.sleep(0.05)
+""",
+    "events that nobody takes": """
+session = primacy.Session(CONFIG, WHO)
+election = session.register("r")
+election.campaign()
+until(election.is_primary)
+election.next_event()
+""",
+    "an asyncio loop that has ended": """
+import asyncio
+from primacy import aio
+class Primary(aio.Callbacks):
+    async def on_primary(self, election, call): await asyncio.sleep(3600)
+    async def on_lost(self, election, call): await asyncio.sleep(0)
+async def main():
+    session = await aio.Session(CONFIG, WHO).open()
+    elections = session.register("r", Primary()), session.register("s")
+    for election in elections:
+        election.campaign()
+    while not all(election.is_primary() for election in elections):
+        await asyncio.sleep(0.002)
+asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("text", EXITS.values(), ids=EXITS.keys())
+def test_the_interpreter_ends_well_with(text: str, program: Start, pytestconfig: pytest.Config) -> None:
+    for _ in range(pytestconfig.getoption("exits")):
+        start = time.monotonic()
+        code, _, errors = program(text).end()
+        assert (code, errors) == (0, "")
+        assert time.monotonic() - start < 10
+
+
+def test_a_primary_hears_of_its_end_when_the_interpreter_ends(program: Start) -> None:
+    text = """
+class Saying(Quiet):
+    def on_lost(self, election, call):
+        say(f"lost: {call.reason}")
+    def on_stopped(self, election):
+        say("stopped")
+election = campaign(Saying())
+until(election.is_primary)
+say("end")
+"""
+    assert program(text).end() == (0, "end\nlost: stopped\nstopped", "")
+
+
+WAITS = {
+    "session.join": "session.join()",
+    "session.close": """
+class Hanging(Quiet):
+    def on_lost(self, election, call): threading.Event().wait()
+election = session.register("h", Hanging())
+election.campaign()
+until(election.is_primary)
+waiting = lambda: session.close(60)
+""",
+    "election.join": "election.join()",
+    "next_event": "session.register('s').next_event()",
+    "wait_for_primary": "primacy.Observer(CONFIG, 'nobody').wait_for_primary()",
+    "wait_for_change": "primacy.Observer(CONFIG, 'nobody').wait_for_change(None)",
+    "open": "primacy.Session({'etcd.endpoints': '127.0.0.1:1', 'etcd.requestTimeout': 60000}, WHO)",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
+def test_ctrl_c_ends_a(wait: str, program: Start) -> None:
+    setting = wait if "\n" in wait else f"waiting = lambda: {wait}"
+    text = f"""
+session = primacy.Session(CONFIG, WHO)
+election = campaign(Quiet(), session)
+until(election.is_primary)
+{setting}
+say("waiting")
+try:
+    waiting()
+except KeyboardInterrupt:
+    say("interrupted")
+"""
+    started = program(text)
+    assert started.line() == "waiting"
+    time.sleep(0.1)  # it may be on its way into the wait: then it is interrupted there, which is as good
+    begin = time.monotonic()
+    started.process.send_signal(signal.SIGINT)
+    assert started.line() == "interrupted"
+    assert time.monotonic() - begin < 2
+    assert started.end() == (0, "", "")
+
+
+def test_a_handler_of_the_hosts_runs_while_a_wait_goes_on(program: Start) -> None:
+    text = """
+signal.signal(signal.SIGUSR1, lambda *_: say("handled"))
+observer = primacy.Observer(CONFIG, "nobody")
+say("waiting")
+try:
+    observer.wait_for_primary(2)
+except primacy.TimedOut:
+    say("timed out")
+"""
+    started = program(text)
+    assert started.line() == "waiting"
+    started.process.send_signal(signal.SIGUSR1)
+    assert [started.line(), started.line()] == ["handled", "timed out"]
+
+
+def test_a_forked_child_is_no_primary_is_told_so_and_ends_well(program: Start) -> None:
+    text = """
+import asyncio
+from primacy import aio
+session = primacy.Session(CONFIG, WHO)
+election = campaign(Quiet(), session)
+reader = session.register("s")
+observer = primacy.Observer(CONFIG, "r")
+until(election.is_primary)
+pid = os.fork()
+if pid == 0:
+    assert not election.is_primary() and election.token() is None and election.remaining() == 0
+    assert election.role == "r"
+    for call in (
+        election.campaign, election.resign, election.stop, election.join, election.recording,
+        lambda: election.commit(1, primacy.Txn().put("a", "b")),
+        session.snapshot, session.stop, session.join, session.close, lambda: session.server_id,
+        lambda: session.register("other"), lambda: session.register("another", Quiet()),
+        lambda: session.read(primacy.Txn().get("a")),
+        reader.next_event, observer.current, observer.wait_for_primary, observer.close,
+        lambda: primacy.Session(CONFIG, WHO), lambda: primacy.Observer(CONFIG, "r"),
+        lambda: asyncio.run(aio.Session(CONFIG, WHO).open()),
+    ):
+        try:
+            call()
+        except primacy.Forked:
+            continue
+        say(f"no error of {call}")
+    del election, session, reader, observer
+    sys.exit(0)
+_, status = os.waitpid(pid, 0)
+assert election.is_primary()
+session.close()
+say(f"child: {os.waitstatus_to_exitcode(status)}")
+"""
+    started = program(text)
+    assert started.end() == (0, "child: 0", "")
+
+
+def test_who_forks_before_the_first_session_can_use_it_in_the_child(program: Start) -> None:
+    text = """
+primacy.Config({"common.session.ttl": 5}).check()
+pid = os.fork()
+election = campaign(Quiet())
+until(election.is_primary)
+if pid:
+    say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert program(text).end() == (0, "0", "")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_children_that_are_spawned_start_anew(method: str, program: Start) -> None:
+    text = f"""
+import multiprocessing
+def work():
+    election = campaign(Quiet())
+    until(election.is_primary)
+    sys.exit(7)
+if __name__ == "__main__":
+    election = campaign(Quiet())
+    until(election.is_primary)
+    child = multiprocessing.get_context({method!r}).Process(target=work)
+    child.start()
+    child.join()
+    say(child.exitcode)
+"""
+    assert program(text).end(60) == (0, "7", "")
+
+
+def test_the_native_half_is_loaded_only_when_it_is_used(program: Start) -> None:
+    text = """
+say("primacy._primacy" in sys.modules)
+import primacy.testing
+say("primacy._primacy" in sys.modules)
+"""
+    prelude_free = f"import sys, primacy\ndef say(x): print(x)\n{text}"
+    started = program(
+        f"import subprocess\nsay(subprocess.check_output([sys.executable, '-c', {prelude_free!r}]))"
+    )
+    assert started.end() == (0, str(b"False\nFalse\n"), "")

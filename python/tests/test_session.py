@@ -1,0 +1,259 @@
+"""Sessions, transactions, observers, the log; and what is refused."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+
+import primacy
+import pytest
+from conftest import SOON, Open, Told, candidate
+
+
+def primary(session: primacy.Session, role: str = "r") -> tuple[primacy.Election, int, Told]:
+    election = session.register(role, calls := Told())
+    election.campaign()
+    return election, calls.next(primacy.PrimaryCall).token, calls
+
+
+def test_a_guarded_write_compares_writes_deletes_and_reads(open_session: Open) -> None:
+    session = open_session()
+    election, token, _ = primary(session)
+    first = election.commit(
+        token, primacy.Txn().compare_absent("d/a").put("d/a", "1").put(b"d/\xff", b"\x00").get_prefix("d/")
+    )
+    assert [kv.key for kv in first.reads[0]] == [b"d/a", b"d/\xff"]
+    a = first.reads[0][0]
+    assert a == primacy.KeyValue(b"d/a", b"1", first.revision, first.revision, 1, 0)
+    changed = primacy.Txn().compare_value("d/a", "1").compare_version("d/a", 1)
+    changed.compare_mod_revision("d/a", a.mod_revision).delete("d/\xff".encode("latin-1")).put("d/a", "2")
+    second = election.commit(token, changed)
+    assert second.revision == first.revision + 1 and second.reads == []
+    with pytest.raises(primacy.Conflict) as lost:
+        election.commit(token, primacy.Txn().compare_absent("d/a").put("d/a", "3").get("d/a"))
+    assert lost.value.result.reads[0][0].value == b"2"
+    found = session.read(primacy.Txn().get("d/a").get("d/none").get_prefix("d"))
+    assert [[kv.value for kv in kvs] for kvs in found.reads] == [[b"2"], [], [b"2"]]
+
+
+def test_transactions_that_can_not_be_are_refused(open_session: Open) -> None:
+    session = open_session()
+    election, token, _ = primary(session)
+    for bad in (primacy.Txn(), primacy.Txn().put("a", "b"), primacy.Txn().get("a").compare_absent("a")):
+        with pytest.raises(ValueError, match="one or more gets"):
+            session.read(bad)
+    with pytest.raises(ValueError, match="key is empty"):
+        primacy.Txn().get("")
+    with pytest.raises(TypeError):
+        primacy.Txn().put("a", 1)  # type: ignore[arg-type]
+    with pytest.raises(primacy.Refused):
+        election.commit(token, primacy.Txn().put("a", "1").put("a", "2"))
+    with pytest.raises(primacy.NotPrimary):
+        election.commit(token + 1, primacy.Txn().put("a", "1"))
+    with pytest.raises(ValueError, match="timeout"):
+        election.commit(token, primacy.Txn().put("a", "1"), timeout=-1)
+
+
+def test_settings_are_checked_when_they_are_set(config: primacy.Config) -> None:
+    bad: list[tuple[str, primacy.Value, str]] = [
+        ("etcd.endpoint", "a:1", "etcd.endpoints"),
+        ("common.session.ttl", 0, "common.session.ttl"),
+        ("primacy.allow_memory_store", "maybe", "true or false"),
+    ]
+    for name, value, text in bad:
+        with pytest.raises(primacy.ConfigError, match=text) as refused:
+            primacy.Config({name: value})
+        assert isinstance(refused.value, ValueError) and not refused.value.may_pass
+    with pytest.raises(primacy.ConfigError):
+        primacy.Config({"common.session.ttl": 1, "primacy.margin_ms": 5000}).check()
+    keywords = primacy.Config(etcd_endpoints=["a:1", "b:1"], primacy_margin_ms=500, etcd_ssl_enabled=False)
+    named = {"etcd.endpoints": "a:1,b:1", "primacy.margin_ms": "500", "etcd.ssl.enabled": "false"}
+    assert repr(keywords) == repr(primacy.Config(named))
+    assert "s3cret" not in repr(primacy.Config(etcd_auth_password="s3cret"))
+    keywords_are_unique = {name.name.replace(".", "_") for name in primacy.Config.names()}
+    assert len(keywords_are_unique) == len(primacy.Config.names())
+
+
+@pytest.mark.parametrize(
+    ("address", "version", "more"),
+    [
+        ("nowhere", "1.0.0", {}),
+        ("a:1", "one", {}),
+        ("a:1", "1.0.0", {"index_engine_version": "[]"}),
+    ],
+)
+def test_a_candidate_is_checked(
+    config: primacy.Config, address: str, version: str, more: dict[str, str]
+) -> None:
+    with pytest.raises(primacy.CandidateError):
+        primacy.Session(config, primacy.Candidate(address, version, **more))  # type: ignore[arg-type]
+
+
+def test_a_candidates_record_says_what_it_was_given(config: primacy.Config) -> None:
+    who = primacy.Candidate("h:1", "3.0.0", host_name="n", server_labels={"z": "1"}, trigger_kill=False)
+    with primacy.Session(config, who) as session:
+        primary(session)
+        ((record,),) = session.read(primacy.Txn().get("by-dev/meta/session/r")).reads
+    assert b'"Address":"h:1"' in record.value and b'"ServerLabels":{"z":"1"}' in record.value
+    assert b'"TriggerKill":false' in record.value and b'"HostName":"n"' in record.value
+
+
+def test_roles_are_refused_by_name(open_session: Open) -> None:
+    session = open_session()
+    for bad in ("", "id", "version", "a/b", "rootcoord-2"):
+        with pytest.raises(primacy.RoleError):
+            session.register(bad)
+    session.register("rootcoord")
+    for taken in ("rootcoord", "mixcoord"):
+        with pytest.raises(primacy.RoleTaken):
+            session.register(taken, Told())
+    session.stop()
+    with pytest.raises(primacy.Stopped):
+        for n in range(10_000):
+            session.register(f"late{n}x")
+            time.sleep(0.001)
+
+
+def test_an_etcd_that_is_not_there_is_unavailable_and_one_may_try_again() -> None:
+    nowhere: dict[str, primacy.Value] = {"etcd.endpoints": "127.0.0.1:1", "etcd.requestTimeout": 300}
+    with pytest.raises(primacy.Unavailable) as refused:
+        primacy.Session(nowhere, candidate())
+    assert refused.value.may_pass
+    with pytest.raises(primacy.Unavailable):
+        primacy.Observer(nowhere, "r")
+
+
+def test_a_memory_store_must_be_allowed() -> None:
+    with pytest.raises(primacy.ConfigError, match="allow_memory_store"):
+        primacy.Session({"etcd.endpoints": "mem://x"}, candidate())
+
+
+def test_a_join_of_what_was_not_stopped_times_out(open_session: Open) -> None:
+    session = open_session()
+    election, _, _ = primary(session)
+    for wait in (session.join, election.join):
+        with pytest.raises(primacy.TimedOut):
+            wait(0.02)
+
+
+def test_a_close_says_so_when_a_callback_hangs_and_releases_the_lock_all_the_same(
+    config: primacy.Config,
+) -> None:
+    go_on = threading.Event()
+
+    class Hanging(Told):
+        def on_lost(self, election: primacy.Election, call: primacy.LostCall) -> None:
+            super().on_lost(election, call)
+            go_on.wait(SOON)
+
+    session = primacy.Session(config, candidate())
+    session.register("r", calls := Hanging()).campaign()
+    calls.next(primacy.PrimaryCall)
+    start = time.monotonic()
+    with pytest.raises(primacy.TimedOut):
+        session.close(0.5)
+    assert time.monotonic() - start < 3
+    with primacy.Observer(config, "r") as observer:
+        assert observer.current() is None
+    go_on.set()
+    session.join(SOON)
+    session.close()
+
+
+def test_an_observer_follows_the_primary(open_session: Open, config: primacy.Config) -> None:
+    changes: queue.Queue[primacy.Primary | None] = queue.Queue()
+    with primacy.Observer(config, "r", changes.put) as observer:
+        assert observer.current() is None and changes.get(timeout=SOON) is None
+        with pytest.raises(primacy.TimedOut):
+            observer.wait_for_primary(0.02)
+        with pytest.raises(primacy.TimedOut):
+            observer.wait_for_change(None, 0.02)
+        session = open_session()
+        election, token, _ = primary(session)
+        found = observer.wait_for_primary(SOON)
+        assert (found.server_id, found.token) == (session.server_id, token)
+        assert changes.get(timeout=SOON) == found
+        following = observer.changes()
+        assert next(following) == found
+        election.stop()
+        assert next(following) is None
+        assert changes.get(timeout=SOON) is None
+    assert list(following) == []
+    with pytest.raises(primacy.Stopped):
+        observer.wait_for_primary(SOON)
+
+
+def test_an_observer_that_is_closed_wakes_who_waits(config: primacy.Config) -> None:
+    observer = primacy.Observer(config, "r")
+    ended: queue.Queue[BaseException] = queue.Queue()
+
+    def wait() -> None:
+        try:
+            observer.wait_for_primary()
+        except primacy.Error as error:
+            ended.put(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    observer.close()
+    assert isinstance(ended.get(timeout=SOON), primacy.Stopped)
+    thread.join()
+
+
+def test_a_slow_on_change_hears_of_the_latest(open_session: Open, config: primacy.Config) -> None:
+    told: queue.Queue[primacy.Primary | None] = queue.Queue()
+    go_on = threading.Event()
+
+    def slow(primary: primacy.Primary | None) -> None:
+        told.put(primary)
+        go_on.wait(SOON)
+
+    with primacy.Observer(config, "r", slow) as observer:
+        assert told.get(timeout=SOON) is None
+        session = open_session()
+        election, first, _ = primary(session)
+        election.stop()
+        election.join(SOON)
+        _, second, _ = primary(session)
+        seen = observer.wait_for_primary(SOON)
+        while seen.token != second:
+            seen = observer.wait_for_change(seen, SOON) or seen
+        go_on.set()
+        while (latest := told.get(timeout=SOON)) is None or latest.token != second:
+            assert latest is None or latest.token == first
+
+
+def test_lines_go_to_logging(open_session: Open, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "primacy"):
+        _, token, _ = primary(open_session(), "logged")
+        end = time.monotonic() + SOON
+        while not any(f"logged: won, token {token}" in record.getMessage() for record in caplog.records):
+            assert time.monotonic() < end, caplog.records
+            time.sleep(0.01)
+    assert {record.name for record in caplog.records} == {"primacy"}
+
+
+def test_all_public_names_are_there() -> None:
+    for name in dir(primacy):
+        assert getattr(primacy, name) is not None
+    with pytest.raises(AttributeError):
+        _ = primacy.Sesion
+    assert primacy.__version__.count(".") == 2
+
+
+def test_other_threads_run_while_one_waits(config: primacy.Config) -> None:
+    with primacy.Observer(config, "r") as observer:
+
+        def wait() -> None:
+            with pytest.raises(primacy.TimedOut):
+                observer.wait_for_primary(3)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        count = 0
+        while waiting.is_alive() and count < 200_000:
+            count += 1
+        assert count == 200_000, "the interpreter's lock was held"
+    waiting.join(SOON)

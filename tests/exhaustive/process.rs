@@ -1,0 +1,313 @@
+//! A process: the real engine, and the least of a driver and a host that keep its contract.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use primacy::clock::Time;
+use primacy::engine::{
+    Action, Call, CallId, ElectionId, Engine, Event, Notice, Outcome, Purpose, RequestId, Setup, Token,
+    WatchId,
+};
+use primacy::milvus::{Candidate, Layout};
+use primacy::store::{Answer, Failure, KeyEvent, LeaseId, Range, Request, Txn};
+
+use crate::store::{self, Write};
+
+/// The step in which time passes.
+pub const UNIT: Duration = Duration::from_secs(1);
+/// In these units: what a lease is granted for, and how long before its end primacy ends.
+pub const TTL: u32 = 3;
+pub const MARGIN: u32 = 1;
+
+/// The only election of each process.
+pub const ELECTION: ElectionId = ElectionId(1);
+
+/// A process.
+#[derive(Clone, Hash)]
+pub struct Process {
+    pub engine: Engine,
+    /// What its clock shows.
+    pub now: Time,
+    /// Its clock has lost a unit.
+    pub behind: bool,
+    /// It is gone.
+    pub crashed: bool,
+    /// It does nothing until it goes on.
+    pub paused: bool,
+    /// Requests and answers under way.
+    pub messages: Vec<Message>,
+    pub watch: Option<Watch>,
+    pub calls: Vec<Running>,
+    /// What `is_primary` stands on.
+    win: Option<(Token, LeaseId)>,
+    cells: BTreeMap<LeaseId, Time>,
+    /// The win that `on_primary` was called for, and `on_lost` was not.
+    owed: Option<Token>,
+    last: Token,
+    /// `on_primary` has succeeded.
+    pub ready: bool,
+    /// The session is over.
+    pub ended: bool,
+    /// A write of the host under way.
+    pub write: Option<Write>,
+    /// How many more the host will start.
+    pub writes: u8,
+    /// Wins on leases up to this one were meddled with in a way that the guarantees exclude.
+    pub excused: LeaseId,
+    /// A broken promise to the host.
+    pub broken: Option<&'static str>,
+}
+
+/// A request, and then its answer.
+#[derive(Clone, Debug, Hash)]
+pub struct Message {
+    pub request: RequestId,
+    pub purpose: Purpose,
+    /// When the driver gives up.
+    pub until: Time,
+    pub leg: Leg,
+    /// It takes any time from here on.
+    pub slow: bool,
+    /// The driver has given up: the request may still arrive, now or never.
+    pub given_up: bool,
+}
+
+#[derive(Clone, Debug, Hash)]
+pub enum Leg {
+    There(Request),
+    Back(Result<Answer, Failure>),
+}
+
+/// A watch.
+#[derive(Clone, Debug, Hash)]
+pub struct Watch {
+    pub watch: WatchId,
+    pub ranges: Vec<Range>,
+    pub open: bool,
+    /// What it says next.
+    pub says: Vec<Says>,
+    /// It says nothing more.
+    pub silent: bool,
+}
+
+#[derive(Clone, Debug, Hash)]
+pub enum Says {
+    Confirmed,
+    Events(Vec<KeyEvent>),
+    Ended,
+}
+
+/// A call of the host.
+#[derive(Clone, Debug, Hash)]
+pub struct Running {
+    pub call: CallId,
+    pub warmup: bool,
+    pub slow: bool,
+}
+
+impl Process {
+    pub fn new(number: usize, now: Time, writes: u8) -> Self {
+        let setup = Setup {
+            root: store::root(),
+            layout: Layout::Milvus,
+            candidate: Candidate::new(&format!("p{number}:1"), "", semver::Version::new(3, 0, 0))
+                .expect("a candidate"),
+            ttl: UNIT * TTL,
+            margin: Some(UNIT * MARGIN),
+            warmup_interval: UNIT * 1000,
+            activation_timeout: UNIT * 2,
+            drain_timeout: UNIT * 2,
+            request_timeout: UNIT,
+            first_lease: LeaseId(100 * (number as i64 + 1)),
+            seed: 0,
+        };
+        Process {
+            engine: Engine::new(setup),
+            now,
+            behind: false,
+            crashed: false,
+            paused: false,
+            messages: Vec::new(),
+            watch: None,
+            calls: Vec::new(),
+            win: None,
+            cells: BTreeMap::new(),
+            owed: None,
+            last: Token(0),
+            ready: false,
+            ended: false,
+            write: None,
+            writes,
+            excused: LeaseId::NONE,
+            broken: None,
+        }
+    }
+
+    /// Whether it can do anything now.
+    pub fn runs(&self) -> bool {
+        !self.crashed && !self.paused
+    }
+
+    /// The win under which `is_primary` says yes now.
+    pub fn says_primary(&self) -> Option<(Token, LeaseId)> {
+        let until = |lease| self.cells.get(&lease).copied().unwrap_or(Time::ZERO);
+        self.win.filter(|(_, lease)| !self.crashed && until(*lease) > self.now)
+    }
+
+    /// The same, unless somebody meddled.
+    pub fn claims(&self) -> Option<(Token, LeaseId)> {
+        self.says_primary().filter(|(_, lease)| *lease > self.excused)
+    }
+
+    /// Whether a timer of the engine is due.
+    pub fn is_due(&self) -> bool {
+        self.runs() && self.engine.next_deadline().is_some_and(|at| at <= self.now)
+    }
+
+    /// From here on somebody meddles with what it holds.
+    pub fn excuse(&mut self) {
+        let asked = self.messages.iter().filter_map(|message| match &message.leg {
+            Leg::There(Request::Grant { lease, .. }) => Some(*lease),
+            _ => None,
+        });
+        self.excused = self.cells.keys().copied().chain(asked).max().unwrap_or_default();
+    }
+
+    /// The store was put back: its watches end, and it hands out old tokens again.
+    pub fn restored(&mut self) {
+        self.last = Token(0);
+        if let Some(watch) = &mut self.watch {
+            (watch.open, watch.says) = (false, vec![Says::Ended]);
+        }
+    }
+
+    /// The lease that it uses.
+    pub fn lease(&self) -> Option<LeaseId> {
+        self.cells.iter().rev().find(|(_, until)| **until > self.now).map(|(lease, _)| *lease)
+    }
+
+    pub fn message(&mut self, request: RequestId) -> Option<&mut Message> {
+        self.messages.iter_mut().find(|message| message.request == request)
+    }
+
+    pub fn take(&mut self, request: RequestId) -> Option<Message> {
+        let at = self.messages.iter().position(|message| message.request == request)?;
+        Some(self.messages.remove(at))
+    }
+
+    /// The driver gives up waiting. A request that is still on its way may arrive at any time.
+    pub fn give_up(&mut self, request: RequestId) {
+        if let Some(mut message) = self.take(request) {
+            if let Leg::There(what) = &message.leg
+                && writes(what)
+            {
+                message.given_up = true;
+                self.messages.push(message);
+            }
+            let result = Err(Failure::Indefinite(String::new()));
+            self.step(Event::Answered { request, result });
+        }
+    }
+
+    pub fn hears(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let id = watch.watch;
+        match watch.says.remove(0) {
+            Says::Confirmed => self.step(Event::Watching { watch: id }),
+            Says::Events(events) => self.step(Event::Watched { watch: id, events }),
+            Says::Ended => {
+                self.watch = None;
+                self.step(Event::WatchEnded { watch: id, why: String::new() });
+            }
+        }
+    }
+
+    pub fn completes(&mut self, call: CallId) {
+        self.calls.retain(|running| running.call != call);
+        self.step(Event::Completed { call, outcome: Outcome::Done });
+    }
+
+    /// The host looks at `is_primary`, and then starts a write.
+    pub fn starts_write(&mut self, fenced: bool) {
+        let Some((token, lease)) = self.says_primary() else { return };
+        let Some(guard) = self.engine.guard(ELECTION, token) else {
+            self.broken = Some("a primary without a guard");
+            return;
+        };
+        let when = if fenced { guard } else { Vec::new() };
+        self.write =
+            Some(Write { token, lease, txn: Txn { when, then: vec![store::put()], ..Txn::default() } });
+        self.writes -= 1;
+    }
+
+    /// One step of the engine, and all that follows from it in the process.
+    pub fn step(&mut self, event: Event) {
+        for action in self.engine.step(self.now, event) {
+            match action {
+                Action::Send { request, purpose, timeout, what, .. } => {
+                    let (until, leg) = (self.now + timeout, Leg::There(what));
+                    self.messages.push(Message {
+                        request,
+                        purpose,
+                        until,
+                        leg,
+                        slow: false,
+                        given_up: false,
+                    });
+                }
+                Action::Watch { watch, ranges } => {
+                    self.watch = Some(Watch { watch, ranges, open: false, says: Vec::new(), silent: false });
+                }
+                Action::Unwatch { .. } => self.watch = None,
+                Action::Call { call, what, .. } => {
+                    self.called(&what);
+                    self.calls.push(Running { call, warmup: what == Call::Warmup, slow: false });
+                }
+                Action::Deadline { lease, until } => {
+                    self.cells.insert(lease, until);
+                }
+                Action::Primacy { win, .. } => {
+                    self.win = win;
+                    self.ready = false;
+                }
+                Action::Notice { what: Notice::Ready { .. }, .. } => self.ready = true,
+                Action::Closed { .. } => self.ended = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn called(&mut self, what: &Call) {
+        let broken = match what {
+            Call::Primary { token, .. } if self.owed.is_some() || *token <= self.last => {
+                Some("on_primary without on_lost before it, or with an old token")
+            }
+            Call::Primary { token, lease } if self.win != Some((*token, *lease)) => {
+                Some("on_primary, and is_primary stands on something else")
+            }
+            Call::Lost { token, .. } if self.owed != Some(*token) => Some("on_lost without its on_primary"),
+            Call::Lost { .. } if self.win.is_some() => Some("on_lost, and is_primary has not ended"),
+            Call::Standby { .. } | Call::Warmup if self.owed.is_some() => {
+                Some("a standby's call of a primary")
+            }
+            _ => None,
+        };
+        self.broken = self.broken.or(broken);
+        match what {
+            Call::Primary { token, .. } => (self.owed, self.last) = (Some(*token), *token),
+            Call::Lost { .. } => self.owed = None,
+            Call::Standby { .. } | Call::Warmup => {}
+        }
+    }
+}
+
+/// Whether it matters that a request arrives which nobody waits for.
+fn writes(what: &Request) -> bool {
+    match what {
+        Request::Txn(txn) => {
+            let read = |op: &primacy::store::Op| matches!(op, primacy::store::Op::Get(_));
+            !txn.then.iter().chain(&txn.otherwise).all(read)
+        }
+        _ => true,
+    }
+}
