@@ -8,6 +8,10 @@
 //!     -> #5 renew lease=7 in 1.000   (exactly these actions, in this order; of the log, errors only)
 //! at 10.002 #5 renewed ttl=10
 //!     -> (nothing)
+//! look rootcoord                     (what status shows of that election)
+//!     -> primary token=6
+//! guard e1 token=6                   (what a guarded write under that token compares)
+//!     -> if rev(session/rootcoord)=6, lease(session/rootcoord)=7
 //! ```
 //!
 //! The format is that of the flight recorder (`src/engine/text.rs`), so that a recording runs as it is, once `setup`
@@ -28,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use primacy::clock::Time;
-use primacy::engine::{Action, CallId, Engine, Event, ParseError, RequestId, Setup};
+use primacy::engine::{Action, CallId, ElectionId, Engine, Event, ParseError, RequestId, Setup, Token};
 use primacy::log::Level;
 use primacy::milvus::{Candidate, Root};
 use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, TxnAnswer};
@@ -54,7 +58,7 @@ impl Player {
         while let Some((number, line)) = lines.next() {
             let here = format!("{name}:{}", number + 1);
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            if word != "at" {
+            if !matches!(word, "at" | "look" | "guard") {
                 writeln!(out, "{line}").unwrap();
             }
             match word {
@@ -72,7 +76,7 @@ impl Player {
                     let blessed = self.play(&format!("given/{rest}.txt"), &text);
                     self.keep(&path, &text, &blessed);
                 }
-                "at" => {
+                "at" | "look" | "guard" => {
                     let mut expected = Vec::new();
                     while let Some((_, next)) = lines.next_if(|(_, l)| l.trim_start().starts_with("->")) {
                         expected.push(self.short(next.trim_start().trim_start_matches("->").trim()));
@@ -80,13 +84,17 @@ impl Player {
                     if expected.is_empty() {
                         expected.push("(nothing)".into());
                     }
-                    let (at, actual) = self.step(&here, rest);
+                    let (rest, actual) = match word {
+                        "at" => self.step(&here, rest),
+                        "look" => (rest.to_owned(), self.look(&here, rest)),
+                        _ => (rest.to_owned(), self.guard(&here, rest)),
+                    };
                     if !self.bless {
-                        assert_eq!(actual, expected, "{here}: at {rest}\nactual:\n{}", shown(&actual));
+                        assert_eq!(actual, expected, "{here}: {word} {rest}\nactual:\n{}", shown(&actual));
                     }
-                    writeln!(out, "at {at}\n{}", shown(&actual).trim_end()).unwrap();
+                    writeln!(out, "{word} {rest}\n{}", shown(&actual).trim_end()).unwrap();
                 }
-                _ => panic!("{here}: a line begins with #, setup, given or at: {line}"),
+                _ => panic!("{here}: a line begins with #, setup, given, at, look or guard: {line}"),
             }
         }
         out
@@ -115,6 +123,45 @@ impl Player {
         let shown = |a: &&Action| !matches!(a, Action::Log { level, .. } if *level != Level::Error);
         let lines: Vec<String> = actions.iter().filter(shown).map(|a| self.short(&a.to_string())).collect();
         (format!("{now} {}", text.trim()), if lines.is_empty() { vec!["(nothing)".into()] } else { lines })
+    }
+
+    /// What status shows of the election of a role.
+    fn look(&self, here: &str, role: &str) -> Vec<String> {
+        let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{here}: nothing has happened yet"));
+        let snapshot = engine.snapshot(self.now);
+        let election = snapshot.elections.iter().find(|election| election.role == role);
+        let election = election.unwrap_or_else(|| panic!("{here}: there is no election of {role}"));
+        let mut line = election.state.to_owned();
+        if election.token != 0 {
+            write!(line, " token={}", election.token).unwrap();
+        }
+        if election.warm {
+            line.push_str(" warm");
+        }
+        if !election.running.is_empty() {
+            write!(line, " running {}", election.running.join(", ")).unwrap();
+        }
+        if let Some(trouble) = &election.trouble {
+            write!(line, " trouble '{}'", self.short(trouble)).unwrap();
+        }
+        vec![line]
+    }
+
+    /// What a guarded write under a token compares.
+    fn guard(&self, here: &str, win: &str) -> Vec<String> {
+        let parsed = win.split_once(" token=").and_then(|(election, token)| {
+            Some((election.strip_prefix('e')?.parse().ok()?, token.parse().ok()?))
+        });
+        let (election, token) = parsed.unwrap_or_else(|| panic!("{here}: guard e1 token=6"));
+        let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{here}: nothing has happened yet"));
+        match engine.guard(ElectionId(election), Token(token)) {
+            None => vec!["(refused)".into()],
+            Some(guard) => {
+                let guard: Vec<String> =
+                    guard.iter().map(|compare| self.short(&compare.to_string())).collect();
+                vec![format!("if {}", guard.join(", "))]
+            }
+        }
     }
 
     fn event(&self, text: &str) -> Result<Event, String> {

@@ -21,6 +21,7 @@ mod lease;
 mod observing;
 mod reread;
 mod snapshot;
+mod state;
 mod text;
 mod view;
 mod watch;
@@ -30,11 +31,11 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
-pub use election::State;
 pub use event::{Event, Outcome};
 pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
 pub use observing::{ObserverSetup, Observing, Primary};
 pub use snapshot::{ElectionSnapshot, Snapshot};
+pub use state::State;
 pub use text::ParseError;
 
 use crate::clock::Time;

@@ -127,3 +127,92 @@ impl Reread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use crate::engine::Action;
+    use crate::milvus::{Candidate, Layout, Root};
+    use crate::store::{LeaseId, TxnAnswer};
+
+    fn setup() -> Setup {
+        Setup {
+            root: Root::join("by-dev", "meta").unwrap(),
+            layout: Layout::Milvus,
+            candidate: Candidate::new("a:1", "host", semver::Version::new(3, 0, 0)).unwrap(),
+            ttl: Duration::from_secs(10),
+            margin: None,
+            warmup_interval: Duration::from_secs(1),
+            activation_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(10),
+            first_lease: LeaseId(1),
+            seed: 0,
+        }
+    }
+
+    /// 100 elections, three keys each: more than one transaction can read.
+    fn elections() -> Vec<(ElectionId, Vec<Range>)> {
+        let keys = |e: u32| (0..3).map(|k| Range::Key(format!("{e}/{k}").into())).collect();
+        (0..100).map(|e| (ElectionId(e), keys(e))).collect()
+    }
+
+    fn sent(fx: &mut Effects) -> Vec<(RequestId, Txn)> {
+        let txn = |action| match action {
+            Action::Send { request, what: Request::Txn(txn), .. } => Some((request, txn)),
+            _ => None,
+        };
+        fx.take().into_iter().filter_map(txn).collect()
+    }
+
+    fn ask(reread: &mut Reread, fx: &mut Effects, all: &[(ElectionId, Vec<Range>)]) -> Vec<(RequestId, Txn)> {
+        reread.wish(fx.now);
+        let all = all.iter().map(|(election, ranges)| (*election, ranges.as_slice()));
+        reread.start_if_due(fx, &setup(), Duration::from_secs(5), all);
+        sent(fx)
+    }
+
+    #[test]
+    fn a_batch_has_no_more_reads_than_etcd_takes_and_each_election_finds_its_own() {
+        let (mut reread, mut fx, all) = (Reread::default(), Effects::new(0), elections());
+        let batches = ask(&mut reread, &mut fx, &all);
+        assert_eq!(batches.iter().map(|(_, txn)| txn.then.len()).collect::<Vec<_>>(), [126, 126, 48]);
+        let mut found = Vec::new();
+        for (request, txn) in batches.into_iter().rev() {
+            let read = |op: &Op| match op {
+                Op::Get(Range::Key(key)) => vec![KeyValue {
+                    key: key.clone(),
+                    value: "".into(),
+                    create_revision: Revision(1),
+                    mod_revision: Revision(1),
+                    version: 1,
+                    lease: LeaseId::NONE,
+                }],
+                _ => Vec::new(),
+            };
+            let answer = TxnAnswer { reads: txn.then.iter().map(read).collect(), ..TxnAnswer::default() };
+            reread.answered(&mut fx, request, &Ok(Answer::Txn(answer)), |election, _, reads| {
+                let keys = reads.iter().flatten().map(|kv| kv.key.to_string());
+                found.push((election, keys.collect::<Vec<_>>()));
+            });
+        }
+        found.sort();
+        let own = |e: u32| (ElectionId(e), (0..3).map(|k| format!("{e}/{k}")).collect::<Vec<_>>());
+        assert_eq!(found, (0..100).map(own).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_that_is_asked_for_while_another_is_under_way_follows_it() {
+        let (mut reread, mut fx, all) = (Reread::default(), Effects::new(0), elections());
+        fx.now = Time::ZERO + Duration::from_secs(1);
+        let first = ask(&mut reread, &mut fx, &all);
+        assert!(ask(&mut reread, &mut fx, &all).is_empty());
+        for (request, _) in first {
+            reread.answered(&mut fx, request, &Ok(Answer::Txn(TxnAnswer::default())), |_, _, _| ());
+        }
+        let all = all.iter().map(|(election, ranges)| (*election, ranges.as_slice()));
+        reread.start_if_due(&mut fx, &setup(), Duration::from_secs(5), all);
+        assert_eq!(sent(&mut fx).len(), 3);
+    }
+}
