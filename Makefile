@@ -29,6 +29,16 @@ help: ## list the commands
 build: ## the C library, for release: target/release/libprimacy.so and .a
 	cargo build --release --package primacy-c
 
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+.PHONY: install
+install: build ## the C library, header and .pc, below PREFIX=/usr/local; DESTDIR=, LIBDIR=, INCLUDEDIR=
+	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" \
+		$(TOOLS)/install-library target/release "$(VERSION)"
+
 .PHONY: header
 header: ## write include/primacy.h anew from the Rust sources
 	PRIMACY_BLESS=1 cargo test --quiet --package primacy-c --test header
@@ -202,6 +212,12 @@ exhaustive: ## every order of a few events, through the real engine; takes minut
 conformance: etcd ## the embedded etcd answers as real ones do
 	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done
 	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
+
+.PHONY: check-install
+check-install: ## what `make install` puts there is what the README promises
+	rm -rf target/installed
+	@$(MAKE) install DESTDIR=$(CURDIR)/target/installed PREFIX=/usr
+	$(TOOLS)/check-library target/installed /usr "$(VERSION)"
 
 .PHONY: bench
 bench: build ## what a call through the C ABI costs, beside a look at the clock

@@ -15,6 +15,8 @@
 pub mod call;
 pub mod candidate;
 pub mod config;
+#[cfg(debug_assertions)]
+pub mod defect;
 pub mod election;
 mod ending;
 pub mod error;

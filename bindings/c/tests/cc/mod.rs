@@ -3,6 +3,8 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -49,8 +51,12 @@ pub fn program(source: &str, shared: bool) -> PathBuf {
     let mut command = cc();
     command.args(STRICT).args(["-std=c11", "-g", "-o"]).arg(&to).arg(root().join(source));
     if shared {
+        let (folder, name) = (to.with_extension("d"), so_name(library));
+        fs::create_dir_all(&folder).unwrap();
+        let _ = fs::remove_file(folder.join(&name));
+        symlink(library, folder.join(&name)).unwrap();
         let mut search = OsString::from("-Wl,-rpath,");
-        search.push(library.parent().unwrap());
+        search.push(&folder);
         command.arg(library).arg(search);
     } else {
         command.arg(archive);
@@ -59,9 +65,16 @@ pub fn program(source: &str, shared: bool) -> PathBuf {
     to
 }
 
+/// The name that programs which are linked to a shared library look for.
+pub fn so_name(library: &Path) -> String {
+    let said = run(Command::new("readelf").args(["-d", "-W"]).arg(library));
+    let (_, name) = said.split_once("soname: [").expect("a soname");
+    name.split(']').next().unwrap().to_string()
+}
+
 /// The static and the shared library. Cargo builds neither for the tests of a crate that is no Rust library,
 /// so it is asked to.
-fn libraries() -> &'static (PathBuf, PathBuf) {
+pub fn libraries() -> &'static (PathBuf, PathBuf) {
     static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
