@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo
+TESTS := rust sim mutations kit contract failover demo
 
 .PHONY: help
 help: ## list the commands
@@ -134,6 +134,14 @@ test-rust: etcd ## engine, driver, C library, on a real etcd
 	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
+.PHONY: test-sim
+test-sim: ## 20,000 seeds of the engine's simulation
+	@$(MAKE) sim SEEDS=20000
+
+.PHONY: test-mutations
+test-mutations: venv ## the most feared mistakes in the engine are noticed; `make mutations` tries them all
+	$(PYTHON) tests/mutations/run.py --sample
+
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
 	$(PYTHON) -m pytest tests/contract --primacy-coordinator "$(COORDINATORS)"
@@ -203,6 +211,10 @@ SEEDS ?= 100000
 .PHONY: sim
 sim: ## the engine's simulation: SEEDS=n of them
 	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy --test simulation
+
+.PHONY: mutations
+mutations: venv ## the engine with one mistake at a time: transcripts or simulation notice each; takes half an hour
+	$(PYTHON) tests/mutations/run.py
 
 .PHONY: exhaustive
 exhaustive: ## every order of a few events, through the real engine; takes minutes

@@ -15,7 +15,7 @@ mod store;
 mod world;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
@@ -79,46 +79,45 @@ const TWO: Scene = Scene {
     settled: false,
 };
 
-fn scenes(large: bool) -> Vec<Scene> {
-    let small = vec![
-        TWO,
-        Scene { name: "two candidates, one resigns or stops", asks: 1, units: 4, ..TWO },
-        Scene { name: "the store is put back", kinds: &[Restore], units: 5, ..TWO },
-        Scene { name: "a pause, and a clock that is behind", kinds: &[Pause, Clock], faults: 2, ..TWO },
-        Scene { name: "without fencing", kinds: &[Pause], fenced: false, ..TWO },
-    ];
-    let more = vec![
-        Scene {
-            name: "two candidates, two faults of the network",
-            kinds: NETWORK,
-            faults: 2,
-            units: 4,
-            ..TWO
-        },
-        Scene { name: "two candidates, any two faults", faults: 2, units: 5, writes: 0, ..TWO },
-        Scene { name: "three candidates", candidates: 3, writes: 0, units: 5, ..TWO },
-    ];
-    if large { small.into_iter().chain(more).collect() } else { small }
+/// What is walked through; how deep is decided by what takes about a minute.
+fn scenes() -> Vec<(Scene, usize)> {
+    let depth = |scene, deepest| (scene, deepest);
+    vec![
+        depth(TWO, 30),
+        depth(Scene { name: "two candidates, one resigns or stops", asks: 1, faults: 0, ..TWO }, 40),
+        depth(Scene { name: "the store is put back", kinds: &[Restore], units: 5, ..TWO }, 40),
+        depth(Scene { name: "a pause, and a clock that is behind", kinds: &[Pause, Clock], faults: 2, ..TWO }, 40),
+        depth(Scene { name: "two faults of the network", kinds: NETWORK, faults: 2, units: 4, ..TWO }, 25),
+        depth(Scene { name: "three candidates", candidates: 3, writes: 0, units: 5, ..TWO }, 25),
+        depth(Scene { name: "without fencing", kinds: &[Pause], fenced: false, ..TWO }, 60),
+    ]
 }
 
 fn main() -> ExitCode {
-    let large = std::env::var_os("LARGE").is_some();
     let only = std::env::var("SCENE").unwrap_or_default();
     let mut failed = 0;
-    for scene in scenes(large).into_iter().filter(|scene| scene.name.contains(&only)) {
-        failed += u32::from(!check(scene));
+    for (mut scene, mut deepest) in scenes().into_iter().filter(|(scene, _)| scene.name.contains(&only)) {
+        let n = |name: &str| std::env::var(name).ok().and_then(|t| t.parse::<u32>().ok()); // XXX
+        if let Some(x) = n("F") { scene.faults = x as u8; }
+        if let Some(x) = n("U") { scene.units = x; }
+        if let Some(x) = n("W") { scene.writes = x as u8; }
+        if let Some(x) = n("A") { scene.asks = x as u8; }
+        if let Some(x) = n("S") { scene.settled = x > 0; }
+        if let Some(x) = n("D") { deepest = x as usize; }
+        if let Some(x) = n("K") { scene.kinds = &ALL[x as usize..x as usize + 1]; }
+        failed += u32::from(!check(scene, deepest));
     }
     println!("exhaustive: {failed} scenes failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Walks through all states of a scene; whether it is as it should be.
-fn check(scene: Scene) -> bool {
+/// Walks through the states of a scene that at most `deepest` steps lead to; whether it is as it should be.
+fn check(scene: Scene, deepest: usize) -> bool {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = std::env::var("JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(cores);
     let began = Instant::now();
     let checker = scene.clone().checker().threads(jobs).finish_when(HasDiscoveries::AnyFailures);
-    let checker = checker.spawn_bfs().join();
+    let checker = checker.target_max_depth(deepest).spawn_bfs().join();
     println!(
         "{}: {} candidates, {} units, {} faults of {:?}, {} asked: {} states, {} steps, depth {}, {:.1} s",
         scene.name,

@@ -227,6 +227,11 @@ impl Process {
         self.step(Event::Completed { call, outcome: Outcome::Done });
     }
 
+    /// Whether the host is about to write.
+    pub fn starts_writes(&self) -> bool {
+        self.writes > 0 && self.write.is_none() && self.says_primary().is_some()
+    }
+
     /// The host looks at `is_primary`, and then starts a write.
     pub fn starts_write(&mut self, fenced: bool) {
         let Some((token, lease)) = self.says_primary() else { return };
@@ -235,8 +240,7 @@ impl Process {
             return;
         };
         let when = if fenced { guard } else { Vec::new() };
-        self.write =
-            Some(Write { token, lease, txn: Txn { when, then: vec![store::put()], ..Txn::default() } });
+        self.write = Some(Write { token, lease, txn: Txn { when, ..Txn::default() } });
         self.writes -= 1;
     }
 

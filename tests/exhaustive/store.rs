@@ -7,10 +7,7 @@ use primacy::clock::Time;
 use primacy::embedded::model::{Delete, Get, Keys, Model, Options, Put, Snapshot, StreamId, Watch};
 use primacy::engine::Token;
 use primacy::milvus::{Role, Root};
-use primacy::store::{Answer, Failure, Key, KeyEvent, LeaseId, Op, Request, Txn};
-
-/// Where hosts write.
-const DATA: &str = "data";
+use primacy::store::{Answer, Failure, Key, KeyEvent, LeaseId, Request, Txn};
 
 /// The store. Leases expire at the first instant at which they may.
 #[derive(Clone)]
@@ -61,11 +58,6 @@ pub fn role() -> Role {
 
 fn lock() -> Key {
     root().service_key(&role())
-}
-
-/// What a host's write does.
-pub fn put() -> Op {
-    Op::Put(DATA.into(), "written".into(), LeaseId::NONE)
 }
 
 impl Store {

@@ -4,8 +4,12 @@
 //! - Time passes in whole units (a lease lives for three, primacy ends one earlier), and only when nothing is under
 //!   way that would not take so long. Within an instant things happen in every order; to outlast it is a fault.
 //! - There are as many faults as the scene says. Writes of hosts are free: they may be under way for ever.
-//! - Timers, the lease's requests and warm-ups meet nobody else's: where one of them is due, nothing else but a
-//!   fault is tried before it. Neither order of such a step and another one leads elsewhere.
+//! - Timers, warm-ups, the lease, re-reads, the server id and the own record meet nobody else's steps: they are served
+//!   at once unless a fault strikes them. (The own record does meet a campaign that was given up and may still win.)
+//! - A host starts a write as soon as it may, since that may be under way for any time. It is decided as it would be,
+//!   but takes no revision, so that states which differ in nothing else stay one.
+//! - A process is paused where it would do something, goes on as a unit begins, and people meddle while nothing is
+//!   under way.
 //! - All events of one revision reach a watch together; a step of an engine and what follows from it in its own
 //!   process is one step.
 
@@ -94,7 +98,7 @@ pub enum Step {
     Writes(usize),
     /// The write arrives.
     WriteArrives(usize),
-    /// A paused process goes on.
+    /// A unit passes, and a paused process goes on.
     GoesOn(usize),
     // Faults.
     Breaks(usize, RequestId, Purpose),
@@ -205,7 +209,7 @@ impl World {
         let has = |kind| faults && scene.kinds.contains(&kind);
         if let Some((step, i)) = self.meets_nobody() {
             steps.push(step);
-            if has(Fault::Pause) {
+            if has(Fault::Pause) && step.is_inside(i) {
                 steps.push(Step::Pauses(i));
             }
             if let Step::Arrives(_, request, purpose) | Step::Answered(_, request, purpose) = step {
@@ -226,7 +230,14 @@ impl World {
                     steps.push(Step::WaitBehind(i));
                 }
             }
+            let paused = self.processes.iter().enumerate().filter(|(_, p)| p.paused && !p.crashed);
+            steps.extend(paused.map(|(i, _)| Step::GoesOn(i)));
         }
+        if prompt.is_empty() {
+            self.meddling(scene, steps);
+        }
+        let busy = |i| prompt.iter().any(|step| step.is_inside(i));
+        let busy: Vec<bool> = (0..self.processes.len()).map(busy).collect();
         steps.extend(prompt);
         for (i, p) in self.processes.iter().enumerate() {
             self.whenever(i, p, steps);
@@ -244,7 +255,7 @@ impl World {
             if has(Fault::Slow) {
                 steps.extend(p.calls.iter().filter(|c| !c.slow).map(|c| Step::SlowsCall(i, c.call)));
             }
-            if has(Fault::Pause) && p.runs() {
+            if has(Fault::Pause) && busy[i] {
                 steps.push(Step::Pauses(i));
             }
             if has(Fault::Watch) && p.watch.as_ref().is_some_and(|w| !w.silent) {
@@ -253,12 +264,16 @@ impl World {
             if has(Fault::Crash) {
                 steps.push(Step::Crashes(i));
             }
-            if has(Fault::Meddle) && p.lease().is_some() {
-                steps.push(Step::LeaseRevoked(i));
-            }
         }
-        if has(Fault::Meddle) && self.store.truth().lock.is_some() {
-            steps.push(Step::LockDeleted);
+    }
+
+    /// What somebody does by hand, while nothing is under way.
+    fn meddling(&self, scene: &Scene, steps: &mut Vec<Step>) {
+        let has = |kind| self.faults > 0 && scene.kinds.contains(&kind);
+        if has(Fault::Meddle) {
+            let leases = self.processes.iter().enumerate().filter(|(_, p)| p.lease().is_some());
+            steps.extend(leases.map(|(i, _)| Step::LeaseRevoked(i)));
+            steps.extend(self.store.truth().lock.map(|_| Step::LockDeleted));
         }
         if has(Fault::Restore) {
             steps.push(Step::StoreRestored);
@@ -271,18 +286,29 @@ impl World {
             if p.is_due() {
                 return Some((Step::Tick(i), i));
             }
+            if p.runs() && p.starts_writes() {
+                return Some((Step::Writes(i), i));
+            }
             if let Some(call) = p.calls.iter().find(|c| c.warmup && p.runs()) {
                 return Some((Step::Completes(i, call.call), i));
             }
-            let of_lease = p.messages.iter().filter(|m| !m.slow && !m.given_up).find_map(|m| {
-                let known = matches!(m.purpose, Purpose::Grant | Purpose::Renew);
+            let meets_campaign = p.messages.iter().any(|m| m.slow || m.given_up);
+            let hears = p.watch.as_ref().is_some_and(|w| !w.says.is_empty());
+            let request = p.messages.iter().filter(|m| !m.slow && !m.given_up).find_map(|m| {
+                let alone = match m.purpose {
+                    Purpose::Grant | Purpose::Renew | Purpose::TakeId | Purpose::Reread => true,
+                    Purpose::Campaign | Purpose::Release | Purpose::Revoke => false,
+                    _ => !meets_campaign,
+                };
                 match &m.leg {
-                    Leg::There(_) if known => Some(Step::Arrives(i, m.request, m.purpose)),
-                    Leg::Back(_) if known && p.runs() => Some(Step::Answered(i, m.request, m.purpose)),
+                    Leg::There(_) if alone => Some(Step::Arrives(i, m.request, m.purpose)),
+                    Leg::Back(_) if (alone || m.purpose == Purpose::Revoke) && p.runs() && !hears => {
+                        Some(Step::Answered(i, m.request, m.purpose))
+                    }
                     _ => None,
                 }
             });
-            Some((of_lease?, i))
+            Some((request?, i))
         })
     }
 
@@ -332,17 +358,11 @@ impl World {
         if p.write.is_some() {
             steps.push(Step::WriteArrives(i));
         }
-        if p.paused && !p.crashed {
-            steps.push(Step::GoesOn(i));
-        }
         if !p.runs() {
             return;
         }
         steps.extend(p.calls.iter().filter(|c| c.slow).map(|c| Step::Completes(i, c.call)));
         let primary = p.says_primary().is_some();
-        if primary && p.write.is_none() && p.writes > 0 {
-            steps.push(Step::Writes(i));
-        }
         if self.asks > 0 && primary {
             steps.push(Step::Resigns(i));
         }
@@ -393,7 +413,10 @@ impl World {
                     }
                 });
             }
-            Step::GoesOn(i) => self.of(i, |p| p.paused = false),
+            Step::GoesOn(i) => {
+                self.of(i, |p| p.paused = false);
+                self.wait(None);
+            }
             Step::Pauses(i) => self.of(i, |p| p.paused = true),
             Step::Slows(i, request, _) => self.of(i, |p| {
                 if let Some(message) = p.message(request) {
@@ -535,6 +558,15 @@ impl World {
 }
 
 impl Step {
+    /// Whether it happens inside a process, so that a pause keeps it off.
+    fn is_inside(self, i: usize) -> bool {
+        match self {
+            Step::Tick(at) | Step::Hears(at) | Step::Completes(at, _) => at == i,
+            Step::Answered(at, ..) | Step::TimesOut(at, ..) => at == i,
+            _ => false,
+        }
+    }
+
     fn is_fault(self) -> bool {
         matches!(
             self,

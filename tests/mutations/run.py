@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""Breaks the engine on purpose, one line at a time, and expects the transcripts to notice.
+"""Breaks the engine on purpose, one line at a time, and expects transcripts and simulation to notice.
 
-    tests/mutations/run.py                 all of table.toml; nightly, or by hand
+    tests/mutations/run.py                 all of table.toml
+    tests/mutations/run.py --sample        the mistakes that everybody fears: those with `feared = true`
     tests/mutations/run.py margin lease    those with one of these words in their name
+    tests/mutations/run.py --tree          makes the tree that is tested, and breaks nothing
 
-Works on a copy of the tree under target/mutations, with a target folder of its own that is kept, so that only
-the mutated crate is compiled each time. The last line is `mutations: N, K caught, S survived`; the exit code
-is 0 if all of them were caught by the transcripts that the table names.
+Works on a copy of the pure part of the crate under target/mutations, with a target folder of its own that is kept, so
+that little is compiled each time. A mutation is as expected if the transcripts that the table names notice it, and the
+simulation if the table says so; what else notices it is told as well. The last line is
+`mutations: N, K caught (T by transcripts only, S by simulation only, B by both), X not as expected`; the exit code is 0
+if X is 0.
 """
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,43 +26,79 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "mutations"
 TREE = WORK / "tree"
-# What looks for a mutation, in this order; the first that fails has caught it.
-CATCHERS = {
-    "transcripts": ["cargo", "test", "--quiet", "--no-default-features", "--test", "transcripts"],
-}
+CATCHERS = ("transcripts", "simulation")
+SEEDS = 3000
 # A mutated engine may go round in circles.
-TIMEOUT = 600
+TIMEOUT = 300
+# What of the crate does no I/O, and what tests that.
+PURE = (
+    "src/address.rs",
+    "src/clock.rs",
+    "src/config/",
+    "src/embedded/model/",
+    "src/engine/",
+    "src/log/level.rs",
+    "src/milvus/",
+    "src/platform.rs",
+    "src/store.rs",
+    "src/warning.rs",
+    "tests/simulation/",
+    "tests/transcripts",
+)
+RENAMED = {
+    "tests/mutations/engine.toml": "Cargo.toml",
+    "tests/mutations/engine.rs": "src/lib.rs",
+    "Cargo.lock": "Cargo.lock",
+}
 
 
 def copy_tree() -> None:
     """Copies what git knows of; files that are the same keep their time, and are not built again."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
-    wanted = {name for name in names if name and (ROOT / name).is_file()}
-    for name in wanted:
-        source, copy = ROOT / name, TREE / name
+    wanted = {name: name for name in names if name.startswith(PURE) and (ROOT / name).is_file()} | RENAMED
+    for name, copied in wanted.items():
+        source, copy = ROOT / name, TREE / copied
+        if copied == "Cargo.lock" and copy.exists():
+            continue  # cargo has taken out of it what is not needed
         if not copy.exists() or copy.read_bytes() != source.read_bytes():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy)
+            shutil.copyfile(source, copy)
     for copy in [path for path in TREE.rglob("*") if path.is_file()]:
-        if str(copy.relative_to(TREE)) not in wanted:
+        if str(copy.relative_to(TREE)) not in wanted.values():
             copy.unlink()
 
 
-def run(catcher: str) -> set[str] | None:
-    """What failed, by name; `None` if it did not get as far as that."""
-    command = CATCHERS[catcher] + ["--target-dir", str(WORK / "target")]
+def build() -> dict[str, Path] | None:
+    """The tests, by name; `None` if the tree does not compile."""
+    command = ["cargo", "test", "--quiet", "--no-run", "--message-format=json", "--target-dir", WORK / "target"]
+    command += [f"--test={name}" for name in CATCHERS]
+    done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
+    if done.returncode != 0:
+        messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        print(*(m["message"]["rendered"] for m in messages if "message" in m), done.stderr, file=sys.stderr)
+        return None
+    artifacts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    built = [a for a in artifacts if a.get("executable") and a["target"]["name"] in CATCHERS]
+    return {a["target"]["name"]: Path(a["executable"]) for a in built}
+
+
+def run(catcher: str, program: Path) -> set[str]:
+    """What was noticed, by name."""
+    environment = os.environ | {"SEEDS": str(SEEDS), "STOP": "1", "CARGO_MANIFEST_DIR": str(TREE)}
     try:
-        done = subprocess.run(command, cwd=TREE, capture_output=True, text=True, timeout=TIMEOUT)
+        done = subprocess.run(
+            [program], cwd=TREE, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+        )
     except subprocess.TimeoutExpired:
         return {"(does not end)"}
     if done.returncode == 0:
         return set()
-    if "could not compile" in done.stderr:
-        print(done.stderr, file=sys.stderr)
-        return None
-    failures = done.stdout.split("\nfailures:\n")[-1]
-    return set(re.findall(r"^    (\w+)$", failures, re.MULTILINE)) or {"(crashes)"}
+    if catcher == "simulation":
+        found = re.findall(r"^seed \d+: ([^:]*):", done.stdout, re.MULTILINE)
+    else:
+        found = re.findall(r"^    (\w+)$", done.stdout.split("\nfailures:\n")[-1], re.MULTILINE)
+    return set(found) or {"(crashes)"}
 
 
 def mutate(mutation: dict[str, Any]) -> tuple[Path, str, str]:
@@ -68,45 +110,62 @@ def mutate(mutation: dict[str, Any]) -> tuple[Path, str, str]:
     return path, text, text.replace(mutation["old"], mutation["new"])
 
 
-def judge(mutation: dict[str, Any]) -> tuple[str, bool]:
-    """Runs one mutation; returns whether it is as the table says."""
+def judge(mutation: dict[str, Any]) -> tuple[str, dict[str, set[str]], bool]:
+    """Runs one mutation; returns what to say, what has noticed it, and whether that is as the table says."""
     path, text, mutated = mutate(mutation)
     path.write_text(mutated)
     try:
-        for catcher in CATCHERS:
-            failed = run(catcher)
-            if failed is None:
-                return "does not compile", False
-            if failed:
-                missing = set(mutation.get("caught_by", [])) - failed
-                if missing and "(does not end)" not in failed and "(crashes)" not in failed:
-                    return f"caught by {catcher}, but not by {', '.join(sorted(missing))}", False
-                return f"caught by {len(failed)} of {catcher}", True
-        return "SURVIVED", False
+        programs = build()
+        if programs is None:
+            return "does not compile", {}, False
+        noticed = {name: run(name, programs[name]) for name in CATCHERS}
     finally:
         path.write_text(text)
+    transcripts, simulation = noticed["transcripts"], noticed["simulation"]
+    missing = set(mutation.get("caught_by", [])) - transcripts
+    if transcripts & {"(does not end)", "(crashes)"}:
+        missing = set()
+    says = f"{len(transcripts):3} transcripts; simulation: {', '.join(sorted(simulation)) or '-'}"
+    if missing:
+        return f"{says}; NOT NOTICED by {', '.join(sorted(missing))}", noticed, False
+    if mutation.get("simulation") and not simulation:
+        return f"{says}; NOT NOTICED by the simulation", noticed, False
+    if not transcripts and not simulation:
+        return "SURVIVED", noticed, False
+    return says, noticed, True
 
 
 def main() -> int:
-    words = sys.argv[1:]
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
     table = tomllib.loads((ROOT / "tests/mutations/table.toml").read_text())["mutation"]
     chosen = [m for m in table if not words or any(word in m["name"] for word in words)]
+    if "--sample" in sys.argv:
+        chosen = [m for m in chosen if m.get("feared")]
     known = {path.stem for path in (ROOT / "tests/transcripts").glob("*.txt")}
     for mutation in table:
-        for name in set(mutation["caught_by"]) - known:
+        for name in set(mutation.get("caught_by", [])) - known:
             sys.exit(f"{mutation['name']}: there is no transcript {name}")
     copy_tree()
+    if "--tree" in sys.argv:
+        return 0
     for mutation in table:
         mutate(mutation)
+    programs = build()
+    if programs is None:
+        sys.exit("without a mutation, it does not compile")
     for catcher in CATCHERS:
-        if (failed := run(catcher)) != set():
+        if failed := run(catcher, programs[catcher]):
             sys.exit(f"without a mutation, {catcher} fails: {failed}")
-    good = 0
+    good, by = 0, {(True, False): 0, (False, True): 0, (True, True): 0, (False, False): 0}
     for number, mutation in enumerate(chosen, 1):
-        verdict, as_expected = judge(mutation)
+        verdict, noticed, as_expected = judge(mutation)
         good += as_expected
+        if noticed:
+            by[bool(noticed["transcripts"]), bool(noticed["simulation"])] += 1
         print(f"{number:3}/{len(chosen)} {mutation['name']:55} {verdict}", flush=True)
-    print(f"mutations: {len(chosen)}, {good} caught, {len(chosen) - good} survived")
+    caught = f"{sum(by.values()) - by[False, False]} caught"
+    ways = f"{by[True, False]} by transcripts only, {by[False, True]} by simulation only, {by[True, True]} by both"
+    print(f"mutations: {len(chosen)}, {caught} ({ways}), {len(chosen) - good} not as expected")
     return 0 if good == len(chosen) else 1
 
 

@@ -7,7 +7,8 @@
 //! SEED=17 cargo test --profile sim --test simulation      one, with all that happens; if it fails, made smaller first
 //! ```
 //!
-//! `FIRST=n` begins at another seed than 1, `JOBS=n` uses so many cores, `SHRINK=0` shows a failing seed as it is.
+//! `FIRST=n` begins at another seed than 1, `JOBS=n` uses so many cores, `SHRINK=0` shows a failing seed as it is,
+//! `STOP=1` ends with the first violation.
 //! The last line of many seeds is `simulation: n seeds, S steps, V violations, R steps/s`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -112,6 +113,7 @@ fn run_many() -> ExitCode {
     let first = number("FIRST").unwrap_or(1);
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let jobs = number("JOBS").unwrap_or(cores);
+    let stop = number("STOP") == Some(1);
     quietly(true);
     let began = Instant::now();
     let (next, sum) = (AtomicU64::new(first), Mutex::new(Sum::default()));
@@ -129,6 +131,9 @@ fn run_many() -> ExitCode {
                     if seed % 1000 == 0 {
                         let again = world::run(&scenario, false);
                         assert_eq!(again.fingerprint, report.fingerprint, "seed {seed} is not deterministic");
+                    }
+                    if stop && report.violation.is_some() {
+                        next.store(first + seeds, Ordering::Relaxed);
                     }
                     own.add(seed, report);
                 }

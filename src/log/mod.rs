@@ -1,27 +1,18 @@
 //! Where log lines go: to a sink that the host gives. This library writes to no file and no stream itself.
 
+mod level;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
+pub use level::Level;
+
 use crate::runtime::{Callbacks, lock};
 
 /// Lines that wait for a slow sink; those that come after are counted and left out.
 const WAITING: usize = 1024;
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// Something is broken and stays so until somebody acts.
-    Error,
-    /// Something failed that is tried again.
-    Warn,
-    /// What an operator wants to see of normal work.
-    Info,
-    /// For whoever looks for a bug.
-    Debug,
-}
 
 /// A sink for log lines. Cheap to clone; a clone is the same sink.
 ///
@@ -103,18 +94,6 @@ fn write_all(queue: &Mutex<Queue>, log: &Log) {
         let Some((level, text)) = line else { return };
         // A sink that panics loses its line; there is nobody to say so to.
         let _ = catch_unwind(AssertUnwindSafe(|| log.line(level, &text)));
-    }
-}
-
-impl Level {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
-        }
     }
 }
 
