@@ -10,7 +10,7 @@ use super::Setup;
 use super::action::{Action, Call, Holder, LostReason, Notice, Purpose};
 use super::backoff::Backoff;
 use super::calls::{Calls, Kind};
-use super::claim::Claim;
+use super::claim::{Claim, Says};
 use super::effects::Effects;
 use super::event::Outcome;
 use super::identity::Identity;
@@ -56,7 +56,8 @@ pub(super) struct Election {
     /// Asked for inside a call, done when it is completed.
     deferred: Vec<(CallId, Deferred)>,
     last_token: Token,
-    told_facts: Facts,
+    /// What its record says, as far as is known.
+    told: Says,
     told_holder: Option<Revision>,
     trouble: Option<String>,
     /// What it can do nothing about.
@@ -103,7 +104,7 @@ struct Operation {
     txn: Txn,
     lease: LeaseId,
     /// What it puts into the own record, if it puts that.
-    facts: Facts,
+    says: Says,
     /// Sent to a store that has gone back since.
     void: bool,
 }
@@ -153,11 +154,13 @@ pub(super) struct Ground<'a> {
     pub server_id: Option<i64>,
     /// An election was registered under that id, so that it is kept.
     pub id_in_use: bool,
+    /// The host is going to stop.
+    pub stopping: bool,
 }
 
 impl<'a> Ground<'a> {
-    pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity) -> Self {
-        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use() }
+    pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity, stopping: bool) -> Self {
+        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use(), stopping }
     }
 
     fn lease(self) -> Option<LeaseId> {
@@ -208,7 +211,7 @@ impl Election {
             calls: Calls::default(),
             deferred: Vec::new(),
             last_token: Token(0),
-            told_facts: Facts::default(),
+            told: Says::default(),
             told_holder: None,
             trouble: None,
             obstacle: None,
@@ -409,7 +412,7 @@ impl Election {
             Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
                 self.doubt = Doubt::Nothing;
                 if succeeded {
-                    self.told_facts = operation.facts;
+                    self.told = operation.says;
                 }
             }
             _ => {}
@@ -472,7 +475,7 @@ impl Election {
         self.view = View::default();
         self.claim = None;
         self.doubt = Doubt::Nothing;
-        self.told_facts = Facts::default();
+        self.told = Says::default();
         if let Some(operation) = &mut self.operation {
             operation.void = true;
         }
@@ -712,6 +715,11 @@ impl Election {
             && !self.calls.any_cancelled()
     }
 
+    /// What its record should say.
+    fn says(&self, ground: Ground<'_>) -> Says {
+        Says { facts: self.facts(), stopping: ground.stopping }
+    }
+
     fn facts(&self) -> Facts {
         Facts {
             warm: self.standby.as_ref().is_some_and(|standby| standby.warm),
@@ -730,8 +738,8 @@ impl Election {
         let Some((purpose, txn)) = self.next_operation(fx.now, ground, lease) else { return };
         let patience = self.backoff.patience(ATTEMPT, ground.setup.request_timeout);
         let request = fx.send(purpose, Some(self.id), patience, Request::Txn(txn.clone()));
-        let facts = self.facts();
-        self.operation = Some(Operation { request, purpose, txn, lease, facts, void: false });
+        let says = self.says(ground);
+        self.operation = Some(Operation { request, purpose, txn, lease, says, void: false });
     }
 
     /// The next thing to do in the store; the order is one of urgency.
@@ -753,7 +761,8 @@ impl Election {
                 return Some((Purpose::Release, claim.release(&held)));
             }
         }
-        let rewrite = |purpose| Some((purpose, claim.write_record(view, ground.setup, self.facts(), lease)));
+        let rewrite =
+            |purpose| Some((purpose, claim.write_record(view, ground.setup, self.says(ground), lease)));
         if matches!(self.want, Want::Nothing { .. }) {
             return match record {
                 _ if self.is_draining(now) => None,
@@ -790,7 +799,7 @@ impl Election {
         }
         // Not while a win begins or ends: what follows must not wait for this.
         let settled = self.drain.is_none() && self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
-        if is_own && settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
+        if is_own && settled && self.told != self.says(ground) { rewrite(Purpose::Update) } else { None }
     }
 
     /// Whether callbacks of a win that is over still hold its keys.
@@ -902,8 +911,14 @@ impl Election {
         }
     }
 
+    /// Its record, if that stands in the store under the present lease.
+    pub fn record(&self, keeper: &Keeper) -> Option<&KeyValue> {
+        let lease = keeper.held()?.id;
+        self.claim.as_ref()?.record(&self.view).filter(|kv| kv.lease == lease)
+    }
+
     /// Where it stands.
-    pub fn state(&self, now: Time) -> State {
+    pub fn state(&self, now: Time, keeper: &Keeper) -> State {
         if self.withdrawn {
             return State::Stopped;
         }
@@ -921,9 +936,7 @@ impl Election {
             (Some(_), _) => State::Activating,
             (None, _) if self.standby.is_some() => State::Standby,
             (None, Want::Primacy) => State::Campaigning,
-            (None, _) if self.claim.as_ref().is_some_and(|c| c.record(&self.view).is_some()) => {
-                State::Registered
-            }
+            (None, _) if self.record(keeper).is_some() => State::Registered,
             (None, _) => State::Registering,
         }
     }
