@@ -600,7 +600,12 @@ static void it_says_where_it_stands_and_how_it_came_there(void) {
     CHECK_EQUAL(election.state, PRIMACY_ELECTION_PRIMARY);
     CHECK_EQUAL(election.token, host.token);
     CHECK_EQUAL(election.running, 0);
+    CHECK_EQUAL(election.stopping, 0);
+    CHECK(election.record_revision > 0);
     CHECK(strcmp(election.trouble, "") == 0);
+    CHECK_OK(primacy_session_mark_stopping(host.session));
+    AWAIT(primacy_election_snapshot(host.election, &election) == PRIMACY_OK && election.stopping == 1);
+    CHECK_EQUAL(primacy_election_is_primary(host.election, NULL, NULL), 1);
     election.struct_size--;
     CHECK_EQUAL(primacy_election_snapshot(host.election, &election), PRIMACY_E_STRUCT_SIZE);
 
@@ -783,6 +788,7 @@ static void a_forked_child_is_nobody(void) {
         CHECK_EQUAL(config, 0);
         CHECK_EQUAL(primacy_observer_current(1, &primary), PRIMACY_E_FORKED);
         CHECK_EQUAL(primary.token, 0);
+        CHECK_EQUAL(primacy_session_mark_stopping(host.session), PRIMACY_E_FORKED);
         CHECK_EQUAL(primacy_session_join(host.session, 5000), PRIMACY_E_FORKED);
         CHECK_OK(primacy_txn_free(txn));
         CHECK_OK(primacy_election_free(host.election));
