@@ -510,8 +510,11 @@ impl Engine {
         self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role))
     }
 
+    /// Whether there is something to read: keys of elections, or at least the revision of a store in which keys of
+    /// former ones stood on the lease.
     fn can_reread(&self) -> bool {
-        self.keeper.held().is_some() && self.elections.values().any(|e| !e.ranges().is_empty())
+        let elections = || self.elections.values().any(|e| !e.ranges().is_empty());
+        self.keeper.held().is_some() && (self.identity.is_in_use() || elections())
     }
 
     fn look_again(&mut self) {
