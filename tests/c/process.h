@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-static int entries(const char *folder) {
+static inline int entries(const char *folder) {
     DIR *dir = opendir(folder);
     int n = -2; /* `.` and `..` */
     CHECK(dir != NULL);

@@ -4,13 +4,12 @@
  *     random_calls CALLS [SEED]
  */
 #define _POSIX_C_SOURCE 200809L
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "process.h"
 
 enum { THREADS = 4, HANDLES = 64, BUFFER = 8192 };
 
@@ -282,33 +281,23 @@ static void *call_at_random(void *thread) {
     return NULL;
 }
 
-static int entries(const char *folder) {
-    DIR *dir = opendir(folder);
-    int n = 0;
-    CHECK(dir != NULL);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 int main(int argc, char **argv) {
-    static struct thread threads[THREADS];
+    static struct thread callers[THREADS];
     CHECK(argc == 2 || argc == 3);
     calls = atol(argv[1]);
     const uint64_t seed = argc == 3 ? strtoull(argv[2], NULL, 10) : (uint64_t)time(NULL);
-    const int descriptors = entries("/proc/self/fd");
+    const int before = descriptors();
     CHECK_OK(primacy_queue_new(&events, NULL));
     for (int i = 0; i < THREADS; i++) {
-        threads[i].seed = (seed + (uint64_t)i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-        CHECK_EQUAL(pthread_create(&threads[i].id, NULL, call_at_random, &threads[i]), 0);
+        callers[i].seed = (seed + (uint64_t)i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        CHECK_EQUAL(pthread_create(&callers[i].id, NULL, call_at_random, &callers[i]), 0);
     }
     for (int i = 0; i < THREADS; i++)
-        CHECK_EQUAL(pthread_join(threads[i].id, NULL), 0);
+        CHECK_EQUAL(pthread_join(callers[i].id, NULL), 0);
     for (int i = 0; i < HANDLES; i++)
         end(handles[i]);
     /* Until all has ended, the library may ask for more. */
-    for (int tries = 0; entries("/proc/self/task") > 3; tries++) { /* `.`, `..` and this one */
+    for (int tries = 0; threads() > 1; tries++) {
         const struct timespec pause = {0, 2000000};
         CHECK(tries < 7500);
         take_events(true);
@@ -317,7 +306,7 @@ int main(int argc, char **argv) {
         nanosleep(&pause, NULL);
     }
     CHECK_OK(primacy_queue_free(events));
-    AWAIT(entries("/proc/self/fd") == descriptors);
+    AWAIT(descriptors() == before);
     CHECK(registered > 0);
     CHECK_EQUAL(stopped, registered);
     return 0;

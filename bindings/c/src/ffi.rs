@@ -141,7 +141,7 @@ impl<T: Copy> Out<T> {
 }
 
 pub(crate) fn null(what: &str) -> Fault {
-    Fault::new(PRIMACY_E_NULL, format!("{what} is NULL"))
+    Fault::new(PRIMACY_E_NULL, format!("{what} is NULL; it must be given"))
 }
 
 /// A duration from C. Bounded, so that adding it to a clock can not overflow.

@@ -9,8 +9,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Less where each takes longer: under valgrind.
-const RANDOM_CALLS: &str = "1000000";
+/// A number that is smaller where each takes longer: under valgrind.
+fn number(variable: &str, otherwise: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())
+}
 
 /// Runs one of them: it ends well, and neither it nor the library says anything.
 fn check(source: &str, shared: bool, arguments: &[&str]) {
@@ -46,14 +48,13 @@ fn the_table_of_calls_has_every_function_of_the_header() {
 
 #[test]
 fn random_calls_crash_nothing() {
-    let calls = std::env::var("PRIMACY_RANDOM_CALLS");
-    check("tests/c/random_calls.c", true, &[calls.as_deref().unwrap_or(RANDOM_CALLS)]);
+    check("tests/c/random_calls.c", true, &[&number("PRIMACY_RANDOM_CALLS", "1000000")]);
 }
 
 #[test]
 fn a_thousand_of_everything_leaves_nothing_over() {
     let server = etcd::EtcdServer::start();
-    check("tests/c/thousand.c", false, &[&server.endpoint()]);
+    check("tests/c/thousand.c", false, &[&server.endpoint(), &number("PRIMACY_ROUNDS", "1000")]);
 }
 
 #[test]
