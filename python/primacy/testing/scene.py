@@ -18,7 +18,7 @@ from primacy.testing.etcd import Etcd, Options
 from primacy.testing.gateway import Compacted, Gateway
 from primacy.testing.history import Append, History, Stored
 from primacy.testing.link import Link
-from primacy.testing.process import Line, pick
+from primacy.testing.process import Line, Process, pick
 
 T = TypeVar("T")
 ROLE = "rootcoord"
@@ -43,6 +43,7 @@ class Scene:
         self.candidates: list[Candidate] = []
         self.links: list[Link] = []
         self.excused: set[str] = set()
+        self._clients: list[Process] = []
         self._shared, self._launch = shared, launch
         self._programs, self._program = itertools.cycle(programs), program
         self._etcd: Etcd | None = None
@@ -149,6 +150,14 @@ class Scene:
             if link.address in cluster.etcd.split(","):
                 link.note = partial(self._fault, f"link {i + 1} of {made}")
         await made.start()
+        return made
+
+    async def client(self, program: Path, role: str = ROLE) -> Process:
+        """A program that follows the primary and calls it: flags and lines as primacy's own `client` has."""
+        here = await self.etcd()
+        args = [program, "--etcd", here.endpoint, "--root", self.root, "--role", role]
+        made = await Process.start(args, self.folder / f"client-{len(self._clients) + 1}.log", self.changes)
+        self._clients.append(made)
         return made
 
     async def primary_and_standbys(
@@ -330,6 +339,8 @@ class Scene:
         if self._watching:
             self._watching.cancel()
         await asyncio.gather(*(candidate.kill() for candidate in self.candidates))
+        for client in self._clients:
+            await client.kill()
         for link in self.links:
             await link.close()
         if self._own:
