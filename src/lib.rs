@@ -28,4 +28,5 @@ mod recorder;
 mod runtime;
 pub mod session;
 pub mod store;
+mod warning;
 pub mod win;

@@ -38,5 +38,6 @@ class Snapshot(TypedDict):
     ttl_ms: int
     remaining_ms: int
     suspended: bool
+    warnings: list[str]
     revision: int
     elections: list[ElectionSnapshot]

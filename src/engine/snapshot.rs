@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Engine, Life};
 use crate::milvus::Record;
 use crate::store::{KeyValue, LeaseId};
+use crate::warning;
 
 /// A session, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub remaining_ms: u64,
     /// The last renewal got no answer in time.
     pub suspended: bool,
+    /// What works now and may yet end badly, such as a short TTL or an old etcd.
+    pub warnings: Vec<String>,
     /// The store's highest revision seen.
     pub revision: i64,
     /// The elections, in the order in which they were registered.
@@ -81,6 +84,7 @@ impl Engine {
             ttl_ms: held.map_or(0, |held| millis(held.ttl)),
             remaining_ms: held.map_or(0, |held| millis(held.deadline.since(now))),
             suspended: held.is_some_and(|held| held.late),
+            warnings: held.and_then(|held| warning::of_ttl(held.ttl)).into_iter().collect(),
             revision: self.floor.0,
             elections: self
                 .elections
