@@ -29,4 +29,5 @@ mod recorder;
 mod runtime;
 pub mod session;
 pub mod store;
+mod warning;
 pub mod win;

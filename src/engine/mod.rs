@@ -91,6 +91,8 @@ pub struct Engine {
     elections: BTreeMap<ElectionId, Election>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
+    /// The host is going to stop, and the candidates' records say so.
+    stopping: bool,
     /// The highest revision that a linearizable answer or an event bore.
     floor: Revision,
     cluster: Option<u64>,
@@ -153,6 +155,7 @@ impl Engine {
             elections: BTreeMap::new(),
             reread: Reread::default(),
             asked: BTreeMap::new(),
+            stopping: false,
             floor: Revision(0),
             cluster: None,
             life: Life::New,
@@ -211,7 +214,7 @@ impl Engine {
     }
 
     fn ground(&self) -> Ground<'_> {
-        Ground::new(&self.setup, &self.keeper, &self.identity)
+        Ground::new(&self.setup, &self.keeper, &self.identity, self.stopping)
     }
 
     fn look_at_timers(&mut self) {
@@ -262,6 +265,10 @@ impl Engine {
                     e.resign(fx, setup, within);
                     self.touch(election);
                 }
+            }
+            Event::MarkStopping => {
+                self.stopping = true;
+                self.dirty = Dirty::All;
             }
             Event::Withdraw { election, timeout, within } => {
                 if let Some(e) = self.elections.get_mut(&election) {
@@ -361,7 +368,7 @@ impl Engine {
                 self.dirty = Dirty::All;
             }
             (_, Some(election)) => {
-                let ground = Ground::new(setup, &self.keeper, &self.identity);
+                let ground = Ground::new(setup, &self.keeper, &self.identity, self.stopping);
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
                     // Whether the id is kept concerns all of them.
@@ -484,9 +491,9 @@ impl Engine {
 
     fn advance(&mut self, id: ElectionId) {
         let barred = self.is_barred(id);
-        let Engine { setup, fx, keeper, identity, elections, .. } = self;
+        let Engine { setup, fx, keeper, identity, elections, stopping, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let mut ground = Ground::new(setup, keeper, identity);
+        let mut ground = Ground::new(setup, keeper, identity, *stopping);
         ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
@@ -503,8 +510,11 @@ impl Engine {
         self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role))
     }
 
+    /// Whether there is something to read: keys of elections, or at least the revision of a store in which keys of
+    /// former ones stood on the lease.
     fn can_reread(&self) -> bool {
-        self.keeper.held().is_some() && self.elections.values().any(|e| !e.ranges().is_empty())
+        let elections = || self.elections.values().any(|e| !e.ranges().is_empty());
+        self.keeper.held().is_some() && (self.identity.is_in_use() || elections())
     }
 
     fn look_again(&mut self) {
@@ -588,12 +598,13 @@ impl Hash for Engine {
             elections,
             reread,
             asked,
+            stopping,
             floor,
             cluster,
             life,
             dirty: _,
         } = self;
         (fx, keeper, identity, elections, reread).hash(hasher);
-        (asked, floor, cluster, life).hash(hasher);
+        (asked, stopping, floor, cluster, life).hash(hasher);
     }
 }

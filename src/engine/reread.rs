@@ -2,7 +2,8 @@
 //! lost, is found out about within a TTL; by a primary within half of one.
 //!
 //! A few transactions of gets serve all elections of a session. It does not read the whole prefix, which holds
-//! every node of the cluster.
+//! every node of the cluster. A session whose elections have all ended goes on with a single key: a store that went
+//! back may hold keys of theirs again, on the lease that the session still renews.
 
 use std::time::Duration;
 
@@ -63,7 +64,8 @@ impl Reread {
         }
     }
 
-    /// Sends the reads of `all` if it is time to; the next time is a `period` later.
+    /// Sends the reads of `all` if it is time to, or that of the counter of server ids if there are none: it is the
+    /// revision of the answer that counts then. The next time is a `period` later.
     pub fn start_if_due<'a>(
         &mut self,
         fx: &mut Effects,
@@ -86,7 +88,11 @@ impl Reread {
                 self.under_way.push(Batch { request, parts: std::mem::take(parts) });
             }
         };
-        for (election, ranges) in all.filter(|(_, ranges)| !ranges.is_empty()) {
+        let mut all = all.filter(|(_, ranges)| !ranges.is_empty()).peekable();
+        if all.peek().is_none() {
+            gets.push(Op::Get(Range::Key(setup.root.id_key())));
+        }
+        for (election, ranges) in all {
             if gets.len() + ranges.len() > MOST_GETS {
                 send(&mut gets, &mut parts);
             }

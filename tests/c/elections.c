@@ -600,7 +600,12 @@ static void it_says_where_it_stands_and_how_it_came_there(void) {
     CHECK_EQUAL(election.state, PRIMACY_ELECTION_PRIMARY);
     CHECK_EQUAL(election.token, host.token);
     CHECK_EQUAL(election.running, 0);
+    CHECK_EQUAL(election.stopping, 0);
+    CHECK(election.record_revision > 0);
     CHECK(strcmp(election.trouble, "") == 0);
+    CHECK_OK(primacy_session_mark_stopping(host.session));
+    AWAIT(primacy_election_snapshot(host.election, &election) == PRIMACY_OK && election.stopping == 1);
+    CHECK_EQUAL(primacy_election_is_primary(host.election, NULL, NULL), 1);
     election.struct_size--;
     CHECK_EQUAL(primacy_election_snapshot(host.election, &election), PRIMACY_E_STRUCT_SIZE);
 
