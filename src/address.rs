@@ -1,6 +1,6 @@
 //! `host:port`, as a candidate tells its clients and as an etcd endpoint has it.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Whether `text` is a host name or address, a colon, and a port from 1 to 65535. An IPv6 address stands in
 /// brackets, since its own colons hide the port's.
@@ -12,6 +12,15 @@ pub(crate) fn is_host_and_port(text: &str) -> bool {
     };
     let port_is_good = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0);
     host_is_good && port_is_good
+}
+
+/// Whether `host:port` means the machine on which it is read, whichever that is.
+pub(crate) fn is_on_this_machine(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Err(_) => host.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+    }
 }
 
 #[cfg(test)]

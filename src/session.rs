@@ -19,6 +19,7 @@ use crate::log::Log;
 use crate::milvus::{Candidate, Role, RoleError};
 use crate::runtime::{Runtime, lock};
 use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::warning;
 
 /// A session that fails to open cleans up for this long, or for a tenth of the request timeout if that is less.
 const CLEANUP: Duration = Duration::from_secs(1);
@@ -33,6 +34,8 @@ struct Handle {
     shared: Arc<Shared>,
     server_id: i64,
     request_timeout: Duration,
+    /// What is wrong with the address that its candidates are found under.
+    address_warning: Option<String>,
     next_election: AtomicU32,
     /// Held while a role is compared with those that are registered, and added to them.
     registering: Mutex<()>,
@@ -98,12 +101,15 @@ impl Session {
     pub fn open(settings: Settings, candidate: Candidate, log: Log) -> Result<Session, OpenError> {
         let request_timeout = settings.etcd.request_timeout;
         let cleanup = CLEANUP.min(request_timeout / 10);
+        let address_warning = warning::of_address(&settings, candidate.address());
         let shared = start(settings, candidate, log)?;
         shared.tell(Event::Open);
         let reached = |progress: &Progress| progress.opened.is_some() || progress.failed;
         let progress = shared.wait(request_timeout.saturating_sub(cleanup), reached);
         if let Some(server_id) = progress.opened {
-            return Ok(Session::of(shared, server_id, request_timeout));
+            let of_lease = lock(&shared.engine).snapshot(shared.clock.now()).warnings;
+            of_lease.iter().chain(&address_warning).for_each(|text| shared.log.warn(text));
+            return Ok(Session::of(shared, server_id, request_timeout, address_warning));
         }
         shared.tell(Event::Stop { timeout: cleanup, within: None });
         shared.wait(cleanup, |progress| progress.over);
@@ -113,9 +119,20 @@ impl Session {
     }
 
     /// A handle on a session that is open.
-    pub(crate) fn of(shared: Arc<Shared>, server_id: i64, request_timeout: Duration) -> Session {
-        let (next_election, registering) = (AtomicU32::new(1), Mutex::new(()));
-        Session(Arc::new(Handle { shared, server_id, request_timeout, next_election, registering }))
+    pub(crate) fn of(
+        shared: Arc<Shared>,
+        server_id: i64,
+        request_timeout: Duration,
+        address_warning: Option<String>,
+    ) -> Session {
+        Session(Arc::new(Handle {
+            shared,
+            server_id,
+            request_timeout,
+            address_warning,
+            next_election: AtomicU32::new(1),
+            registering: Mutex::new(()),
+        }))
     }
 
     /// Adds an election for `role`; its candidate record is put into the store, in the background. No callback
@@ -173,10 +190,19 @@ impl Session {
         self.0.request_timeout
     }
 
+    /// Says that this server is going to stop: the records of its candidates tell so, soon and from now on. The locks
+    /// stay as they are, and so does everything else. Returns at once; the snapshot says when it is told.
+    pub fn mark_stopping(&self) {
+        self.0.shared.tell(Event::MarkStopping);
+    }
+
     /// Where the session and its elections stand. Does not block.
     pub fn snapshot(&self) -> Snapshot {
         let shared = &self.0.shared;
-        lock(&shared.engine).snapshot(shared.clock.now())
+        let mut snapshot = lock(&shared.engine).snapshot(shared.clock.now());
+        snapshot.warnings.extend(self.0.address_warning.clone());
+        snapshot.warnings.extend(shared.etcd.warnings());
+        snapshot
     }
 
     /// Ends the session and its elections: `on_lost` where it is primary, keys deleted, the lease revoked, all

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package etcdfence
 
 import (
@@ -70,6 +72,7 @@ func client(t *testing.T) *clientv3.Client {
 }
 
 func TestTheHolderWritesAndSeesItsOwnConflicts(t *testing.T) {
+	noLeaks(t)
 	ctx, kv := context.Background(), client(t)
 	election, token := primary(t, "fence-holder/meta", "mixcoord")
 	txn, err := NewTxn(ctx, kv, election, token)
@@ -94,6 +97,7 @@ func TestTheHolderWritesAndSeesItsOwnConflicts(t *testing.T) {
 }
 
 func TestATransactionThatComesTooLateIsRefused(t *testing.T) {
+	noLeaks(t)
 	ctx, kv := context.Background(), client(t)
 	election, token := primary(t, "fence-late/meta", "rootcoord")
 	txn, err := NewTxn(ctx, kv, election, token)
@@ -130,6 +134,7 @@ func TestATransactionThatComesTooLateIsRefused(t *testing.T) {
 }
 
 func TestAnElseThatWritesIsRefused(t *testing.T) {
+	noLeaks(t)
 	txn := &Txn{ctx: context.Background()}
 	if _, err := txn.Else(clientv3.OpPut("a", "1")).Commit(); !errors.Is(err, primacy.ErrArgument) {
 		t.Error(err)
@@ -141,6 +146,7 @@ type nobody struct{}
 func (nobody) Guard(primacy.Token) ([]primacy.Compare, error) { return nil, nil }
 
 func TestAnEmptyGuardIsNone(t *testing.T) {
+	noLeaks(t)
 	if _, err := Cmps(nobody{}, 1); !errors.Is(err, primacy.ErrInternal) {
 		t.Error(err)
 	}

@@ -167,6 +167,7 @@ func readAsMilvus(t *testing.T, value string) (id int64, address string) {
 }
 
 func TestOursAndMilvussOwnTakeOverFromEachOther(t *testing.T) {
+	noLeaks(t)
 	for _, c := range []struct {
 		form form
 		role string
@@ -231,6 +232,7 @@ func waiting(t *testing.T, m member) {
 }
 
 func TestARollingUpgradeThereAndBack(t *testing.T) {
+	noLeaks(t)
 	for _, c := range []struct {
 		form form
 		role string
@@ -270,6 +272,7 @@ func TestARollingUpgradeThereAndBack(t *testing.T) {
 }
 
 func TestOneThatIsKilledIsSucceededByTheOtherKind(t *testing.T) {
+	noLeaks(t)
 	for _, c := range []struct {
 		form form
 		role string

@@ -22,6 +22,8 @@ class ElectionSnapshot(TypedDict):
     token: int
     warm: bool
     running: list[str]
+    record_revision: int
+    stopping: bool
     holder: HolderSnapshot | None
     trouble: str | None
 
@@ -36,5 +38,6 @@ class Snapshot(TypedDict):
     ttl_ms: int
     remaining_ms: int
     suspended: bool
+    warnings: list[str]
     revision: int
     elections: list[ElectionSnapshot]

@@ -108,6 +108,8 @@ pub(super) static NAMES: &[Name] = &[
         "whether a restart in place revokes its predecessor's lease"),
     name("primacy.allow_memory_store", "false", SWITCH, Kind::Switch,
         "allows mem://, where each process is primary of its own"),
+    name("primacy.allow_loopback_address", "false", SWITCH, Kind::Switch,
+        "no warning for a candidate at a loopback address while etcd is on another machine"),
 ];
 
 impl Kind {

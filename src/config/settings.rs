@@ -29,6 +29,8 @@ pub struct Settings {
     pub layout: Layout,
     /// Whether the endpoint may be [`Endpoint::Memory`].
     pub allow_memory_store: bool,
+    /// Whether all clients are on this machine, although etcd is not.
+    pub allow_loopback_address: bool,
 }
 
 /// How etcd is reached.
@@ -129,6 +131,7 @@ pub(super) fn settle(config: &Config) -> Result<Settings, ConfigError> {
             .parse()
             .map_err(|_| unchecked(config, "primacy.layout"))?,
         allow_memory_store,
+        allow_loopback_address: switch(config, "primacy.allow_loopback_address")?,
     })
 }
 
@@ -137,6 +140,12 @@ fn endpoints(config: &Config, tls: bool, allow_memory_store: bool) -> Result<Vec
         .ok_or_else(|| unchecked(config, "etcd.endpoints"))?;
     for endpoint in &endpoints {
         match endpoint {
+            Endpoint::Memory { .. } if !cfg!(feature = "embedded") => {
+                return relation(format!(
+                    "etcd.endpoints has {endpoint}, but this library was built without the store in memory \
+                     (its feature `embedded`); give an etcd's endpoint, or use a library that has it"
+                ));
+            }
             Endpoint::Memory { .. } if !allow_memory_store => {
                 return relation(format!(
                     "etcd.endpoints has {endpoint}, where each process is primary of its own; \
@@ -283,6 +292,7 @@ mod tests {
             drain_timeout: Duration::from_secs(30),
             layout: Layout::Milvus,
             allow_memory_store: false,
+            allow_loopback_address: false,
         };
         assert_eq!(settings(&[]), Ok(expected));
     }
@@ -311,6 +321,7 @@ mod tests {
             ("primacy.guard", "false"),
             ("primacy.reclaim", "off"),
             ("primacy.allow_memory_store", "1"),
+            ("primacy.allow_loopback_address", "on"),
         ]);
         let server = |address: &str| Endpoint::Server { tls: true, address: address.into() };
         let expected = Settings {
@@ -332,6 +343,7 @@ mod tests {
             drain_timeout: Duration::from_millis(40),
             layout: Layout::AfterStart,
             allow_memory_store: true,
+            allow_loopback_address: true,
         };
         assert_eq!(given, Ok(expected));
     }

@@ -50,6 +50,7 @@ pub(super) struct Connection {
     pub(super) lease: LeaseClient,
     pub(super) watch: WatchClient,
     pub(super) auth: AuthClient,
+    maintenance: MaintenanceClient,
     /// Held while a token is fetched.
     pub(super) authenticating: Arc<tokio::sync::Mutex<()>>,
     channel: Labelled,
@@ -104,7 +105,8 @@ impl Connection {
         let client = Client::from_channel(boxed, None).await.map_err(|e| Fault::NotServed(e.to_string()))?;
 
         let doubted = Arc::new(Notify::new());
-        let doubting = doubt(doubted.clone(), line, client.maintenance_client());
+        let maintenance = client.maintenance_client();
+        let doubting = doubt(doubted.clone(), line, maintenance.clone());
         Ok(Connection {
             endpoint,
             name: dialler.name.clone(),
@@ -112,6 +114,7 @@ impl Connection {
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(LARGEST_ANSWER),
             auth: client.auth_client(),
+            maintenance,
             authenticating: Arc::default(),
             channel,
             doubted,
@@ -132,6 +135,13 @@ impl Connection {
         let request = tonic::Request::new(LeaseKeepAliveRequest { id: lease });
         let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
         Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
+    }
+
+    /// The version of the server behind it, if it tells within [`SIGN_OF_LIFE`].
+    pub(super) async fn server_version(&self) -> Option<String> {
+        let mut maintenance = self.maintenance.clone();
+        let answer = tokio::time::timeout(SIGN_OF_LIFE, maintenance.status()).await;
+        Some(answer.ok()?.ok()?.version().to_owned())
     }
 
     /// Whether it is lost.

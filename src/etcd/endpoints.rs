@@ -10,9 +10,11 @@ use super::dial::Dialler;
 use super::failure::Fault;
 use super::{AbortOnDrop, CONNECTED_WITHIN};
 use crate::log::{Level, Log};
+use crate::runtime::lock;
 use crate::store::Failure;
+use crate::warning;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -27,6 +29,8 @@ struct Endpoint {
     dialler: Arc<Dialler>,
     credentials: Arc<Credentials>,
     attempt: Mutex<Option<Attempt>>,
+    /// What its server may do to us.
+    warning: Arc<Mutex<Option<String>>>,
     /// Its last attempt to connect failed: said once in the log, not at each attempt.
     failing: AtomicBool,
 }
@@ -48,6 +52,7 @@ impl Endpoints {
                 dialler: Arc::new(dialler),
                 credentials: credentials.clone(),
                 attempt: Mutex::new(None),
+                warning: Arc::default(),
                 failing: AtomicBool::new(false),
             })
             .collect();
@@ -64,7 +69,7 @@ impl Endpoints {
             let left = deadline.saturating_duration_since(Instant::now());
             let others = u32::try_from(order.len() - tried).unwrap_or(u32::MAX);
             let share = (left / others).min(CONNECTED_WITHIN);
-            let why = match timeout(share, endpoint.connection(number)).await {
+            let why = match timeout(share, endpoint.connection(number, &self.log)).await {
                 Ok(Ok(connection)) => {
                     if endpoint.failing.swap(false, Ordering::Relaxed) {
                         self.log.info(&format!("etcd endpoint {} is back", endpoint.dialler.name));
@@ -113,6 +118,11 @@ impl Endpoints {
         self.log.warn(&format!("etcd endpoint {}: {why}", connection.name));
     }
 
+    /// What is known of their servers that may end badly.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.all.iter().filter_map(|endpoint| lock(&endpoint.warning).clone()).collect()
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.all.len()
@@ -125,13 +135,13 @@ impl Endpoints {
     }
 
     fn order(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.order)
     }
 }
 
 impl Endpoint {
-    async fn connection(&self, number: usize) -> Opened {
-        let mut opened = self.opening(number);
+    async fn connection(&self, number: usize, log: &Log) -> Opened {
+        let mut opened = self.opening(number, log);
         match opened.wait_for(Option::is_some).await {
             Ok(result) => match &*result {
                 Some(result) => result.clone(),
@@ -142,7 +152,7 @@ impl Endpoint {
     }
 
     /// The attempt under way, or the connection that it led to; else a new attempt.
-    fn opening(&self, number: usize) -> watch::Receiver<Option<Opened>> {
+    fn opening(&self, number: usize, log: &Log) -> watch::Receiver<Option<Opened>> {
         let mut attempt = self.attempt();
         if let Some(a) = &*attempt
             && a.is_of_use()
@@ -151,13 +161,19 @@ impl Endpoint {
         }
         let (done, opened) = watch::channel(None);
         let (dialler, credentials) = (self.dialler.clone(), self.credentials.clone());
+        let (warning, log) = (self.warning.clone(), log.clone());
         let task = tokio::spawn(async move {
             let opening = Connection::open(number, &dialler, credentials);
             let result = timeout(CONNECTED_WITHIN, opening).await.unwrap_or_else(|_| {
                 Err(Fault::NotServed(format!("no connection within {} ms", CONNECTED_WITHIN.as_millis())))
             });
+            let result = result.map(Arc::new);
+            let connection = result.clone();
             // Nobody left to hear it: dropped, and thereby closed.
-            let _ = done.send(Some(result.map(Arc::new)));
+            let _ = done.send(Some(result));
+            if let Ok(connection) = connection {
+                look_at_server(&connection, &warning, &log).await;
+            }
         });
         *attempt = Some(Attempt { opened: opened.clone(), _task: AbortOnDrop(task.abort_handle()) });
         opened
@@ -174,7 +190,17 @@ impl Endpoint {
     }
 
     fn attempt(&self) -> MutexGuard<'_, Option<Attempt>> {
-        self.attempt.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.attempt)
+    }
+}
+
+/// Asks the server what it is; what is new about it is said.
+async fn look_at_server(connection: &Connection, warning: &Mutex<Option<String>>, log: &Log) {
+    let Some(version) = connection.server_version().await else { return };
+    let now = warning::of_server(&connection.name, &version);
+    let before = std::mem::replace(&mut *lock(warning), now.clone());
+    if let Some(text) = now.filter(|now| before.as_ref() != Some(now)) {
+        log.warn(&text);
     }
 }
 

@@ -132,6 +132,11 @@ impl Etcd {
         }
     }
 
+    /// What is known of the servers that may end badly, for people.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.endpoints.warnings()
+    }
+
     /// Ends a watch, here and at the server. Returns at once; reports that are under way still arrive.
     pub fn unwatch(&self, watch: u64) {
         let _ = self.0.watches.send(watch::Order::Unwatch { watch });

@@ -97,6 +97,7 @@ async def test_a_round_trip_of_500_ms_at_a_ttl_of_5_s_costs_no_primacy(scene: Sc
     token = primary.token
     await asyncio.sleep(4 * scene.ttl)
     await scene.stays(primary, token)
+    await primary.quiet()
     await scene.appended(primary)
     assert not pick(primary.process.lines, "lost")
     scene.act("the primary is killed")

@@ -164,7 +164,8 @@ impl World<'_> {
             let id = session.engine.snapshot(p.clock.read(self.now)).server_id;
             let record = format!("{}/session/{}-{id}", self.cluster.root, ROLES[e.role]);
             let taken = keys.iter().any(|kv| {
-                kv.key.to_string() == record && self.cluster.owner(&kv.key).is_some_and(|other| self.is_live(other))
+                kv.key.to_string() == record
+                    && self.cluster.owner(&kv.key).is_some_and(|other| self.is_live(other))
             });
             if !taken {
                 return Err(format!("p{} {} has no record {record}", p.index, e.id));
@@ -223,7 +224,9 @@ impl World<'_> {
                 && self.cluster.owner(&kv.key).is_some_and(|w| self.is_live(w))
         });
         match in_the_way {
-            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => self.is_kept(&kv.key),
+            Some(kv) if self.cluster.owner(&kv.key) != Some(self.processes[process].who()) => {
+                self.is_kept(&kv.key)
+            }
             _ => Err(format!("nobody is primary of {}; p{process} {election} wants to be", ROLES[role])),
         }
     }
@@ -244,7 +247,8 @@ impl World<'_> {
     fn stands_in_the_way(&self, role: usize, key: &Key) -> bool {
         [Layout::Milvus, Layout::AfterStart].into_iter().any(|layout| {
             let keys = self.keys.of(role, layout);
-            keys.locks.iter().any(|lock| lock.key == *key) || keys.rivals.iter().any(|rival| rival.contains(key))
+            keys.locks.iter().any(|lock| lock.key == *key)
+                || keys.rivals.iter().any(|rival| rival.contains(key))
         })
     }
 

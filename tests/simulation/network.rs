@@ -335,7 +335,10 @@ impl World<'_> {
                 if !response.events.is_empty() {
                     let events = response.events.into_iter().map(|event| event.event).collect();
                     let event = Event::Watched { watch, events };
-                    self.queue.push(self.now + Duration::from_micros(700), Happening::ObserverHears { index, event });
+                    self.queue.push(
+                        self.now + Duration::from_micros(700),
+                        Happening::ObserverHears { index, event },
+                    );
                 }
             }
         }

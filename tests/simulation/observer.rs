@@ -68,7 +68,9 @@ impl World<'_> {
         for action in actions {
             self.trace.note(self.now, format!("o{index}"), format_args!("    -> {action}"));
             match action {
-                Action::Send { request, timeout, what, .. } => self.observer_asks(index, request, timeout, what),
+                Action::Send { request, timeout, what, .. } => {
+                    self.observer_asks(index, request, timeout, what)
+                }
                 Action::Watch { watch, ranges } => {
                     let at = self.now + self.observer_luck(index, watch.0).1;
                     self.queue.push(at, Happening::ObserverWatches { index, watch, ranges });
@@ -135,7 +137,8 @@ impl World<'_> {
         for (_, listener) in std::mem::take(&mut self.streams) {
             if let Listener::Observer { index, watch } = listener {
                 let event = Event::WatchEnded { watch, why: "stream broke".into() };
-                self.queue.push(self.now + Duration::from_millis(10), Happening::ObserverHears { index, event });
+                self.queue
+                    .push(self.now + Duration::from_millis(10), Happening::ObserverHears { index, event });
             }
         }
     }

@@ -339,7 +339,9 @@ impl<'s> World<'s> {
             Happening::NeighbourEnds { index, orderly } => self.neighbour_ends(index, orderly),
             Happening::ObserverHears { index, event } => self.observer_hears(index, event),
             Happening::ObserverAsks { index, request, what } => self.observer_reads(index, request, &what),
-            Happening::ObserverWatches { index, watch, ranges } => self.observer_watches(index, watch, &ranges),
+            Happening::ObserverWatches { index, watch, ranges } => {
+                self.observer_watches(index, watch, &ranges)
+            }
             Happening::Look => self.look(),
         }
     }

@@ -216,6 +216,20 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
     unsafe { ffi::enter(error_out, inside) }
 }
 
+/// Says that this server is going to stop: the records of its candidates, never the locks, have Milvus's
+/// `"Stopping":true` from now on, whatever they are rewritten for later. Milvus's readers take work away from
+/// such a server. Nothing else changes: elections go on until they are stopped.
+///
+/// Returns at once; the records follow, and the fields `stopping` of the snapshots say when. It can not be taken
+/// back; again: nothing. Any thread, also inside a callback, does not block. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_session_mark_stopping(session: primacy_session) -> primacy_status {
+    ffi::enter_plain(|| {
+        handle::find::<Session>(session)?.engine.mark_stopping();
+        Ok(())
+    })
+}
+
 /// Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are
 /// released when their callbacks have returned, records and lease are removed from etcd.
 ///

@@ -209,6 +209,7 @@ class Candidate:
     async def stop(self, bound: float = 15) -> str:
         """Ends it by SIGTERM. Empty if that was a clean stop, else what was wrong with it."""
         self.ended_by_us = True
+        await self.process.up()
         self._fault("told to stop")
         self.process.signal(signal.SIGTERM)
         code = await self.process.ended(bound)

@@ -85,8 +85,12 @@ class Coordinator(Process):
         )
         return found[0]
 
-    async def connect(self) -> Connection:
+    async def up(self) -> None:
+        """Until it listens: from then on a signal ends it as its contract says."""
         await self.while_running(lambda: self.address, 15, "the line 'listening'")
+
+    async def connect(self) -> Connection:
+        await self.up()
         host, _, port = self.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         return Connection(reader, writer, lambda request: self.note(request))

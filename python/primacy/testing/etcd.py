@@ -220,6 +220,11 @@ class Etcd:
                             return member
         raise NotInTime("etcd has no leader")
 
+    async def version(self) -> tuple[int, ...]:
+        """What the first member is: (3, 4, 31)."""
+        status = await self._status(self.members[0])
+        return tuple(int(part) for part in str(status["version"]).split("."))
+
     async def _status(self, member: Member) -> Json:
         return await self.gateway(member).post("maintenance/status", {}, bound=2)
 

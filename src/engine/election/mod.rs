@@ -1,0 +1,308 @@
+//! One election of a session: the role of this process for one key set.
+//!
+//! Facts come in (answers, events, completions, the lease's fate) and are written down; then [`Election::advance`]
+//! looks at all that is known and does what is due next. It never asks which way a fact came in, so that an
+//! answer that was lost and is read again later leads to the same place.
+
+mod ending;
+mod ground;
+mod report;
+mod standby;
+mod win;
+mod writes;
+
+use self::ending::Deferred;
+pub(super) use self::ending::reserve;
+pub(super) use self::ground::{Ground, Wish};
+use self::standby::Standby;
+use self::win::{Drain, Stage, Win};
+use self::writes::{Doubt, Operation};
+use super::Setup;
+use super::action::{Action, Call, LostReason, Purpose};
+use super::backoff::Backoff;
+use super::calls::{Calls, Kind};
+use super::claim::{Claim, Says};
+use super::effects::Effects;
+use super::event::Outcome;
+use super::ids::{CallId, ElectionId, Token, WatchId};
+use super::view::View;
+use super::watch::Watch;
+use crate::clock::Time;
+use crate::log::Level;
+use crate::milvus::Role;
+use crate::store::{KeyEvent, KeyValue, LeaseId, Revision};
+
+/// One election.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Election {
+    pub id: ElectionId,
+    pub role: Role,
+    want: Want,
+    claim: Option<Claim>,
+    view: View,
+    watch: Watch,
+    /// No campaign has been answered since the first watch was confirmed: what the view says may be older than the
+    /// watch, and what happened in between was seen by neither. Such a campaign is refused, and reads all keys.
+    unchecked: bool,
+    operation: Option<Operation>,
+    doubt: Doubt,
+    retry: Option<Time>,
+    backoff: Backoff,
+    /// Writes refused in a row.
+    refusals: u32,
+    win: Option<Win>,
+    drain: Option<Drain>,
+    standby: Option<Standby>,
+    /// Others first: no campaign before this time, or before another holder was seen.
+    yielding: Option<Time>,
+    calls: Calls,
+    /// Asked for inside a call, done when it is completed.
+    deferred: Vec<(CallId, Deferred)>,
+    last_token: Token,
+    /// What its record says, as far as is known.
+    told: Says,
+    told_holder: Option<Revision>,
+    trouble: Option<String>,
+    /// What it can do nothing about.
+    obstacle: Option<String>,
+    withdrawn: bool,
+}
+
+/// What the host wants of the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Want {
+    /// A record, nothing else.
+    Registered,
+    /// To be primary, or to stand by.
+    Primacy,
+    /// To end; callbacks and keys may hold it up until then.
+    Nothing { until: Time },
+}
+
+impl Election {
+    pub fn new(id: ElectionId, role: Role) -> Self {
+        Election {
+            id,
+            role,
+            want: Want::Registered,
+            claim: None,
+            view: View::default(),
+            watch: Watch::new(),
+            unchecked: true,
+            operation: None,
+            doubt: Doubt::Nothing,
+            retry: None,
+            backoff: Backoff::default(),
+            refusals: 0,
+            win: None,
+            drain: None,
+            standby: None,
+            yielding: None,
+            calls: Calls::default(),
+            deferred: Vec::new(),
+            last_token: Token(0),
+            told: Says::default(),
+            told_holder: None,
+            trouble: None,
+            obstacle: None,
+            withdrawn: false,
+        }
+    }
+
+    // What the host asks for.
+
+    pub fn campaign(&mut self) {
+        if self.want == Want::Registered {
+            self.want = Want::Primacy;
+        }
+    }
+
+    pub fn resign(&mut self, fx: &mut Effects, setup: &Setup, within: Option<CallId>) {
+        match within.filter(|call| self.calls.is_running(*call)) {
+            Some(call) => self.deferred.push((call, Deferred::Resign)),
+            None => self.lose(fx, setup, LostReason::Resigned),
+        }
+    }
+
+    pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
+        let Some(ended) = self.calls.end(fx, call) else { return false };
+        if let Outcome::Failed(why) = &outcome {
+            let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
+            fx.log(Level::Warn, Some(self.id), text);
+        }
+        match (ended.kind, &outcome) {
+            (Kind::Warmup, _) => self.warmed(fx, setup, outcome == Outcome::Warm),
+            (Kind::Primary(token), _) => {
+                self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)))
+            }
+            _ => {}
+        }
+        true
+    }
+
+    // What the store says.
+
+    pub fn watching(&mut self, fx: &Effects) -> Wish {
+        Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
+    }
+
+    pub fn has_watch(&self, watch: WatchId) -> bool {
+        self.watch.is(watch)
+    }
+
+    pub fn watched(&mut self, events: Vec<KeyEvent>) {
+        for event in events {
+            self.view.watched(event);
+        }
+        // The store is there, and something has changed: no reason to wait for a second try.
+        self.retry = None;
+    }
+
+    pub fn watch_ended(&mut self, fx: &mut Effects, why: &str) {
+        fx.log(Level::Debug, Some(self.id), format!("{}: watch ended: {why}; opened again", self.role));
+        self.watch.ended(fx);
+    }
+
+    pub fn reread(&mut self, revision: Revision, reads: &[Vec<KeyValue>]) {
+        if let Some(claim) = &self.claim {
+            for (range, found) in claim.ranges().iter().zip(reads) {
+                self.view.read(range, revision, found);
+            }
+        }
+    }
+
+    /// There is a new lease: what failed under the old one is tried again now.
+    pub fn lease_granted(&mut self) {
+        self.retry = None;
+    }
+
+    /// The lease is gone: whatever was won under it is lost.
+    pub fn lease_lost(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) {
+        if self.win.as_ref().is_some_and(|win| win.lease == lease) {
+            self.lose(fx, setup, LostReason::LeaseExpired);
+        }
+    }
+
+    /// The store went back to an older state: nothing known of it holds any more, the server id neither.
+    pub fn store_rolled_back(&mut self, fx: &mut Effects, setup: &Setup) {
+        self.lose(fx, setup, LostReason::StoreRolledBack);
+        self.forget(fx);
+        self.last_token = Token(0);
+    }
+
+    /// Forgets all that it knows of the keys under the present server id.
+    pub fn forget(&mut self, fx: &mut Effects) {
+        self.watch.close(fx);
+        self.unchecked = true;
+        self.view = View::default();
+        self.claim = None;
+        self.doubt = Doubt::Nothing;
+        self.told = Says::default();
+        if let Some(operation) = &mut self.operation {
+            operation.void = true;
+        }
+    }
+
+    // What follows.
+
+    /// Whether it has not claimed its keys yet.
+    pub fn is_new(&self) -> bool {
+        self.claim.is_none()
+    }
+
+    /// Does what is due, from what is known.
+    pub fn advance(&mut self, fx: &mut Effects, ground: Ground<'_>) -> Wish {
+        if let (None, Some(id)) = (&self.claim, ground.server_id) {
+            self.claim = Some(Claim::new(ground.setup, &self.role, id));
+        }
+        self.do_deferred(fx, ground.setup);
+        self.look_at_win(fx, ground);
+        self.look_at_drain(fx, ground);
+        self.look_at_holder(fx, ground);
+        self.look_at_obstacle(fx, ground);
+        self.open_watch(fx);
+        let won = self.adopt(fx, ground);
+        // A campaign is sent before the standby is called: it may be over before it has begun.
+        self.start_operation(fx, ground);
+        self.start_calls(fx, ground);
+        self.look_at_lease(fx, ground);
+        self.finish(fx, ground);
+        let another_id = !ground.id_in_use && self.others_record(ground).is_some();
+        Wish { won, another_id, ..Wish::default() }
+    }
+
+    fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        if !self.calls.is_empty() || self.drain.is_some() {
+            return;
+        }
+        if let Some(win) = &mut self.win {
+            if matches!(win.stage, Stage::Won { .. }) {
+                let (token, lease) = (win.token, win.lease);
+                win.stage = Stage::Activating;
+                self.standby = None;
+                fx.push(Action::Primacy { election: self.id, win: Some((token, lease)) });
+                self.calls.start(fx, self.id, Kind::Primary(token), Call::Primary { token, lease });
+            }
+            return;
+        }
+        let campaigning = self.operation.as_ref().is_some_and(|op| op.purpose == Purpose::Campaign);
+        if self.want != Want::Primacy || campaigning {
+            return;
+        }
+        let Some(standby) = &mut self.standby else { return };
+        if !standby.announced {
+            standby.announced = true;
+            let other = self.others_lock(ground);
+            let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(report::holder));
+            self.told_holder = revision;
+            self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
+        } else if standby.next_warmup <= fx.now {
+            self.calls.start(fx, self.id, Kind::Warmup, Call::Warmup);
+        }
+    }
+
+    fn open_watch(&mut self, fx: &mut Effects) {
+        if let Some(claim) = &self.claim
+            && !matches!(self.want, Want::Nothing { .. })
+        {
+            self.watch.open(fx, claim.ranges());
+        }
+    }
+
+    /// When something is due, and what it is called.
+    pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
+        if let Some(at) = self.retry {
+            due(at, "retry due");
+        }
+        if self.withdrawn {
+            return;
+        }
+        self.watch.timers(&mut due);
+        if let Some(Win { stage: Stage::Won { give_back }, .. }) = self.win {
+            due(give_back, "activation over");
+        }
+        if let Some(drain) = self.drain.as_ref().filter(|drain| self.calls.of(drain.token)) {
+            due(drain.until, "drain over");
+        }
+        if let Some(at) = self.yielding {
+            due(at, "yield over");
+        }
+        if let Want::Nothing { until } = self.want {
+            due(until, "stop over");
+        }
+        for (_, what) in &self.deferred {
+            if let Deferred::Withdraw { begin, .. } = what {
+                due(*begin, "stop due");
+            }
+        }
+        if let Some(standby) = &self.standby
+            && standby.announced
+            && self.calls.is_empty()
+            && self.drain.is_none()
+            && self.win.is_none()
+            && self.want == Want::Primacy
+        {
+            due(standby.next_warmup, "warmup due");
+        }
+    }
+}

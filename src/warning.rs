@@ -1,0 +1,96 @@
+//! What works now and may yet end badly. Said once in the log, and by the snapshot for as long as it holds.
+
+use std::time::Duration;
+
+use semver::Version;
+
+use crate::address::is_on_this_machine;
+use crate::config::{Endpoint, Settings};
+
+/// A lease should outlast a change of etcd's leader; a renewal has been seen to take 2.8 s in one.
+const SHORT_TTL: Duration = Duration::from_secs(5);
+/// The oldest etcd of each line in which a lease that is kept alive is not revoked by a former leader
+/// (<https://github.com/etcd-io/etcd/issues/15247>). Later lines have it from the start.
+static LEASES_ARE_SAFE_SINCE: [Version; 2] = [Version::new(3, 4, 31), Version::new(3, 5, 13)];
+
+/// A candidate tells its clients, who are on other machines if etcd is, an address that means their own.
+pub(crate) fn of_address(settings: &Settings, address: &str) -> Option<String> {
+    let elsewhere = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Server { address, .. } => !is_on_this_machine(address),
+        Endpoint::Memory { .. } => false,
+    };
+    let wrong = is_on_this_machine(address)
+        && !settings.allow_loopback_address
+        && settings.etcd.endpoints.iter().any(elsewhere);
+    wrong.then(|| {
+        format!(
+            "clients on other machines can not reach the candidate's address {address}: give one that they can; \
+             if there are none, set primacy.allow_loopback_address"
+        )
+    })
+}
+
+/// The lease that was granted is a short one.
+pub(crate) fn of_ttl(granted: Duration) -> Option<String> {
+    (granted < SHORT_TTL).then(|| {
+        format!(
+            "a TTL of {} s does not outlast a change of etcd's leader: set common.session.ttl to {} or more",
+            granted.as_secs(),
+            SHORT_TTL.as_secs()
+        )
+    })
+}
+
+/// The server behind an endpoint is one that is known to revoke leases which are kept alive.
+pub(crate) fn of_server(endpoint: &str, version: &str) -> Option<String> {
+    let version = Version::parse(version).ok()?;
+    let same_line = |v: &&Version| (v.major, v.minor) == (version.major, version.minor);
+    let [oldest, _] = &LEASES_ARE_SAFE_SINCE;
+    let needed = LEASES_ARE_SAFE_SINCE.iter().find(same_line).unwrap_or(oldest);
+    (version < *needed).then(|| {
+        format!(
+            "etcd {version} at {endpoint} may revoke a lease that is kept alive: upgrade it to {needed} or later"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn settings(endpoints: &str, allowed: &str) -> Settings {
+        let mut config = Config::new();
+        config.set("etcd.endpoints", endpoints).unwrap();
+        config.set("primacy.allow_loopback_address", allowed).unwrap();
+        config.settings().unwrap()
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_wrong_where_etcd_is_on_another() {
+        let far = settings("127.0.0.1:2379,etcd-1:2379", "false");
+        for wrong in ["127.0.0.1:1", "localhost:1", "[::1]:1", "0.0.0.0:1", "[::]:1", "127.8.8.8:1"] {
+            assert!(of_address(&far, wrong).unwrap().contains(wrong), "{wrong}");
+        }
+        assert_eq!(of_address(&far, "10.0.0.5:1"), None);
+        assert_eq!(of_address(&far, "coordinator-0:1"), None);
+        assert_eq!(of_address(&settings("localhost:2379", "false"), "127.0.0.1:1"), None);
+        assert_eq!(of_address(&settings("etcd-1:2379", "true"), "127.0.0.1:1"), None);
+    }
+
+    #[test]
+    fn servers_before_the_fix_of_their_line_are_old() {
+        for old in ["3.3.27", "3.4.23", "3.4.30", "3.5.0", "3.5.12"] {
+            assert!(of_server("etcd-1:2379", old).unwrap().contains(old), "{old}");
+        }
+        for good in ["3.4.31", "3.5.13", "3.5.35", "3.6.0", "3.7.3+x", "4.0.0", "unknown"] {
+            assert_eq!(of_server("etcd-1:2379", good), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_below_five_seconds_is_short() {
+        assert!(of_ttl(Duration::from_secs(4)).is_some());
+        assert_eq!(of_ttl(Duration::from_secs(5)), None);
+    }
+}
