@@ -26,8 +26,8 @@ help: ## list the commands
 # Building
 
 .PHONY: build
-build: ## the C library, for release: target/release/libprimacy.so and .a
-	cargo build --release --package primacy-c
+build: ## the C library, for release: target/release/libprimacy.so and .a; EMBEDDED=1 with mem://
+	cargo build --release --package primacy-c --no-default-features $(if $(EMBEDDED),--features embedded)
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -134,6 +134,17 @@ test-rust: etcd ## engine, driver, C library, on a real etcd
 	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
+# Those alone whose own measure of memory or of time a sanitizer does not spoil.
+C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
+
+.PHONY: test-c-memory
+test-c-memory: etcd ## the C programs under AddressSanitizer, UBSan and valgrind
+	@command -v valgrind >/dev/null || $(TOOLS)/install valgrind
+	PRIMACY_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+		PRIMACY_RANDOM_CALLS=200000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
+	PRIMACY_C_UNDER="valgrind --quiet --trace-children=yes --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
+		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS)
+
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
 	$(PYTHON) -m pytest tests/contract --primacy-coordinator "$(COORDINATORS)"
@@ -221,8 +232,12 @@ check-install: ## what `make install` puts there is what the README promises
 	$(TOOLS)/check-library target/installed /usr "$(VERSION)"
 
 .PHONY: bench
-bench: build ## what a call through the C ABI costs, beside a look at the clock
-	PRIMACY_LIBRARY=$(CARGO_TARGET_DIR)/release/libprimacy.so cargo bench --quiet --profile demo --package primacy-c --bench abi
+bench: build etcd ## what a look at is_primary, a takeover and an idle standby cost; each with its bound
+	@failed=; \
+	PRIMACY_LIBRARY=$(CARGO_TARGET_DIR)/release/libprimacy.so \
+		cargo bench --quiet --profile demo --package primacy-c --bench abi || failed=1; \
+	cargo bench --quiet --profile demo --package primacy --bench costs || failed=1; \
+	[ -z "$$failed" ]
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::embedded::Server;
 use crate::embedded::model::Options;
 use crate::engine::{Call, CallId, Event, LostReason, Notice, Setup, Token};
 use crate::etcd::{Credentials, Dialler, Etcd};
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::runtime::{Runtime, lock};
 use crate::session::Session;
@@ -180,13 +181,13 @@ impl World {
         let clock = Clock::Tokio(Instant::now());
         let mut world = World { server, candidates: Vec::new() };
         for number in 1..=candidates {
-            let candidate = world.candidate(clock, number, ttl).await;
+            let candidate = world.candidate(clock, number, ttl, Log::none()).await;
             world.candidates.push(candidate);
         }
         world
     }
 
-    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration) -> Member {
+    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration, log: Log) -> Member {
         let cable = Cable::default();
         let (report, reports) = mpsc::unbounded_channel();
         let diallers = vec![cable.dialler(&self.server)];
@@ -204,7 +205,7 @@ impl World {
             first_lease: LeaseId(i64::try_from(number).unwrap() << 20),
             seed: u64::try_from(number).unwrap(),
         };
-        let shared = driver::start(clock, Runtime::inline(), etcd, reports, Log::none(), setup).unwrap();
+        let shared = driver::start(clock, Runtime::inline(), etcd, reports, log, setup).unwrap();
         shared.tell(Event::Open);
         let server_id = loop {
             if let Some(id) = shared.progress().opened {
@@ -369,6 +370,33 @@ fn a_store_put_back_to_an_older_copy_is_noticed_within_half_a_ttl() {
         assert!(lost - back <= TTL / 2 + ms(100), "noticed after {:?}", lost - back);
         // Leases of the copy's time stand in the way until they run out.
         world.next_primary(None, TTL * 3).await;
+    });
+}
+
+#[test]
+fn a_defect_ends_primacy_and_the_log_says_what_it_was() {
+    story(|| async {
+        let world = World::new(0).await;
+        let (lines, defect) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (written, panics) = (lines.clone(), defect.clone());
+        // The driver's own log: whatever panics there takes the driver along, as a defect in the engine would.
+        let log = Log::new(move |level, text| {
+            lock(&written).push((level, text.to_owned()));
+            assert!(!panics.swap(false, Ordering::SeqCst), "a defect on demand");
+        });
+        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, log).await;
+        sleep(TTL).await;
+        assert!(candidate.election.token().is_some());
+        defect.store(true, Ordering::SeqCst);
+        candidate.election.resign();
+        sleep(ms(50)).await;
+        assert!(candidate.election.token().is_none());
+        let reasons: Vec<_> = candidate.diary.losses().into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, [LostReason::InternalError]);
+        assert!(candidate.shared.progress().over);
+        let lines = lock(&lines);
+        let (level, text) = lines.last().unwrap();
+        assert!(*level == Level::Error && text.ends_with("a defect on demand"), "{level:?} {text}");
     });
 }
 

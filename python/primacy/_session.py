@@ -255,9 +255,9 @@ class CommonSession:
         return snapshot
 
     def mark_stopping(self) -> None:
-        """Says that this server is going to stop: the records of its candidates, never the locks, have Milvus's
-        ``Stopping`` from now on. Nothing else changes. Returns at once; ``stopping`` of :meth:`snapshot` says when the
-        records do."""
+        """Says that this server is going to stop: the records of its candidates, never the locks, have
+        Milvus's ``Stopping`` from now on. Nothing else changes. Returns at once; ``stopping`` of
+        :meth:`snapshot` says when the records do."""
         self._raw.mark_stopping()
 
     def stop(self, timeout: float = CLOSE) -> None:

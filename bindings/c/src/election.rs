@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use engine::election::{CommitError, Election as Engine, Host, Reply};
 use engine::engine::{Call, CallId, ElectionSnapshot, Notice, Outcome, Token};
+use engine::platform;
 use engine::session::{RegisterError, Session};
 
 use crate::call::{self, primacy_call, primacy_notice};
@@ -332,20 +333,11 @@ pub unsafe extern "C" fn primacy_election_is_primary(
     token_out: *mut i64,
     status_out: *mut primacy_status,
 ) -> i32 {
-    let asked = ffi::caught(|| handle::win(election));
     // SAFETY: the header's contract for out parameters.
     let (token_out, status_out) = unsafe { (Out::zeroed(token_out), Out::zeroed(status_out)) };
-    match asked {
-        Ok(Some((token, _))) => {
-            token_out.set(token.0);
-            1
-        }
-        Ok(None) => 0,
-        Err(fault) => {
-            status_out.set(fault.status);
-            0
-        }
-    }
+    let Some((token, _)) = win(election, &status_out) else { return 0 };
+    token_out.set(token.0);
+    1
 }
 
 /// For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it
@@ -358,17 +350,19 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
     election: primacy_election,
     status_out: *mut primacy_status,
 ) -> u64 {
-    let asked = ffi::caught(|| handle::win(election));
     // SAFETY: the header's contract for out parameters.
     let status_out = unsafe { Out::zeroed(status_out) };
-    match asked {
-        Ok(Some((_, left))) => u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        Ok(None) => 0,
-        Err(fault) => {
-            status_out.set(fault.status);
-            0
-        }
-    }
+    win(election, &status_out).map_or(0, |(_, left)| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What both of them ask. No panic is caught here, since nothing can panic: loads and comparisons.
+#[inline]
+fn win(election: primacy_election, status_out: &Out<primacy_status>) -> Option<(Token, Duration)> {
+    let asked = if platform::is_child() { Err(PRIMACY_E_FORKED) } else { handle::win(election) };
+    asked.unwrap_or_else(|status| {
+        status_out.set(status);
+        None
+    })
 }
 
 /// The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by

@@ -74,10 +74,20 @@ class Candidate:
         number = len(self.processes)
         self.processes.append(process)
         process.listeners.append(lambda line: self._cluster.history.told(self.name, number, line))
+        process.note = self._requested
         self._tasks.append(asyncio.create_task(self._while_it_runs(process, self._ask, self._ask_every)))
         if self._writes:
             for role in self.roles:
                 self._writers.append(asyncio.create_task(self._write_on(process, role)))
+
+    def _fault(self, kind: str, over: bool = False, t: int = 0) -> None:
+        self._cluster.history.fault(kind, self.name, over, t)
+
+    def _requested(self, request: str) -> None:
+        if request.startswith("resign "):
+            self._fault("resigned")
+        elif request.startswith("transfer "):
+            self._fault("transferred")
 
     # Questions that never stop
 
@@ -157,12 +167,14 @@ class Candidate:
 
     async def pause(self) -> int:
         """SIGSTOP. Returns the time after its last thread had stopped."""
+        self._fault("paused")
         _, stopped = await self.process.pause()
         self.paused = True
         return stopped
 
     def resume(self) -> int:
         """SIGCONT. Returns when."""
+        self._fault("paused", over=True)
         self.paused = False
         return self.process.resume()
 
@@ -171,6 +183,7 @@ class Candidate:
         self.ended_by_us = True
         self.paused = False
         before = self.process.signal(signal.SIGKILL)
+        self._fault("killed", t=before)
         await self.process.ended(5)
         return before
 
@@ -178,6 +191,7 @@ class Candidate:
         """Ends it by SIGTERM. Empty if that was a clean stop, else what was wrong with it."""
         self.ended_by_us = True
         await self.process.up()
+        self._fault("told to stop")
         self.process.signal(signal.SIGTERM)
         code = await self.process.ended(bound)
         last = self.process.lines[-1]["event"] if self.process.lines else "nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ Answer = dict[str, Any]
 class Connection:
     """A TCP connection to a coordinator: text lines out, one JSON line back for each."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: Callable[[str], None]
+    ) -> None:
+        self._reader, self._writer, self._note = reader, writer, note
 
     def send(self, request: str) -> None:
+        self._note(request)
         self._writer.write(request.encode() + b"\n")
 
     async def receive(self) -> Answer:
@@ -43,7 +46,10 @@ class Connection:
 class Coordinator(Process):
     """One running coordinator."""
 
-    address = ""
+    def __init__(self, child: asyncio.subprocess.Process, log: Path, changes: Changes) -> None:
+        self.address = ""
+        self.note: Callable[[str], None] = lambda request: None  # is told of each before it is sent
+        super().__init__(child, log, changes)
 
     @classmethod
     async def launch(
@@ -82,7 +88,8 @@ class Coordinator(Process):
     async def connect(self) -> Connection:
         await self.up()
         host, _, port = self.address.rpartition(":")
-        return Connection(*await asyncio.open_connection(host, int(port)))
+        reader, writer = await asyncio.open_connection(host, int(port))
+        return Connection(reader, writer, lambda request: self.note(request))
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from primacy.testing.certificates import Authority, signing_keys
 from primacy.testing.changes import Changes, NotInTime, now
 from primacy.testing.gateway import Gateway, Json
+from primacy.testing.link import Note
 from primacy.testing.ports import free_ports
 from primacy.testing.process import Process
 
@@ -33,6 +35,10 @@ class Options:
     flags: Sequence[str] = field(default=())
 
 
+class NotOurs(Exception):
+    """Something was to be done to a server that the kit has not started."""
+
+
 class Member:
     """A member of a cluster: an address, a folder, and a process while it runs."""
 
@@ -43,11 +49,13 @@ class Member:
         self.log = folder / f"{name}.log"
         self.flags: list[str | Path] = []
         self.program, self.changes = program, changes
+        self.note: Note = lambda kind, over: None
         self._process: Process | None = None
 
     @property
     def process(self) -> Process:
-        assert self._process, f"{self.name} has never been started"
+        if self._process is None:
+            raise NotOurs(f"{self.name} at {self.client} was not started here: nothing can be done to it")
         return self._process
 
     async def start(self) -> None:
@@ -57,19 +65,30 @@ class Member:
             *self.flags,
         ]
         self._process = await Process.start([self.program, *args], self.log, self.changes)
+        self.note("etcd killed", True)
 
     async def kill(self) -> int:
         """SIGKILL; returns when."""
         before = now()
         if self._process:
+            self.note("etcd killed", False)
             await self._process.kill()
+        return before
+
+    async def stop(self, bound: float = 15) -> int:
+        """SIGTERM, as an operator does it; returns when."""
+        self.note("etcd stopped", False)
+        before = self.process.signal(signal.SIGTERM)
+        await self.process.ended(bound)
         return before
 
     async def pause(self) -> int:
         """Returns the time after the last thread had stopped."""
+        self.note("etcd paused", False)
         return (await self.process.pause())[1]
 
     def resume(self) -> int:
+        self.note("etcd paused", True)
         return self.process.resume()
 
 
@@ -105,6 +124,15 @@ class Etcd:
                 failure = error
                 await made.kill()
         raise NotInTime(f"etcd did not start: {failure}")
+
+    @classmethod
+    async def at(cls, endpoint: str) -> Etcd:
+        """One that runs already, plain, at HOST:PORT. It is not ours: nothing is done to it."""
+        member = Member(Path(), Path(), "etcd", Changes())
+        member.client = endpoint
+        made = cls([member], Options(), {})
+        await made.gateway().revision()
+        return made
 
     @classmethod
     def _prepare(cls, program: Path, folder: Path, changes: Changes, options: Options) -> Etcd:

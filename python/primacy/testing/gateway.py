@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class Gateway:
         host, _, port = endpoint.rpartition("//")[2].rpartition(":")
         self._host, self._port, self._tls, self._user = host, int(port), tls, user
         self._token = ""
+        self.note: Callable[[str, str], None] = lambda kind, what: None  # is told what is tampered with
 
     # Keys
 
@@ -66,10 +67,12 @@ class Gateway:
 
     async def put(self, key: str, value: str, lease: int = 0) -> int:
         """Returns the revision."""
+        self._tampered("key overwritten", key)
         body = {"key": _base64(key.encode()), "value": _base64(value.encode()), "lease": str(lease)}
         return _revision(await self.post("kv/put", body))
 
     async def delete(self, key: str) -> int:
+        self._tampered("key deleted", key)
         return _revision(await self.post("kv/deleterange", {"key": _base64(key.encode())}))
 
     async def delete_prefix(self, prefix: str) -> int:
@@ -103,6 +106,7 @@ class Gateway:
     # Leases
 
     async def revoke(self, lease: int) -> None:
+        self.note("lease revoked", str(lease))
         # Where every released etcd has it; `kv/lease/revoke` is the older name.
         await self.post("lease/revoke", {"ID": str(lease)})
 
@@ -143,6 +147,10 @@ class Gateway:
         await self.post("auth/user/grant", {"user": "root", "role": "root"})
         await self.post("auth/enable", {})
         self._user = ("root", password)
+
+    def _tampered(self, kind: str, key: str) -> None:
+        if "/session/" in key or "/election/" in key:
+            self.note(kind, key.rpartition("/")[2])
 
     # How it is said
 

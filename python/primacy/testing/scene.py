@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from primacy.testing.etcd import Etcd, Options
 from primacy.testing.gateway import Compacted, Gateway
 from primacy.testing.history import Append, History, Stored
 from primacy.testing.link import Link
-from primacy.testing.process import Line, pick
+from primacy.testing.process import Line, Process, pick
 
 T = TypeVar("T")
 ROLE = "rootcoord"
@@ -31,6 +32,7 @@ class Scene:
         shared: Callable[[], Awaitable[Etcd]],
         launch: Callable[[str, Options], Awaitable[Etcd]],
         programs: Sequence[Path],
+        program: Callable[[str], Path],
         folder: Path,
         root: str,
         changes: Changes,
@@ -41,8 +43,9 @@ class Scene:
         self.candidates: list[Candidate] = []
         self.links: list[Link] = []
         self.excused: set[str] = set()
+        self._clients: list[Process] = []
         self._shared, self._launch = shared, launch
-        self._programs = itertools.cycle(programs)
+        self._programs, self._program = itertools.cycle(programs), program
         self._etcd: Etcd | None = None
         self._own: Etcd | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -58,6 +61,9 @@ class Scene:
 
     async def _use(self, etcd: Etcd, start: int = 0) -> None:
         self._etcd, self._confirmed = etcd, False
+        if etcd is self._own:
+            for member in etcd.members:
+                member.note = partial(self._fault, f"etcd {member.name}")
         self._watching = asyncio.create_task(self._watch(etcd.gateway(), start))
         await self.until(lambda: self._confirmed, "a watch on etcd", 15)
 
@@ -69,19 +75,26 @@ class Scene:
         return self._etcd
 
     async def gateway(self) -> Gateway:
-        return (await self.etcd()).gateway()
+        made = (await self.etcd()).gateway()
+        made.note = lambda kind, what: self.history.fault(kind, what)
+        return made
 
     async def link(self, target: str = "") -> Link:
         """A connection of a candidate's own to etcd, or one member of it."""
         made = await Link.open(target or (await self.etcd()).endpoint)
         self.links.append(made)
+        made.note = partial(self._fault, f"link {len(self.links)}")
         return made
+
+    def _fault(self, target: str, kind: str, over: bool) -> None:
+        self.history.fault(kind, target, over)
 
     async def restored(self, folder: Path) -> None:
         """Puts the etcd back to a copy of its data. From then on its revisions are other ones."""
         assert self._own and self._watching
         self._watching.cancel()
         self.act("etcd is put back to the copy")
+        self.history.fault("etcd put back", "etcd")
         await self._own.restore(folder)
         self.history.epoch += 1
         await self._use(self._own, start=1)  # what was written before this watch counts, too
@@ -111,11 +124,12 @@ class Scene:
         *flags: str,
         roles: Sequence[str] = (ROLE,),
         etcd: str = "",
-        program: Path | None = None,
+        program: Path | str | None = None,
         ask_every: float = ASK_EVERY,
         writes: bool = True,
     ) -> Candidate:
-        """Starts one more. `etcd`: its endpoints, if not all of them, directly."""
+        """Starts one more. `etcd`: its endpoints, if not all of them, directly. `program`: a path, or a name
+        as in `--primacy-coordinator`; else the next of that option's."""
         here = await self.etcd()
         if here.options.tls and "etcd.ssl.enabled=true" not in flags:
             flags += self.tls_flags()
@@ -126,13 +140,24 @@ class Scene:
             cluster,
             roles,
             len(self.candidates) + 1,
-            program or next(self._programs),
+            self._program(program) if isinstance(program, str) else program or next(self._programs),
             flags,
             ask_every,
             writes,
         )
         self.candidates.append(made)
+        for i, link in enumerate(self.links):
+            if link.address in cluster.etcd.split(","):
+                link.note = partial(self._fault, f"link {i + 1} of {made}")
         await made.start()
+        return made
+
+    async def client(self, program: Path, role: str = ROLE) -> Process:
+        """A program that follows the primary and calls it: flags and lines as primacy's own `client` has."""
+        here = await self.etcd()
+        args = [program, "--etcd", here.endpoint, "--root", self.root, "--role", role]
+        made = await Process.start(args, self.folder / f"client-{len(self._clients) + 1}.log", self.changes)
+        self._clients.append(made)
         return made
 
     async def primary_and_standbys(
@@ -314,6 +339,8 @@ class Scene:
         if self._watching:
             self._watching.cancel()
         await asyncio.gather(*(candidate.kill() for candidate in self.candidates))
+        for client in self._clients:
+            await client.kill()
         for link in self.links:
             await link.close()
         if self._own:
