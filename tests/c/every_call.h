@@ -80,7 +80,6 @@ static const primacy_candidate every_candidate = {
     X(primacy_session_snapshot_json, PROMPT, char *json;                                                           \
       primacy_status status = primacy_session_snapshot_json(t->session, &json, NULL);                              \
       primacy_string_free(json); return status;)                                                                   \
-    X(primacy_session_mark_stopping, PROMPT, return primacy_session_mark_stopping(t->session);)                    \
     X(primacy_session_join, JOINS, return primacy_session_join(t->session, 10000);)                                \
     X(primacy_election_campaign, PROMPT, return primacy_election_campaign(t->election);)                           \
     X(primacy_election_is_primary, PROMPT, primacy_status status;                                                  \
