@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust sim mutations kit contract failover demo
+TESTS := rust sim mutations kit contract failover demo go
 
 .PHONY: help
 help: ## list the commands
@@ -26,8 +26,8 @@ help: ## list the commands
 # Building
 
 .PHONY: build
-build: ## the C library, for release: target/release/libprimacy.so and .a
-	cargo build --release --package primacy-c
+build: ## the C library, for release: target/release/libprimacy.so and .a; EMBEDDED=1 with mem://
+	cargo build --release --package primacy-c --no-default-features $(if $(EMBEDDED),--features embedded)
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -142,6 +142,17 @@ test-sim: ## 20,000 seeds of the engine's simulation
 test-mutations: venv ## the most feared mistakes in the engine are noticed; `make mutations` tries them all
 	$(PYTHON) tests/mutations/run.py --sample
 
+# Those alone whose own measure of memory or of time a sanitizer does not spoil.
+C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
+
+.PHONY: test-c-memory
+test-c-memory: etcd ## the C programs under AddressSanitizer, UBSan and valgrind
+	@command -v valgrind >/dev/null || $(TOOLS)/install valgrind
+	PRIMACY_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+		PRIMACY_RANDOM_CALLS=200000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
+	PRIMACY_C_UNDER="valgrind --quiet --trace-children=yes --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
+		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS)
+
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
 	$(PYTHON) -m pytest tests/contract --primacy-coordinator "$(COORDINATORS)"
@@ -165,14 +176,14 @@ failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, w
 test-demo: demo ## the demo's own verdict
 
 .PHONY: test-go
-test-go: ## the Go packages, if Go is installed
+test-go: ## the Go packages, if Go is installed; `make test-go-memory` does the rest
 ifeq ($(GO),)
 	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd venv
+	@$(MAKE) go target/coordinators/go etcd venv
 	$(TOOLS)/test-go format vet static none race dynamic
 	$(TOOLS)/two-libraries
-	COORDINATORS=go $(PYTHON) -m pytest tests/contract
+	$(PYTHON) -m pytest tests/contract --primacy-coordinator go
 endif
 
 .PHONY: test-go-memory
@@ -180,13 +191,14 @@ test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, 
 ifeq ($(GO),)
 	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd
+	@$(MAKE) go target/coordinators/go etcd
 	$(TOOLS)/test-go cgocheck gogc asan
 endif
 
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
-	cd go && go test -run '^$$' -bench . -count 5 .
+	cd go && go test -run '^$$' -bench . -count 5 . ./internal/callback
+	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
 
 # EXITS=100: how often each way to end an interpreter is tried.
 EXITS ?= 4
@@ -232,8 +244,12 @@ check-install: ## what `make install` puts there is what the README promises
 	$(TOOLS)/check-library target/installed /usr "$(VERSION)"
 
 .PHONY: bench
-bench: build ## what a call through the C ABI costs, beside a look at the clock
-	PRIMACY_LIBRARY=$(CARGO_TARGET_DIR)/release/libprimacy.so cargo bench --quiet --profile demo --package primacy-c --bench abi
+bench: build etcd ## what a look at is_primary, a takeover and an idle standby cost; each with its bound
+	@failed=; \
+	PRIMACY_LIBRARY=$(CARGO_TARGET_DIR)/release/libprimacy.so \
+		cargo bench --quiet --profile demo --package primacy-c --bench abi || failed=1; \
+	cargo bench --quiet --profile demo --package primacy --bench costs || failed=1; \
+	[ -z "$$failed" ]
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

@@ -771,7 +771,15 @@ typedef struct primacy_election_state {
     /**
      * The calls that are running: for each the bit `1 << PRIMACY_CALL_...`.
      */
-    uint64_t running;
+    uint32_t running;
+    /**
+     * 1: its record in etcd says that the server is going to stop.
+     */
+    int32_t stopping;
+    /**
+     * The revision at which its record was written last; 0: it is not in etcd, or not under the present lease.
+     */
+    int64_t record_revision;
     /**
      * The lock's holder; 0: there is none, or it is not known.
      */
@@ -1105,6 +1113,16 @@ primacy_status primacy_session_read(primacy_session session,
 primacy_status primacy_session_snapshot_json(primacy_session session,
                                              char **json_out,
                                              struct primacy_error **error_out);
+
+/**
+ * Says that this server is going to stop: the records of its candidates, never the locks, have Milvus's
+ * `"Stopping":true` from now on, whatever they are rewritten for later. Milvus's readers take work away from
+ * such a server. Nothing else changes: elections go on until they are stopped.
+ *
+ * Returns at once; the records follow, and the fields `stopping` of the snapshots say when. It can not be taken
+ * back; again: nothing. Any thread, also inside a callback, does not block. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_mark_stopping(primacy_session session);
 
 /**
  * Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are

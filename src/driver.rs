@@ -20,6 +20,7 @@ use crate::engine::{
 };
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
+use crate::panic;
 use crate::platform;
 use crate::recorder::Recorder;
 use crate::runtime::{Runtime, lock};
@@ -137,10 +138,13 @@ async fn drive(
     reports: mpsc::UnboundedReceiver<WatchReport>,
 ) {
     let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
-    if tokio::spawn(driver.run(alarm, events, reports)).await.is_ok() {
+    let Err(end) = tokio::spawn(driver.run(alarm, events, reports)).await else {
         return shared.advance(|progress| progress.over = true);
-    }
-    shared.log.line(Level::Error, "the engine has panicked, which is a bug: the session is over");
+    };
+    // Without a panic the runtime is going, which it does only when no session is left.
+    let why = end.try_into_panic().map_or_else(|end| end.to_string(), |payload| panic::text(&*payload));
+    let text = format!("the engine has panicked, which is a bug: the session is over: {why}");
+    shared.log.line(Level::Error, &text);
     let lanes: Vec<Arc<Lane>> = lock(&shared.lanes).values().cloned().collect();
     shared.advance(|progress| {
         (progress.closed, progress.broken, progress.over) = (Some(false), true, lanes.is_empty());

@@ -1,5 +1,6 @@
 //! The host's side of one election: its callbacks, its answers, `is_primary`, guarded writes.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +13,7 @@ use crate::driver::Shared;
 use crate::engine::{Call, CallId, ElectionId, ElectionSnapshot, Event, LostReason, Notice, Outcome, Token};
 use crate::log::Level;
 use crate::milvus::Role;
+use crate::panic;
 use crate::runtime::lock;
 use crate::session::JoinError;
 use crate::store::{Answer, Compare, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
@@ -314,7 +316,10 @@ impl Lane {
             let reply = callback::within(lane.session(), Some(call), || {
                 catch_unwind(AssertUnwindSafe(|| lane.host.call(call, &what)))
             });
-            lane.returned(call, reply.unwrap_or_else(|_| Reply::Failed("it panicked".into())));
+            let panicked = |payload: Box<dyn Any + Send>| {
+                Reply::Failed(format!("it panicked: {}", panic::text(&*payload)))
+            };
+            lane.returned(call, reply.unwrap_or_else(panicked));
         });
     }
 
@@ -415,10 +420,13 @@ impl Lane {
                     Quick::Stopped => self.host.stopped(),
                 }))
             });
-            if told.is_err()
+            if let Err(payload) = told
                 && let Some(shared) = self.shared.upgrade()
             {
-                shared.log.line(Level::Warn, &format!("{}: a notice to the host panicked", self.role));
+                shared.log.line(
+                    Level::Warn,
+                    &format!("{}: a notice panicked: {}", self.role, panic::text(&*payload)),
+                );
             }
             if matches!(quick, Quick::Stopped) {
                 // Under the lock: whoever has waited for the end can register the role again.

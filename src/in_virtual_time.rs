@@ -6,6 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,11 +22,11 @@ use crate::embedded::Server;
 use crate::embedded::model::Options;
 use crate::engine::{Call, CallId, Event, LostReason, Notice, Setup, Token};
 use crate::etcd::{Credentials, Dialler, Etcd};
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::runtime::{Runtime, lock};
 use crate::session::Session;
-use crate::store::LeaseId;
+use crate::store::{Failure, LeaseId, Op, Request, Txn};
 
 const TTL: Duration = Duration::from_secs(6);
 const STEP: Duration = Duration::from_millis(20);
@@ -180,13 +181,13 @@ impl World {
         let clock = Clock::Tokio(Instant::now());
         let mut world = World { server, candidates: Vec::new() };
         for number in 1..=candidates {
-            let candidate = world.candidate(clock, number, ttl).await;
+            let candidate = world.candidate(clock, number, ttl, Log::none()).await;
             world.candidates.push(candidate);
         }
         world
     }
 
-    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration) -> Member {
+    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration, log: Log) -> Member {
         let cable = Cable::default();
         let (report, reports) = mpsc::unbounded_channel();
         let diallers = vec![cable.dialler(&self.server)];
@@ -204,7 +205,7 @@ impl World {
             first_lease: LeaseId(i64::try_from(number).unwrap() << 20),
             seed: u64::try_from(number).unwrap(),
         };
-        let shared = driver::start(clock, Runtime::inline(), etcd, reports, Log::none(), setup).unwrap();
+        let shared = driver::start(clock, Runtime::inline(), etcd, reports, log, setup).unwrap();
         shared.tell(Event::Open);
         let server_id = loop {
             if let Some(id) = shared.progress().opened {
@@ -373,6 +374,34 @@ fn a_store_put_back_to_an_older_copy_is_noticed_within_half_a_ttl() {
 }
 
 #[test]
+fn a_defect_ends_primacy_and_the_log_says_what_it_was() {
+    story(|| async {
+        let world = World::new(0).await;
+        let (lines, defect) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (written, panics) = (lines.clone(), defect.clone());
+        // The driver's own log: whatever panics there takes the driver along, as a defect in the engine would.
+        let log = Log::new(move |level, text| {
+            lock(&written).push((level, text.to_owned()));
+            assert!(!panics.swap(false, Ordering::SeqCst), "a defect on demand");
+        });
+        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, log).await;
+        sleep(TTL).await;
+        assert!(candidate.election.token().is_some());
+        defect.store(true, Ordering::SeqCst);
+        let second = candidate.session.register("datacoord", Arc::new(Diary::default())).unwrap();
+        second.campaign();
+        sleep(ms(500)).await;
+        assert!(candidate.election.token().is_none() && second.token().is_none());
+        let reasons: Vec<_> = candidate.diary.losses().into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, [LostReason::InternalError]);
+        assert!(candidate.shared.progress().over);
+        let lines = lock(&lines);
+        let (level, text) = lines.last().unwrap();
+        assert!(*level == Level::Error && text.ends_with("a defect on demand"), "{level:?} {text}");
+    });
+}
+
+#[test]
 fn whatever_happens_to_the_links_there_is_never_a_second_primary_and_in_the_end_there_is_one() {
     for seed in 0..20 {
         story(|| async {
@@ -396,4 +425,37 @@ fn whatever_happens_to_the_links_there_is_never_a_second_primary_and_in_the_end_
             world.end().await;
         });
     }
+}
+
+#[test]
+fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_leases_wait_for_none() {
+    story(|| async {
+        let (server, cable) = (Server::new(Options { seed: 7, ..Options::default() }), Cable::default());
+        let (report, _reports) = mpsc::unbounded_channel();
+        let diallers = vec![cable.dialler(&server)];
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
+        let put = || {
+            let write = Op::Put("key".into(), "value".into(), LeaseId::NONE);
+            Request::Txn(Txn { then: vec![write], ..Txn::default() })
+        };
+        etcd.call(put(), ms(1000)).await.unwrap();
+        cable.silence(true);
+        let calls = (0..200).map(|_| {
+            let (etcd, put) = (etcd.clone(), put());
+            tokio::spawn(async move { etcd.call(put, ms(1000)).await })
+        });
+        let calls: Vec<_> = calls.collect();
+        sleep(STEP).await;
+        let renewal = etcd.call(Request::KeepAlive { lease: LeaseId(1), new_stream: false }, ms(1000)).await;
+        assert!(matches!(renewal, Err(Failure::Indefinite(_))), "{renewal:?}");
+        let (mut in_doubt, mut not_sent) = (0, 0);
+        for call in calls {
+            match call.await.unwrap() {
+                Err(Failure::Indefinite(_)) => in_doubt += 1,
+                Err(Failure::Unreachable(_)) => not_sent += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((in_doubt, not_sent), (128, 72));
+    });
 }

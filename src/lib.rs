@@ -22,6 +22,7 @@ mod in_virtual_time;
 pub mod log;
 pub mod milvus;
 pub mod observer;
+pub mod panic;
 pub mod platform;
 pub mod queue;
 mod recorder;

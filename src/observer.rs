@@ -15,6 +15,7 @@ use crate::engine::{Action, Event, ObserverSetup, Observing, Primary};
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
 use crate::milvus::Role;
+use crate::panic;
 use crate::runtime::{Runtime, lock};
 use crate::session::{JoinError, OpenError};
 use crate::store::Failure;
@@ -222,8 +223,9 @@ impl Seen {
             drop(state);
             let call = || self.on_change.as_ref().map(|on_change| on_change(primary.as_ref()));
             let well = callback::within(0, None, || catch_unwind(AssertUnwindSafe(call)));
-            if well.is_err() {
-                self.log.line(Level::Warn, "an observer's callback panicked");
+            if let Err(payload) = well {
+                let text = format!("an observer's callback panicked: {}", panic::text(&*payload));
+                self.log.line(Level::Warn, &text);
             }
         }
     }

@@ -190,6 +190,12 @@ impl Session {
         self.0.request_timeout
     }
 
+    /// Says that this server is going to stop: the records of its candidates tell so, soon and from now on. The locks
+    /// stay as they are, and so does everything else. Returns at once; the snapshot says when it is told.
+    pub fn mark_stopping(&self) {
+        self.0.shared.tell(Event::MarkStopping);
+    }
+
     /// Where the session and its elections stand. Does not block.
     pub fn snapshot(&self) -> Snapshot {
         let shared = &self.0.shared;

@@ -254,6 +254,12 @@ class CommonSession:
         snapshot: Snapshot = json.loads(self._raw.snapshot())
         return snapshot
 
+    def mark_stopping(self) -> None:
+        """Says that this server is going to stop: the records of its candidates, never the locks, have
+        Milvus's ``Stopping`` from now on. Nothing else changes. Returns at once; ``stopping`` of
+        :meth:`snapshot` says when the records do."""
+        self._raw.mark_stopping()
+
     def stop(self, timeout: float = CLOSE) -> None:
         """Ends the session and its elections: ``on_lost`` where it is primary, keys deleted, the lease
         revoked, all within ``timeout`` seconds. Returns at once."""

@@ -22,6 +22,8 @@ class ElectionSnapshot(TypedDict):
     token: int
     warm: bool
     running: list[str]
+    record_revision: int
+    stopping: bool
     holder: HolderSnapshot | None
     trouble: str | None
 

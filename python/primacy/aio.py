@@ -103,11 +103,15 @@ class Waiting:
         self._tags = itertools.count(1)
         self._handlers: dict[int, Callable[[_primacy.Event], None]] = {}
         self._ended = False
-        self.loop.add_reader(self.queue.fileno(), self.take)
+        self._reads = False
 
     def add(self, handler: Callable[[_primacy.Event], None]) -> int:
+        """Also when it has ended: who joins what is over, or writes through it, is answered."""
         tag = next(self._tags)
         self._handlers[tag] = handler
+        if not self._reads:
+            self._reads = True
+            self.loop.add_reader(self.queue.fileno(), self.take)
         return tag
 
     def remove(self, tag: int) -> None:
@@ -121,6 +125,7 @@ class Waiting:
 
     def _leave(self) -> None:
         if self._ended and not self._handlers and not self.loop.is_closed():
+            self._reads = False
             self.loop.remove_reader(self.queue.fileno())
 
     async def outcome(self, start: Callable[[tuple[_primacy.Queue, int]], _primacy.Operation]) -> Any:
@@ -443,7 +448,7 @@ class Observer:
         """
         try:
             return await asyncio.wait_for(self._change(seen), timeout)
-        except TimeoutError:
+        except asyncio.TimeoutError:  # before Python 3.11 it is another one
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s") from None
 
     async def _change(self, seen: Primary | None) -> Primary | None:

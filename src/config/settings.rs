@@ -140,6 +140,12 @@ fn endpoints(config: &Config, tls: bool, allow_memory_store: bool) -> Result<Vec
         .ok_or_else(|| unchecked(config, "etcd.endpoints"))?;
     for endpoint in &endpoints {
         match endpoint {
+            Endpoint::Memory { .. } if !cfg!(feature = "embedded") => {
+                return relation(format!(
+                    "etcd.endpoints has {endpoint}, but this library was built without the store in memory \
+                     (its feature `embedded`); give an etcd's endpoint, or use a library that has it"
+                ));
+            }
             Endpoint::Memory { .. } if !allow_memory_store => {
                 return relation(format!(
                     "etcd.endpoints has {endpoint}, where each process is primary of its own; \

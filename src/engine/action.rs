@@ -245,7 +245,7 @@ pub enum Purpose {
     /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more; or only
     /// look at all keys, where nothing is left to rewrite.
     Settle,
-    /// Tell others in the own record whether this candidate is warm, or ready.
+    /// Tell others in the own record whether this candidate is warm, ready, or going to stop.
     Update,
     /// Take the key set.
     Campaign,

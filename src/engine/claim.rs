@@ -19,6 +19,14 @@ pub(super) struct Claim {
     ranges: Vec<Range>,
 }
 
+/// What the own record says that may change while it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Says {
+    pub facts: Facts,
+    /// Of Milvus: the server is going to stop.
+    pub stopping: bool,
+}
+
 fn compare(key: &Key, condition: Condition) -> Compare {
     Compare { range: Range::Key(key.clone()), condition }
 }
@@ -133,8 +141,10 @@ impl Claim {
     }
 
     /// Puts the own record, over what is known of it.
-    pub fn write_record(&self, view: &View, setup: &Setup, facts: Facts, lease: LeaseId) -> Txn {
-        let value = milvus::encode(&setup.candidate, &self.role, self.server_id, lease, Some(facts));
+    pub fn write_record(&self, view: &View, setup: &Setup, says: Says, lease: LeaseId) -> Txn {
+        let mut candidate = setup.candidate.clone();
+        candidate.stopping = says.stopping;
+        let value = milvus::encode(&candidate, &self.role, self.server_id, lease, Some(says.facts));
         let when = match self.record(view) {
             Some(kv) => unchanged(&kv.key, kv.mod_revision, kv.lease).into(),
             None => vec![compare(&self.keys.record, Condition::Absent)],

@@ -34,6 +34,9 @@ pub enum Event {
         /// Asked for inside this call: takes effect when the call is completed.
         within: Option<CallId>,
     },
+    /// The host says that it is going to stop: the records of its candidates tell so from now on, whatever they are
+    /// rewritten for; the lock's does not. Nothing else changes.
+    MarkStopping,
     /// The host ends one election; the session goes on.
     Withdraw {
         /// Which one.

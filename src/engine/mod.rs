@@ -94,6 +94,8 @@ pub struct Engine {
     former: BTreeMap<Role, Vec<Range>>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
+    /// The host is going to stop, and the candidates' records say so.
+    stopping: bool,
     /// The highest revision that a linearizable answer or an event bore.
     floor: Revision,
     cluster: Option<u64>,
@@ -157,6 +159,7 @@ impl Engine {
             former: BTreeMap::new(),
             reread: Reread::default(),
             asked: BTreeMap::new(),
+            stopping: false,
             floor: Revision(0),
             cluster: None,
             life: Life::New,
@@ -215,7 +218,7 @@ impl Engine {
     }
 
     fn ground(&self) -> Ground<'_> {
-        Ground::new(&self.setup, &self.keeper, &self.identity)
+        Ground::new(&self.setup, &self.keeper, &self.identity, self.stopping)
     }
 
     fn look_at_timers(&mut self) {
@@ -267,6 +270,10 @@ impl Engine {
                     e.resign(fx, setup, within);
                     self.touch(election);
                 }
+            }
+            Event::MarkStopping => {
+                self.stopping = true;
+                self.dirty = Dirty::All;
             }
             Event::Withdraw { election, timeout, within } => {
                 if let Some(e) = self.elections.get_mut(&election) {
@@ -377,7 +384,7 @@ impl Engine {
                 self.dirty = Dirty::All;
             }
             (_, Some(election)) => {
-                let ground = Ground::new(setup, &self.keeper, &self.identity);
+                let ground = Ground::new(setup, &self.keeper, &self.identity, self.stopping);
                 if let Some(e) = self.elections.get_mut(&election) {
                     let wish = e.answered(fx, ground, request, result);
                     // Whether the id is kept concerns all of them.
@@ -501,9 +508,9 @@ impl Engine {
 
     fn advance(&mut self, id: ElectionId) {
         let barred = self.is_barred(id);
-        let Engine { setup, fx, keeper, identity, elections, former, .. } = self;
+        let Engine { setup, fx, keeper, identity, elections, former, stopping, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
-        let mut ground = Ground::new(setup, keeper, identity);
+        let mut ground = Ground::new(setup, keeper, identity, *stopping);
         ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
@@ -617,12 +624,13 @@ impl Hash for Engine {
             former,
             reread,
             asked,
+            stopping,
             floor,
             cluster,
             life,
             dirty: _,
         } = self;
         (fx, keeper, identity, elections, former, reread).hash(hasher);
-        (asked, floor, cluster, life).hash(hasher);
+        (asked, stopping, floor, cluster, life).hash(hasher);
     }
 }

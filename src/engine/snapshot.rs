@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{Engine, Life};
-use crate::store::LeaseId;
+use crate::milvus::Record;
+use crate::store::{KeyValue, LeaseId};
 use crate::warning;
 
 /// A session, at one moment.
@@ -42,6 +43,10 @@ pub struct ElectionSnapshot {
     pub warm: bool,
     /// The callbacks that are running.
     pub running: Vec<&'static str>,
+    /// The revision at which its own record was written last; 0: it is not there under the present lease.
+    pub record_revision: i64,
+    /// Its own record says that the server is going to stop.
+    pub stopping: bool,
     /// The lock's holder, if there is one whose record can be read.
     pub holder: Option<HolderSnapshot>,
     /// What troubles it, if anything does.
@@ -84,12 +89,15 @@ impl Engine {
             elections: self
                 .elections
                 .values()
-                .map(|e| ElectionSnapshot {
+                .map(|e| (e, e.record(&self.keeper)))
+                .map(|(e, record)| ElectionSnapshot {
                     role: e.role.to_string(),
-                    state: e.state(now).name(),
+                    state: e.state(now, &self.keeper).name(),
                     token: e.token().map_or(0, |token| token.0),
                     warm: e.is_warm(),
                     running: e.running(),
+                    record_revision: record.map_or(0, |kv| kv.mod_revision.0),
+                    stopping: record.is_some_and(says_stopping),
                     holder: e.holder().map(|holder| HolderSnapshot {
                         server_id: holder.server_id,
                         address: holder.address,
@@ -101,6 +109,10 @@ impl Engine {
                 .collect(),
         }
     }
+}
+
+fn says_stopping(record: &KeyValue) -> bool {
+    Record::parse(&record.value).is_ok_and(|record| record.stopping)
 }
 
 fn text(lease: LeaseId) -> String {

@@ -93,6 +93,7 @@ impl Display for Event {
                 write!(f, "resign {election}")?;
                 within(f, *call)
             }
+            Event::MarkStopping => f.write_str("mark stopping"),
             Event::Withdraw { election, timeout, within: call } => {
                 write!(f, "withdraw {election} timeout={}", Seconds(*timeout))?;
                 within(f, *call)
@@ -271,10 +272,12 @@ fn branch(ops: &[Op]) -> String {
                 parts.push(format!("put({key} {})", Quoted(&value.to_string())));
             }
             Op::Put(key, value, lease) => {
-                let facts = Record::parse(value).ok().and_then(|record| record.facts).unwrap_or_default();
+                let record = Record::parse(value).unwrap_or_default();
+                let facts = record.facts.unwrap_or_default();
                 let warm = if facts.warm { " warm" } else { "" };
                 let ready = if facts.ready { " ready" } else { "" };
-                parts.push(format!("put({key} lease={lease}{warm}{ready})"));
+                let stopping = if record.stopping { " stopping" } else { "" };
+                parts.push(format!("put({key} lease={lease}{warm}{ready}{stopping})"));
             }
             Op::Delete(key) => parts.push(format!("delete({key})")),
         }
@@ -410,6 +413,7 @@ impl<'a> Reader<'a> {
             }
             "campaign" => Event::Campaign { election: self.election()? },
             "resign" => Event::Resign { election: self.election()?, within: self.call_in()? },
+            "mark" if self.take("stopping") => Event::MarkStopping,
             "withdraw" => Event::Withdraw {
                 election: self.election()?,
                 timeout: self.seconds("timeout=")?,

@@ -79,7 +79,10 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
         }
         #[cfg(not(feature = "embedded"))]
         Endpoint::Memory { .. } => {
-            Err(Failure::Refused(format!("{endpoint}: this library was built without the store in memory")))
+            let what = format!(
+                "{endpoint}: this library was built without the store in memory (feature `embedded`); give an etcd's endpoint"
+            );
+            Err(Failure::Refused(what))
         }
     }
 }

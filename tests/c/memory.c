@@ -95,13 +95,13 @@ static void a_standby_takes_over_from_a_primary_that_stops(void) {
     struct host one = {0}, two = {0};
     primacy_session sessions[2] = {open_session("127.0.0.1:1"), open_session("127.0.0.1:2")};
     primacy_election elections[2];
-    CHECK_ERROR(primacy_election_register(sessions[0], "rootcoord", &callbacks, &one, &elections[0], &error),
+    CHECK_ERROR(primacy_session_register(sessions[0], "rootcoord", &callbacks, &one, &elections[0], &error),
                 PRIMACY_OK);
     CHECK_OK(primacy_election_campaign(elections[0]));
     AWAIT(one.primary == 1);
     CHECK_EQUAL(one.standby, 0);
 
-    CHECK_OK(primacy_election_register(sessions[1], "rootcoord", &callbacks, &two, &elections[1], NULL));
+    CHECK_OK(primacy_session_register(sessions[1], "rootcoord", &callbacks, &two, &elections[1], NULL));
     CHECK_OK(primacy_election_campaign(elections[1]));
     AWAIT(two.warmup > 0);
     CHECK_EQUAL(two.standby, 1);

@@ -252,6 +252,7 @@ static void refuse_everywhere(uint64_t handle) {
                 PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_read(handle, handle, 10, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_snapshot_json(handle, &json, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_mark_stopping(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_stop(handle, 10), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_join(handle, 10), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_free(handle), PRIMACY_E_HANDLE);
@@ -300,6 +301,45 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_queue_free(handle), PRIMACY_E_HANDLE);
 }
 
+/* Of each kind: one that was good a moment ago. */
+static void freed_handles_are_refused(void) {
+    const primacy_candidate candidate = {
+        .struct_size = sizeof candidate, .address = "127.0.0.1:1", .version = "1.0.0"};
+    const primacy_callbacks callbacks = {
+        .struct_size = sizeof callbacks, .on_primary = on_call, .on_lost = on_call};
+    primacy_config config;
+    primacy_session session;
+    primacy_election election;
+    primacy_observer observer;
+    primacy_queue queue;
+    primacy_txn txn;
+    primacy_result result;
+    CHECK_OK(primacy_config_new(&config));
+    CHECK_OK(primacy_config_set(config, "etcd.endpoints", "mem://misuse", NULL));
+    CHECK_OK(primacy_config_set(config, "primacy.allow_memory_store", "true", NULL));
+    CHECK_OK(primacy_session_open(config, &candidate, &session, NULL));
+    CHECK_OK(primacy_session_register(session, "rootcoord", &callbacks, NULL, &election, NULL));
+    CHECK_OK(primacy_observer_open(config, "rootcoord", NULL, NULL, &observer, NULL));
+    CHECK_OK(primacy_queue_new(&queue, NULL));
+    CHECK_OK(primacy_txn_new(&txn));
+    CHECK_OK(primacy_txn_get(txn, "k", 1));
+    CHECK_OK(primacy_session_read(session, txn, 10000, &result, NULL));
+    CHECK_OK(primacy_result_free(result));
+    refuse_everywhere(result);
+    CHECK_OK(primacy_txn_free(txn));
+    refuse_everywhere(txn);
+    CHECK_OK(primacy_queue_free(queue));
+    refuse_everywhere(queue);
+    CHECK_OK(primacy_observer_free(observer));
+    refuse_everywhere(observer);
+    CHECK_OK(primacy_election_free(election));
+    refuse_everywhere(election);
+    CHECK_OK(primacy_session_free(session));
+    refuse_everywhere(session);
+    CHECK_OK(primacy_config_free(config));
+    refuse_everywhere(config);
+}
+
 static uint64_t random_number(uint64_t *seed) {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
@@ -344,6 +384,7 @@ int main(void) {
     a_log_is_let_go_of_once();
     an_observer_that_does_not_open_leaves_user_data_alone();
     a_transaction_takes_bytes_and_refuses_none();
+    freed_handles_are_refused();
     no_made_up_handle_does_anything();
     return 0;
 }

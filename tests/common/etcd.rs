@@ -76,6 +76,11 @@ impl EtcdServer {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// What it counts, one figure a line.
+    pub fn metrics(&self) -> String {
+        self.ask("/metrics").expect("etcd tells its metrics")
+    }
+
     /// Stops the process where it is; the kernel still takes connections for it. Returns when it stands: a
     /// signal is sent sooner than all threads have heard of it.
     pub fn pause(&self) {
@@ -157,12 +162,16 @@ impl EtcdServer {
     }
 
     fn is_healthy(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.health_port)) else { return false };
+        self.ask("/health").is_ok_and(|answer| answer.contains("\"health\":\"true\""))
+    }
+
+    fn ask(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.health_port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
         let mut answer = String::new();
-        stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
-            && stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").is_ok()
-            && stream.read_to_string(&mut answer).is_ok()
-            && answer.contains("\"health\":\"true\"")
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 

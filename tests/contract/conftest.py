@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +18,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def etcd(loop: Loop, shared_etcd: Shared) -> str:
-    """The endpoint of a real etcd: the one that $ETCD names, else one of our own."""
-    return os.environ.get("ETCD") or loop.run(shared_etcd.get()).endpoint
+def etcd(primacy_loop: Loop, primacy_etcd: Shared) -> str:
+    """The endpoint of a real etcd."""
+    return primacy_loop.run(primacy_etcd.get()).endpoint
 
 
 class Launch(Protocol):
@@ -31,7 +30,7 @@ class Launch(Protocol):
 @pytest.fixture
 def launch(
     request: pytest.FixtureRequest,
-    loop: Loop,
+    primacy_loop: Loop,
     etcd: str,
     root: str,
     tmp_path: Path,
@@ -50,5 +49,5 @@ def launch(
 
     yield start
     for process in running:
-        loop.run(process.kill())
+        primacy_loop.run(process.kill())
         print(f"--- {process}, exit code {process.code}", *process.lines, process.log.read_text(), sep="\n")

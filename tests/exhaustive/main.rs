@@ -15,7 +15,7 @@ mod store;
 mod world;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
@@ -96,15 +96,7 @@ fn scenes() -> Vec<(Scene, usize)> {
 fn main() -> ExitCode {
     let only = std::env::var("SCENE").unwrap_or_default();
     let mut failed = 0;
-    for (mut scene, mut deepest) in scenes().into_iter().filter(|(scene, _)| scene.name.contains(&only)) {
-        let n = |name: &str| std::env::var(name).ok().and_then(|t| t.parse::<u32>().ok()); // XXX
-        if let Some(x) = n("F") { scene.faults = x as u8; }
-        if let Some(x) = n("U") { scene.units = x; }
-        if let Some(x) = n("W") { scene.writes = x as u8; }
-        if let Some(x) = n("A") { scene.asks = x as u8; }
-        if let Some(x) = n("S") { scene.settled = x > 0; }
-        if let Some(x) = n("D") { deepest = x as usize; }
-        if let Some(x) = n("K") { scene.kinds = &ALL[x as usize..x as usize + 1]; }
+    for (scene, deepest) in scenes().into_iter().filter(|(scene, _)| scene.name.contains(&only)) {
         failed += u32::from(!check(scene, deepest));
     }
     println!("exhaustive: {failed} scenes failed");

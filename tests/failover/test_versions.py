@@ -23,6 +23,17 @@ async def test_election(scene: Scene, version: str) -> None:
 
 
 @versions
+async def test_one_that_may_revoke_a_lease_that_is_kept_alive_is_named(scene: Scene, version: str) -> None:
+    etcd = await scene.own_etcd(version)
+    candidate = await scene.candidate()
+    await scene.ready(candidate)
+    await scene.appended(candidate)
+    warned = "may revoke a lease" in candidate.process.log.read_text()
+    version_of = await etcd.version()
+    assert warned == (version_of < (3, 4, 31) or (3, 5) <= version_of < (3, 5, 13))
+
+
+@versions
 async def test_takeover(scene: Scene, version: str) -> None:
     await scene.own_etcd(version)
     first, others = await scene.primary_and_standbys(2)

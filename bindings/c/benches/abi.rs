@@ -10,6 +10,9 @@
     reason = "a benchmark"
 )]
 
+#[path = "../../../tests/common/etcd.rs"]
+mod etcd;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::hint::black_box;
 use std::mem;
@@ -50,18 +53,18 @@ extern "C" fn done(_: *mut c_void, _: *const c_void) -> i32 {
     0
 }
 
-/// The library that `PRIMACY_LIBRARY` names, with an election that is primary, in a store of this process's own.
+/// The library that `PRIMACY_LIBRARY` names, with an election that is primary.
 fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let path = std::env::var("PRIMACY_LIBRARY").expect("PRIMACY_LIBRARY names libprimacy.so");
         // SAFETY: the functions are called as primacy.h declares them.
-        unsafe { open(&path) }
+        unsafe { open(&path, ENDPOINT.get().expect("main has started an etcd")) }
     })
 }
 
-unsafe fn open(path: &str) -> Library {
-    let path = CString::new(path).unwrap();
+unsafe fn open(path: &str, endpoint: &str) -> Library {
+    let (path, endpoint) = (CString::new(path).unwrap(), CString::new(endpoint).unwrap());
     // SAFETY: a text; loading the library runs nothing of its own.
     let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
     assert!(!library.is_null(), "no library at {path:?}");
@@ -113,8 +116,7 @@ unsafe fn open(path: &str) -> Library {
     // SAFETY: pointers to live values of the right types, or NULL where that is allowed.
     unsafe {
         assert_eq!(config_new(&mut config), 0);
-        set(config, c"etcd.endpoints", c"mem://benchmark");
-        set(config, c"primacy.allow_memory_store", c"true");
+        set(config, c"etcd.endpoints", &endpoint);
         assert_eq!(session_open(config, &candidate, &mut session, ptr::null_mut()), 0);
         let role = c"rootcoord".as_ptr();
         let election = &mut opened.primary;
@@ -175,7 +177,11 @@ fn batch<R>(run: impl Fn() -> R) -> f64 {
     start.elapsed().as_nanos() as f64 / f64::from(CALLS)
 }
 
+static ENDPOINT: OnceLock<String> = OnceLock::new();
+
 fn main() -> ExitCode {
+    let server = etcd::EtcdServer::start();
+    ENDPOINT.get_or_init(|| server.endpoint());
     divan::main();
     let library = library();
     // In turns, so that whatever else the machine does slows down both.

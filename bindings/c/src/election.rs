@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use engine::election::{CommitError, Election as Engine, Host, Reply};
 use engine::engine::{Call, CallId, ElectionSnapshot, Notice, Outcome, Token};
-use engine::session::{RegisterError, Session};
+use engine::platform;
+use engine::session::{JoinError, RegisterError, Session};
 
 use crate::call::{self, primacy_call, primacy_notice};
-use crate::ending::{self, Ending};
+use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out, UserData};
 use crate::handle;
@@ -239,10 +240,7 @@ pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy
 /// this election it takes effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_stop(election: primacy_election, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        handle::find::<Election>(election)?.stop(ffi::duration(timeout_ms));
-        Ok(())
-    })
+    ending::stop::<Election>(election, timeout_ms)
 }
 
 /// Waits until the election has ended and no callback of it runs any more. It does not stop it.
@@ -252,11 +250,7 @@ pub extern "C" fn primacy_election_stop(election: primacy_election, timeout_ms: 
 /// `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        scope::may_join()?;
-        let election = handle::find::<Election>(election)?;
-        ending::joined(election.engine.join(ffi::duration(timeout_ms)))
-    })
+    ending::join::<Election>(election, timeout_ms)
 }
 
 /// Ends an election. The handle is invalid at once, save to complete calls that are pending, until
@@ -270,16 +264,7 @@ pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: 
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_free(election: primacy_election) -> primacy_status {
-    ffi::leave(|| {
-        let found = handle::close::<Election>(election)?;
-        let left = found.ending.left_or(|| {
-            found.stop(found.drain);
-            found.drain
-        });
-        let ended = if scope::is_inside() { Ok(()) } else { ending::joined(found.engine.join(left)) };
-        found.life.let_go(election, |through| through.host = true);
-        ended
-    })
+    ending::free(election, |found: &Election| found.life.let_go(election, |through| through.host = true))
 }
 
 /// Ends a call whose callback answered `PRIMACY_PENDING`, or is about to.
@@ -332,20 +317,11 @@ pub unsafe extern "C" fn primacy_election_is_primary(
     token_out: *mut i64,
     status_out: *mut primacy_status,
 ) -> i32 {
-    let asked = ffi::caught(|| handle::win(election));
     // SAFETY: the header's contract for out parameters.
     let (token_out, status_out) = unsafe { (Out::zeroed(token_out), Out::zeroed(status_out)) };
-    match asked {
-        Ok(Some((token, _))) => {
-            token_out.set(token.0);
-            1
-        }
-        Ok(None) => 0,
-        Err(fault) => {
-            status_out.set(fault.status);
-            0
-        }
-    }
+    let Some((token, _)) = win(election, &status_out) else { return 0 };
+    token_out.set(token.0);
+    1
 }
 
 /// For how many milliseconds this process can still be sure to be the primary, should no renewal come; 0: it
@@ -358,17 +334,19 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
     election: primacy_election,
     status_out: *mut primacy_status,
 ) -> u64 {
-    let asked = ffi::caught(|| handle::win(election));
     // SAFETY: the header's contract for out parameters.
     let status_out = unsafe { Out::zeroed(status_out) };
-    match asked {
-        Ok(Some((_, left))) => u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        Ok(None) => 0,
-        Err(fault) => {
-            status_out.set(fault.status);
-            0
-        }
-    }
+    win(election, &status_out).map_or(0, |(_, left)| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What both of them ask. No panic is caught here, since nothing can panic: loads and comparisons.
+#[inline]
+fn win(election: primacy_election, status_out: &Out<primacy_status>) -> Option<(Token, Duration)> {
+    let asked = if platform::is_child() { Err(PRIMACY_E_FORKED) } else { handle::win(election) };
+    asked.unwrap_or_else(|status| {
+        status_out.set(status);
+        None
+    })
 }
 
 /// The guarded write: commits `txn` in one etcd transaction that also compares that the lock is still held by
@@ -463,9 +441,19 @@ impl Election {
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
         self.engine.snapshot()
     }
+}
 
-    fn stop(&self, timeout: Duration) {
-        self.ending.within(timeout);
+impl Stops for Election {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+    fn drain(&self) -> Duration {
+        self.drain
+    }
+    fn stop_engine(&self, timeout: Duration) {
         self.engine.stop(timeout);
+    }
+    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.engine.join(timeout)
     }
 }

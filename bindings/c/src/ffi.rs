@@ -1,15 +1,13 @@
 //! The boundary: each exported function runs inside [`enter`], reads its pointers by the functions here, and
 //! calls one safe function.
 
-use std::any::Any;
-use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
-use std::sync::Once;
 use std::time::Duration;
 
+use engine::panic;
 use engine::platform;
 
 use crate::error::{Fault, primacy_error};
@@ -49,35 +47,18 @@ pub(crate) fn caught<R>(inside: impl FnOnce() -> Result<R, Fault>) -> Result<R, 
     if platform::is_child() {
         return Err(PRIMACY_E_FORKED.into());
     }
-    catch_unwind(AssertUnwindSafe(inside)).unwrap_or_else(|panic| {
-        let text = LAST_PANIC.take().unwrap_or_else(|| payload(panic.as_ref()));
-        Err(Fault::new(PRIMACY_E_INTERNAL, format!("a defect of the library: {text}")))
+    catch_unwind(AssertUnwindSafe(inside)).unwrap_or_else(|payload| {
+        let text = format!("a defect of the library: {}", panic::text(&*payload));
+        Err(Fault::new(PRIMACY_E_INTERNAL, text))
     })
 }
 
-thread_local! {
-    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Takes the place of the default hook, which would write to the host's stderr. The library has a standard
-/// library of its own, so this is no hook of a host written in Rust.
+/// For functions that may be the first to be called.
 pub(crate) fn keep_panics_quiet() {
-    static ONCE: Once = Once::new();
     // Under `cargo test` the hook is the test runner's.
     if !cfg!(test) {
-        ONCE.call_once(|| {
-            std::panic::set_hook(Box::new(|info| {
-                // A thread that is ending has no thread-locals any more, and nobody to tell.
-                let _ = LAST_PANIC.try_with(|last| *last.borrow_mut() = Some(info.to_string()));
-            }));
-        });
+        panic::keep_quiet();
     }
-}
-
-fn payload(panic: &(dyn Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_string()
 }
 
 /// Text that must be there.
@@ -160,7 +141,7 @@ impl<T: Copy> Out<T> {
 }
 
 pub(crate) fn null(what: &str) -> Fault {
-    Fault::new(PRIMACY_E_NULL, format!("{what} is NULL"))
+    Fault::new(PRIMACY_E_NULL, format!("{what} is NULL; it must be given"))
 }
 
 /// A duration from C. Bounded, so that adding it to a clock can not overflow.

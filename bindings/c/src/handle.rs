@@ -21,7 +21,7 @@ use crate::observer::Observer;
 use crate::queue::Queue;
 use crate::result::Answer;
 use crate::session::Session;
-use crate::status::{PRIMACY_E_HANDLE, PRIMACY_E_INTERNAL};
+use crate::status::{PRIMACY_E_HANDLE, PRIMACY_E_INTERNAL, primacy_status};
 use crate::txn::Batch;
 
 /// What a slot holds.
@@ -100,16 +100,19 @@ struct Free {
 /// Numbers stay positive in languages that have signed integers only.
 const LAST_GENERATION: u32 = i32::MAX as u32;
 
+#[inline]
 fn place(index: u32) -> (usize, usize) {
     let chunk = (index / 64 + 1).ilog2();
     (chunk as usize, (index - 64 * ((1 << chunk) - 1)) as usize)
 }
 
+#[inline]
 fn slot(index: u32) -> Option<&'static Slot> {
     let (chunk, at) = place(index);
     CHUNKS.get(chunk)?.get()?.get(at)
 }
 
+#[inline]
 fn split(handle: u64) -> (u32, u32) {
     ((handle >> 32) as u32, handle as u32)
 }
@@ -191,16 +194,18 @@ pub(crate) fn show_win(handle: u64, win: &'static WinCell) {
 ///
 /// The number is compared again after the cell was read. As long as it stands in the slot, the object behind it
 /// has not been dropped, and its cell not been lent to another election; both come after it was taken out.
-pub(crate) fn win(handle: u64) -> Result<Option<(Token, Duration)>, Fault> {
-    let refused = || Fault::from(PRIMACY_E_HANDLE);
-    let slot = slot(split(handle).1).ok_or_else(refused)?;
+///
+/// Answers a bare status, and is a part of its callers: a fault with room for a text would cost as much as the rest.
+#[inline]
+pub(crate) fn win(handle: u64) -> Result<Option<(Token, Duration)>, primacy_status> {
+    let slot = slot(split(handle).1).ok_or(PRIMACY_E_HANDLE)?;
     if handle == 0 || slot.election.load(Ordering::SeqCst) != handle {
-        return Err(refused());
+        return Err(PRIMACY_E_HANDLE);
     }
     // SAFETY: the pointer was made of a `&'static` by `show_win` before the number was stored.
-    let found = unsafe { slot.win.load(Ordering::SeqCst).as_ref() }.ok_or_else(refused)?;
+    let found = unsafe { slot.win.load(Ordering::SeqCst).as_ref() }.ok_or(PRIMACY_E_HANDLE)?;
     let answer = found.read(&Clock::Boot);
-    if slot.election.load(Ordering::SeqCst) == handle { Ok(answer) } else { Err(refused()) }
+    if slot.election.load(Ordering::SeqCst) == handle { Ok(answer) } else { Err(PRIMACY_E_HANDLE) }
 }
 
 /// The object, kept alive for as long as the caller needs it.

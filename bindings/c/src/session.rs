@@ -7,13 +7,13 @@ use std::time::Duration;
 use engine::election::Host;
 use engine::engine::Snapshot;
 use engine::platform;
-use engine::session::{OpenError, Session as Engine};
+use engine::session::{JoinError, OpenError, Session as Engine};
 use engine::store::Failure;
 
 use crate::candidate::{self, primacy_candidate};
 use crate::config::{Config, primacy_config};
 use crate::election::{self, Life, primacy_callbacks, primacy_election};
-use crate::ending::{self, Ending};
+use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out};
 use crate::queue::{self, Queued, primacy_queue};
@@ -216,6 +216,20 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
     unsafe { ffi::enter(error_out, inside) }
 }
 
+/// Says that this server is going to stop: the records of its candidates, never the locks, have Milvus's
+/// `"Stopping":true` from now on, whatever they are rewritten for later. Milvus's readers take work away from
+/// such a server. Nothing else changes: elections go on until they are stopped.
+///
+/// Returns at once; the records follow, and the fields `stopping` of the snapshots say when. It can not be taken
+/// back; again: nothing. Any thread, also inside a callback, does not block. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_session_mark_stopping(session: primacy_session) -> primacy_status {
+    ffi::enter_plain(|| {
+        handle::find::<Session>(session)?.engine.mark_stopping();
+        Ok(())
+    })
+}
+
 /// Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are
 /// released when their callbacks have returned, records and lease are removed from etcd.
 ///
@@ -225,10 +239,7 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_stop(session: primacy_session, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        handle::find::<Session>(session)?.stop(ffi::duration(timeout_ms));
-        Ok(())
-    })
+    ending::stop::<Session>(session, timeout_ms)
 }
 
 /// Waits until the session has stopped and no callback of it runs any more. It does not stop it.
@@ -238,11 +249,7 @@ pub extern "C" fn primacy_session_stop(session: primacy_session, timeout_ms: u64
 /// `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        scope::may_join()?;
-        let session = handle::find::<Session>(session)?;
-        ending::joined(session.engine.join(ffi::duration(timeout_ms)))
-    })
+    ending::join::<Session>(session, timeout_ms)
 }
 
 /// Ends a session. The handle is invalid at once.
@@ -256,16 +263,7 @@ pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_free(session: primacy_session) -> primacy_status {
-    ffi::leave(|| {
-        let found = handle::close::<Session>(session)?;
-        let left = found.ending.left_or(|| {
-            found.stop(found.drain);
-            found.drain
-        });
-        let ended = if scope::is_inside() { Ok(()) } else { ending::joined(found.engine.join(left)) };
-        handle::remove(session);
-        ended
-    })
+    ending::free(session, |_: &Session| handle::remove(session))
 }
 
 impl Session {
@@ -281,9 +279,19 @@ impl Session {
     ) -> Result<primacy_election, Fault> {
         election::register(&self.engine, role, host, self.drain, &self.ending)
     }
+}
 
-    fn stop(&self, timeout: Duration) {
-        self.ending.within(timeout);
+impl Stops for Session {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+    fn drain(&self) -> Duration {
+        self.drain
+    }
+    fn stop_engine(&self, timeout: Duration) {
         self.engine.stop(timeout);
+    }
+    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.engine.join(timeout)
     }
 }

@@ -80,7 +80,11 @@ pub struct primacy_election_state {
     /// The fencing token of the win, also while it drains; 0: none.
     pub token: i64,
     /// The calls that are running: for each the bit `1 << PRIMACY_CALL_...`.
-    pub running: u64,
+    pub running: u32,
+    /// 1: its record in etcd says that the server is going to stop.
+    pub stopping: i32,
+    /// The revision at which its record was written last; 0: it is not in etcd, or not under the present lease.
+    pub record_revision: i64,
     /// The lock's holder; 0: there is none, or it is not known.
     pub holder_id: i64,
     /// The holder's fencing token.
@@ -93,7 +97,7 @@ pub struct primacy_election_state {
     pub trouble: [c_char; PRIMACY_ADDRESS_SIZE],
 }
 
-// SAFETY: repr(C), one pair of 32 bits leaves no padding, zero is 0.
+// SAFETY: repr(C), pairs of 32 bits leave no padding, zero is 0.
 unsafe impl Versioned for primacy_session_state {
     const NAME: &'static str = "primacy_session_state";
     const FIRST_SIZE: usize = size_of::<primacy_session_state>();
@@ -166,13 +170,15 @@ fn show_election(snapshot: &ElectionSnapshot) -> primacy_election_state {
         "on_warmup" => 1 << PRIMACY_CALL_WARMUP,
         "on_primary" => 1 << PRIMACY_CALL_PRIMARY,
         "on_lost" => 1 << PRIMACY_CALL_LOST,
-        _ => 0u64,
+        _ => 0u32,
     };
     let mut shown = primacy_election_state {
         state: number_of(snapshot.state),
         warm: i32::from(snapshot.warm),
         token: snapshot.token,
         running: snapshot.running.iter().map(bit).fold(0, |all, bit| all | bit),
+        stopping: i32::from(snapshot.stopping),
+        record_revision: snapshot.record_revision,
         ..Versioned::zeroed()
     };
     if let Some(holder) = &snapshot.holder {

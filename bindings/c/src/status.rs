@@ -75,15 +75,15 @@ pub const PRIMACY_E_CALL: primacy_status = 42;
 statuses! {
     PRIMACY_OK, c"ok";
     PRIMACY_E_INTERNAL, c"a defect of the library: please report it with the message and the log";
-    PRIMACY_E_NULL, c"a pointer that must be set is NULL";
-    PRIMACY_E_HANDLE, c"no such handle: it is 0, made up, freed, or of another kind";
-    PRIMACY_E_UTF8, c"a text is not UTF-8";
-    PRIMACY_E_ARGUMENT, c"a value can not be used here";
+    PRIMACY_E_NULL, c"a pointer is NULL that must be given";
+    PRIMACY_E_HANDLE, c"no such handle: give one that was made for this and has not been freed";
+    PRIMACY_E_UTF8, c"a text is not UTF-8: convert it first";
+    PRIMACY_E_ARGUMENT, c"a value can not be used here: the message says which would do";
     PRIMACY_E_STRUCT_SIZE, c"struct_size does not fit: zero the struct, then set struct_size to its sizeof";
     PRIMACY_E_FORKED, c"forked after the library was in use: use it in the parent, or after exec";
     PRIMACY_E_DEADLOCK, c"it would wait inside a callback for its own end: call it from another thread";
-    PRIMACY_E_TIMEOUT, c"not over within the time given";
-    PRIMACY_E_STOPPED, c"it was stopped";
+    PRIMACY_E_TIMEOUT, c"not over within the time given: wait again, or longer";
+    PRIMACY_E_STOPPED, c"it was stopped: open another one";
     PRIMACY_E_SYSTEM, c"no thread, descriptor or memory left: try again, or raise the process's limits";
     PRIMACY_E_CONFIG_NAME, c"no setting has this name: see the table of settings";
     PRIMACY_E_CONFIG_VALUE, c"the setting does not take this value: see the table of settings";
@@ -95,8 +95,8 @@ statuses! {
     PRIMACY_E_INDEFINITE, c"no answer from etcd, it may have happened: read before you decide";
     PRIMACY_E_DENIED, c"etcd denies it: check user, password, certificates and permissions";
     PRIMACY_E_REFUSED, c"etcd refuses the request as such: make it smaller, or see etcd's log";
-    PRIMACY_E_NOT_PRIMARY, c"not the primary of this token: nothing was written";
-    PRIMACY_E_CONFLICT, c"a comparison of your own did not hold: nothing was written";
+    PRIMACY_E_NOT_PRIMARY, c"not the primary of this token, nothing was written: end what it was for";
+    PRIMACY_E_CONFLICT, c"a comparison of your own did not hold, nothing was written: read again and decide anew";
     PRIMACY_E_CALL, c"no such call is waiting: complete each call once, by the id it came with";
 }
 

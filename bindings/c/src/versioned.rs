@@ -34,7 +34,7 @@ pub(crate) unsafe trait Versioned: Copy {
 
 fn size_at<T: Versioned>(from: *const T) -> Result<usize, Fault> {
     if from.is_null() {
-        return Err(Fault::new(PRIMACY_E_NULL, format!("{} is NULL", T::NAME)));
+        return Err(Fault::new(PRIMACY_E_NULL, format!("the {} is NULL; it must be given", T::NAME)));
     }
     // SAFETY: not NULL, and by the header at least `struct_size` of it is there.
     let size = unsafe { from.cast::<usize>().read() };

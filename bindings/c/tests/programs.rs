@@ -5,14 +5,67 @@ mod cc;
 #[path = "../../../tests/common/etcd.rs"]
 mod etcd;
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+/// A number that is smaller where each takes longer: under valgrind.
+fn number(variable: &str, otherwise: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())
+}
+
+/// Runs one of them: it ends well, and neither it nor the library says anything.
+fn check(source: &str, shared: bool, arguments: &[&str]) {
+    let output = cc::run_program(&cc::program(source, shared), arguments);
+    assert_eq!(output, "", "{source} {arguments:?} wrote to stdout or stderr");
+}
 
 #[test]
 fn misuse_is_a_status_and_nothing_else() {
     for shared in [false, true] {
-        cc::run(&mut Command::new(cc::program("tests/c/misuse.c", shared)));
+        check("tests/c/misuse.c", shared, &[]);
     }
+}
+
+#[test]
+fn every_function_may_be_called_in_every_callback() {
+    check("tests/c/inside.c", false, &[]);
+}
+
+/// What the two above and the forked child of `elections.c` call is all that there is.
+#[test]
+fn the_table_of_calls_has_every_function_of_the_header() {
+    let read = |path: &str| fs::read_to_string(cc::root().join(path)).unwrap();
+    let (header, table) = (read("include/primacy.h"), read("tests/c/every_call.h"));
+    let declared = header.match_indices("primacy_").filter_map(|(at, _)| {
+        let rest = &header[at..];
+        let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric())?;
+        rest[end..].starts_with('(').then(|| &rest[..end])
+    });
+    let missing: Vec<&str> = declared.filter(|name| !table.contains(&format!("X({name},"))).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "add them to tests/c/every_call.h");
+}
+
+#[test]
+fn a_hosts_unit_test_needs_no_server() {
+    check("tests/c/memory.c", false, &[]);
+}
+
+#[test]
+fn random_calls_crash_nothing() {
+    check("tests/c/random_calls.c", true, &[&number("PRIMACY_RANDOM_CALLS", "1000000")]);
+}
+
+#[test]
+fn a_thousand_of_everything_leaves_nothing_over() {
+    let server = etcd::EtcdServer::start();
+    check("tests/c/thousand.c", false, &[&server.endpoint(), &number("PRIMACY_ROUNDS", "1000")]);
+}
+
+#[test]
+fn a_thousand_elections_cost_no_more_than_one_session() {
+    let server = etcd::EtcdServer::start();
+    check("tests/c/crowd.c", false, &[&server.endpoint()]);
 }
 
 #[test]
@@ -45,5 +98,5 @@ fn nothing_but_primacy_is_exported() {
 #[test]
 fn a_host_in_c_lives_with_its_elections() {
     let server = etcd::EtcdServer::start();
-    cc::run(Command::new(cc::program("tests/c/elections.c", false)).arg(server.endpoint()));
+    check("tests/c/elections.c", false, &[&server.endpoint()]);
 }

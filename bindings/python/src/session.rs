@@ -77,6 +77,11 @@ impl Session {
         serde_json::to_string(&snapshot).map_err(|error| Fault::Internal(error.to_string()).into())
     }
 
+    fn mark_stopping(&self) -> PyResult<()> {
+        self.0.get()?.mark_stopping();
+        Ok(())
+    }
+
     fn stop(&self, timeout: Option<f64>, within: Option<Within>) -> PyResult<()> {
         let (session, timeout) = (self.0.get()?, wait::seconds(timeout)?);
         inside(within, || session.stop(timeout))

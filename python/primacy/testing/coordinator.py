@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from primacy.testing.changes import Changes, now
+from primacy.testing.changes import Changes, now, within
 from primacy.testing.process import Line, Process, pick
 
 Answer = dict[str, Any]
@@ -18,10 +18,13 @@ Answer = dict[str, Any]
 class Connection:
     """A TCP connection to a coordinator: text lines out, one JSON line back for each."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: Callable[[str], None]
+    ) -> None:
+        self._reader, self._writer, self._note = reader, writer, note
 
     def send(self, request: str) -> None:
+        self._note(request)
         self._writer.write(request.encode() + b"\n")
 
     async def receive(self) -> Answer:
@@ -43,7 +46,10 @@ class Connection:
 class Coordinator(Process):
     """One running coordinator."""
 
-    address = ""
+    def __init__(self, child: asyncio.subprocess.Process, log: Path, changes: Changes) -> None:
+        self.address = ""
+        self.note: Callable[[str], None] = lambda request: None  # is told of each before it is sent
+        super().__init__(child, log, changes)
 
     @classmethod
     async def launch(
@@ -55,8 +61,12 @@ class Coordinator(Process):
         log: Path,
         changes: Changes,
         *flags: str,
+        prefix: Sequence[str] = (),
+        host: str = "127.0.0.1",
     ) -> Coordinator:
-        args: list[str | Path] = [program, "--etcd", etcd, "--root", root, "--address", "127.0.0.1:0", *flags]
+        """`prefix`: a program that runs it, with its flags."""
+        args: list[str | Path] = [*prefix, program, "--etcd", etcd, "--root", root]
+        args += ["--address", f"{host}:0", *flags]
         for role in roles:
             args += ["--role", role]
         process = await cls.start(args, log, changes)
@@ -75,10 +85,15 @@ class Coordinator(Process):
         )
         return found[0]
 
-    async def connect(self) -> Connection:
+    async def up(self) -> None:
+        """Until it listens: from then on a signal ends it as its contract says."""
         await self.while_running(lambda: self.address, 15, "the line 'listening'")
+
+    async def connect(self) -> Connection:
+        await self.up()
         host, _, port = self.address.rpartition(":")
-        return Connection(*await asyncio.open_connection(host, int(port)))
+        reader, writer = await asyncio.open_connection(host, int(port))
+        return Connection(reader, writer, lambda request: self.note(request))
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -91,4 +106,4 @@ class Coordinator(Process):
     async def ask(self, request: str, bound: float = 5) -> Answer:
         """One request on a connection of its own."""
         async with self.connection() as opened:
-            return await asyncio.wait_for(opened.ask(request), bound)
+            return await within(opened.ask(request), bound)

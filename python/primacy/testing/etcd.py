@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from primacy.testing.certificates import Authority, signing_keys
 from primacy.testing.changes import Changes, NotInTime, now
 from primacy.testing.gateway import Gateway, Json
+from primacy.testing.link import Note
 from primacy.testing.ports import free_ports
 from primacy.testing.process import Process
 
@@ -33,6 +35,10 @@ class Options:
     flags: Sequence[str] = field(default=())
 
 
+class NotOurs(Exception):
+    """Something was to be done to a server that the kit has not started."""
+
+
 class Member:
     """A member of a cluster: an address, a folder, and a process while it runs."""
 
@@ -43,12 +49,18 @@ class Member:
         self.log = folder / f"{name}.log"
         self.flags: list[str | Path] = []
         self.program, self.changes = program, changes
+        self.note: Note = lambda kind, over: None
         self._process: Process | None = None
 
     @property
     def process(self) -> Process:
-        assert self._process, f"{self.name} has never been started"
+        if self._process is None:
+            raise NotOurs(f"{self.name} at {self.client} was not started here: nothing can be done to it")
         return self._process
+
+    def is_there(self) -> bool:
+        """Whether it has not been killed. One that was not started here is taken to be."""
+        return self._process is None or self._process.code is None
 
     async def start(self) -> None:
         """Begins; it may take a while until it answers."""
@@ -57,19 +69,30 @@ class Member:
             *self.flags,
         ]
         self._process = await Process.start([self.program, *args], self.log, self.changes)
+        self.note("etcd killed", True)
 
     async def kill(self) -> int:
         """SIGKILL; returns when."""
         before = now()
         if self._process:
+            self.note("etcd killed", False)
             await self._process.kill()
+        return before
+
+    async def stop(self, bound: float = 15) -> int:
+        """SIGTERM, as an operator does it; returns when."""
+        self.note("etcd stopped", False)
+        before = self.process.signal(signal.SIGTERM)
+        await self.process.ended(bound)
         return before
 
     async def pause(self) -> int:
         """Returns the time after the last thread had stopped."""
+        self.note("etcd paused", False)
         return (await self.process.pause())[1]
 
     def resume(self) -> int:
+        self.note("etcd paused", True)
         return self.process.resume()
 
 
@@ -105,6 +128,15 @@ class Etcd:
                 failure = error
                 await made.kill()
         raise NotInTime(f"etcd did not start: {failure}")
+
+    @classmethod
+    async def at(cls, endpoint: str) -> Etcd:
+        """One that runs already, plain, at HOST:PORT. It is not ours: nothing is done to it."""
+        member = Member(Path(), Path(), "etcd", Changes())
+        member.client = endpoint
+        made = cls([member], Options(), {})
+        await made.gateway().revision()
+        return made
 
     @classmethod
     def _prepare(cls, program: Path, folder: Path, changes: Changes, options: Options) -> Etcd:
@@ -159,8 +191,10 @@ class Etcd:
         return ",".join(member.client for member in self.members)
 
     def gateway(self, member: Member | None = None) -> Gateway:
-        """As an administrator, at that member, or the first."""
-        return Gateway((member or self.members[0]).client, self._context, self._user)
+        """As an administrator, at that member, or the first that has not been killed."""
+        if member is None:
+            member = next((member for member in self.members if member.is_there()), self.members[0])
+        return Gateway(member.client, self._context, self._user)
 
     async def up(self, bound: float = UP, auth: bool = True) -> None:
         """Waits until each member whose process runs answers a linearizable read."""
@@ -191,6 +225,11 @@ class Etcd:
                         if told == status["leader"]:
                             return member
         raise NotInTime("etcd has no leader")
+
+    async def version(self) -> tuple[int, ...]:
+        """What the first member is: (3, 4, 31)."""
+        status = await self._status(self.members[0])
+        return tuple(int(part) for part in str(status["version"]).split("."))
 
     async def _status(self, member: Member) -> Json:
         return await self.gateway(member).post("maintenance/status", {}, bound=2)

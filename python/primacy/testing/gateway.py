@@ -7,9 +7,11 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
+
+from primacy.testing.changes import within
 
 Json = dict[str, Any]
 
@@ -45,6 +47,7 @@ class Gateway:
         host, _, port = endpoint.rpartition("//")[2].rpartition(":")
         self._host, self._port, self._tls, self._user = host, int(port), tls, user
         self._token = ""
+        self.note: Callable[[str, str], None] = lambda kind, what: None  # is told what is tampered with
 
     # Keys
 
@@ -66,10 +69,12 @@ class Gateway:
 
     async def put(self, key: str, value: str, lease: int = 0) -> int:
         """Returns the revision."""
+        self._tampered("key overwritten", key)
         body = {"key": _base64(key.encode()), "value": _base64(value.encode()), "lease": str(lease)}
         return _revision(await self.post("kv/put", body))
 
     async def delete(self, key: str) -> int:
+        self._tampered("key deleted", key)
         return _revision(await self.post("kv/deleterange", {"key": _base64(key.encode())}))
 
     async def delete_prefix(self, prefix: str) -> int:
@@ -103,6 +108,7 @@ class Gateway:
     # Leases
 
     async def revoke(self, lease: int) -> None:
+        self.note("lease revoked", str(lease))
         # Where every released etcd has it; `kv/lease/revoke` is the older name.
         await self.post("lease/revoke", {"ID": str(lease)})
 
@@ -144,6 +150,10 @@ class Gateway:
         await self.post("auth/enable", {})
         self._user = ("root", password)
 
+    def _tampered(self, kind: str, key: str) -> None:
+        if "/session/" in key or "/election/" in key:
+            self.note(kind, key.rpartition("/")[2])
+
     # How it is said
 
     async def post(self, path: str, body: Json, bound: float = 10) -> Json:
@@ -152,8 +162,8 @@ class Gateway:
             if self._user and not self._token:
                 await self._log_in(self._user)
             try:
-                return await asyncio.wait_for(self._once(path, body), bound)
-            except TimeoutError:
+                return await within(self._once(path, body), bound)
+            except asyncio.TimeoutError:
                 raise OSError(f"etcd: {path}: no answer within {bound:g} s") from None
             except OSError as error:
                 old = "auth token" in str(error) or "auth store is old" in str(error)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from primacy.testing.changes import now
 from primacy.testing.gateway import KeyEvent
@@ -97,7 +97,20 @@ class Act:
         return f"---- {self.text}"
 
 
-Record = Told | Said | Append | Stored | Act
+@dataclass(frozen=True)
+class Fault:
+    """What was done to a process, or to what it depends on; the kit notes it down by itself."""
+
+    t: int
+    kind: str  # "killed", "paused", ...: takeovers are counted under it
+    target: str  # the name of a candidate, of a member of etcd, of a link
+    over: bool = False  # the target is as it was before
+
+    def __str__(self) -> str:
+        return f"---- {self.target}: {self.kind}{' is over' if self.over else ''}"
+
+
+Record = Union[Told, Said, Append, Stored, Act, Fault]
 
 
 @dataclass
@@ -115,6 +128,10 @@ class History:
         t = now()
         self.add(Act(t, text))
         return t
+
+    def fault(self, kind: str, target: str, over: bool = False, t: int = 0) -> None:
+        """Notes down what is done to `target`, now or at `t`."""
+        self.add(Fault(t or now(), kind, target, over))
 
     def told(self, candidate: str, process: int, line: Line) -> None:
         self.add(Told(int(line.get("t", now())), candidate, process, line))
@@ -135,6 +152,16 @@ class History:
             raise
         self.add(done)
         return done
+
+    def gaps(self, role: str, since: int = 0, beyond: float = 0.25) -> list[float]:
+        """The times, in seconds, in which no guarded write was accepted though candidates went on to try."""
+        done = sorted(
+            record.received
+            for record in self.records
+            if isinstance(record, Append) and record.ok and record.role == role and record.received >= since
+        )
+        found = [(after - before) / 1e9 for before, after in zip(done, done[1:])]
+        return [gap for gap in found if gap > beyond]
 
     def ordered(self) -> list[Record]:
         return sorted(self.records, key=lambda record: record.t)

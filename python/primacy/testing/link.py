@@ -10,21 +10,28 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 
 from primacy.testing.changes import now
 
 SIZE = 1 << 16
 
 
+Note = Callable[[str, bool], None]
+"""Is told what is done to a link, and when it is as it was before."""
+
+
 class Direction:
     """One way of a link."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Note) -> None:
         self.delay = 0.0  # seconds
+        self._note = note
         self._open = asyncio.Event()
         self._open.set()
 
     def silence(self) -> None:
+        self._note("link silent", False)
         self._open.clear()
 
     def heal(self) -> None:
@@ -40,7 +47,12 @@ class Link:
     def __init__(self, target: str) -> None:
         self.target = target
         self.address = ""
-        self.to_server, self.to_client = Direction(), Direction()
+        self.note: Note = lambda kind, over: None
+
+        def note(kind: str, over: bool) -> None:
+            self.note(kind, over)
+
+        self.to_server, self.to_client = Direction(note), Direction(note)
         self.accepted = 0  # connections, ever
         self._refusing = False
         self._writers: set[asyncio.StreamWriter] = set()
@@ -48,9 +60,9 @@ class Link:
         self._server: asyncio.Server | None = None
 
     @classmethod
-    async def open(cls, target: str) -> Link:
+    async def open(cls, target: str, host: str = "127.0.0.1") -> Link:
         link = cls(target)
-        link._server = await asyncio.start_server(link._accept, "127.0.0.1", 0)
+        link._server = await asyncio.start_server(link._accept, host, 0)
         host, port = link._server.sockets[0].getsockname()
         link.address = f"{host}:{port}"
         return link
@@ -66,21 +78,28 @@ class Link:
     def break_(self) -> int:
         """Resets each connection, and each new one, until it is healed."""
         self._refusing = True
-        return self.reset()
+        self.note("link broken", False)
+        return self._reset()
 
     def reset(self) -> int:
         """Resets each connection, once."""
+        self.note("link reset", False)
+        self.note("link reset", True)
+        return self._reset()
+
+    def _reset(self) -> int:
         for writer in list(self._writers):
             _reset(writer)
         return now()
 
     def slow(self, round_trip: float) -> None:
         """Everything takes half of `round_trip`, in seconds, each way."""
+        self.note("link slow", round_trip == 0)
         self.to_server.delay = self.to_client.delay = round_trip / 2
 
     def heal(self) -> int:
         self._refusing = False
-        self.slow(0)
+        self.slow(0)  # which also notes that it is over
         self.to_server.heal()
         self.to_client.heal()
         return now()

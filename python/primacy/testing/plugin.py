@@ -1,6 +1,7 @@
-"""The kit as pytest fixtures. `pytest_plugins = ["primacy.testing.plugin"]` in a conftest.py switches it on.
+"""The kit as pytest fixtures. It is there where the package is installed; else `-p primacy.testing.plugin`.
 
-Tests may be coroutines: all run on one event loop, since the processes that they share outlive each of them.
+Tests that use them may be coroutines: all run on one event loop, since the processes that they share outlive
+each of them. Other tests are left alone.
 """
 
 from __future__ import annotations
@@ -8,30 +9,54 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
 import shutil
 import statistics
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 import pytest
-
 from primacy.testing.changes import Changes
 from primacy.testing.etcd import Etcd, Options
 from primacy.testing.scene import Scene
+from primacy.testing.timeline import Timeline, timeline
 
 T = TypeVar("T")
 FAILED = pytest.StashKey[bool]()
+TIMELINE = pytest.StashKey[Optional[Timeline]]()
+VERSION = re.compile(r"\d+(\.\d+)+")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("primacy")
     group.addoption(
         "--primacy-coordinator",
+        metavar="PROGRAM[,...]",
         default=os.environ.get("COORDINATORS", "c"),
-        help="c, go, py, or the path of a coordinator; several, with commas, take turns (default: c)",
+        help="the program that candidates run; several take turns (in primacy's own tests also c, go, py; "
+        "default: c)",
     )
+    group.addoption(
+        "--primacy-etcd",
+        metavar="ETCD",
+        default=os.environ.get("ETCD", ""),
+        help="the etcd to test with: a program, a version such as 3.5.35, or HOST:PORT of one that runs, for "
+        "tests that do it no harm (default: `etcd` in the PATH)",
+    )
+    group.addoption(
+        "--primacy-report", metavar="FILE", help="write what happened in each test as an HTML page"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (file := config.getoption("--primacy-report")) and not hasattr(config, "workerinput"):
+        try:
+            from primacy.testing.report import Report
+        except ModuleNotFoundError as error:
+            raise pytest.UsageError(f"--primacy-report: pip install {error.name}") from error
+        config.pluginmanager.register(Report(Path(file), config), "primacy-report")
 
 
 def coordinators(config: pytest.Config) -> list[str]:
@@ -49,8 +74,8 @@ class Loop:
         return self.asyncio.run_until_complete(coroutine)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def loop() -> Iterator[Loop]:
+@pytest.fixture(scope="session")
+def primacy_loop() -> Iterator[Loop]:
     made = Loop()
     yield made
     made.asyncio.close()
@@ -58,11 +83,11 @@ def loop() -> Iterator[Loop]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+    loop = pyfuncitem.funcargs.get("primacy_loop")
+    if loop is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     test = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
-    loop = pyfuncitem.funcargs["loop"]
     assert isinstance(loop, Loop)
     loop.run(test)
     return True
@@ -103,6 +128,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    if call.when == "teardown" and (drawn := item.stash.get(TIMELINE, None)):
+        report.primacy_timeline = drawn  # travels with the report, also from a worker of xdist's
+    if call.when == "call" and (test := getattr(item, "function", None)):
+        report.primacy_doc = inspect.getdoc(test) or ""
     return report
 
 
@@ -114,7 +143,7 @@ def etcd_program() -> Callable[[str], Path]:
         name = f"etcd-{version}" if version else "etcd"
         if found := shutil.which(name):
             return Path(found)
-        raise FileNotFoundError(f"there is no {name} in the PATH")
+        raise FileNotFoundError(f"there is no {name} in the PATH; --primacy-etcd=FILE says where one is")
 
     return find
 
@@ -125,16 +154,41 @@ def coordinator_program() -> Callable[[str], Path]:
     return lambda name: Path(name).resolve()
 
 
+class Servers:
+    """The etcds that `--primacy-etcd` speaks of."""
+
+    def __init__(self, wanted: str, find: Callable[[str], Path]) -> None:
+        self._wanted, self._find = wanted, find
+        host, colon, port = wanted.rpartition(":")
+        self.running = wanted if colon and host and port.isdigit() and "/" not in port else ""
+
+    def program(self, version: str = "") -> Path:
+        """Of that version; the empty one means what the option says, or the newest."""
+        if version or not self._wanted:
+            return self._find(version)
+        if self.running:
+            pytest.skip(f"--primacy-etcd={self.running}: this test needs an etcd that it may harm")
+        if VERSION.fullmatch(self._wanted):
+            return self._find(self._wanted)
+        found = shutil.which(self._wanted)
+        if found is None:
+            raise FileNotFoundError(f"--primacy-etcd={self._wanted}: no such program")
+        return Path(found).resolve()
+
+
 class Shared:
     """An etcd for all tests that do it no harm, from the first that asks to the last."""
 
-    def __init__(self, program: Callable[[str], Path], folder: Path) -> None:
-        self._program, self._folder = program, folder
+    def __init__(self, servers: Servers, folder: Path) -> None:
+        self._servers, self._folder = servers, folder
         self._etcd: Etcd | None = None
 
     async def get(self) -> Etcd:
         if not self._etcd:
-            self._etcd = await Etcd.launch(self._program(""), self._folder, Changes())
+            if self._servers.running:
+                self._etcd = await Etcd.at(self._servers.running)
+            else:
+                self._etcd = await Etcd.launch(self._servers.program(), self._folder, Changes())
         return self._etcd
 
     async def kill(self) -> None:
@@ -143,16 +197,21 @@ class Shared:
 
 
 @pytest.fixture(scope="session")
-def shared_etcd(
-    loop: Loop, etcd_program: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+def primacy_servers(pytestconfig: pytest.Config, etcd_program: Callable[[str], Path]) -> Servers:
+    return Servers(str(pytestconfig.getoption("--primacy-etcd")), etcd_program)
+
+
+@pytest.fixture(scope="session")
+def primacy_etcd(
+    primacy_loop: Loop, primacy_servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shared]:
-    made = Shared(etcd_program, tmp_path_factory.mktemp("shared"))
+    made = Shared(primacy_servers, tmp_path_factory.mktemp("shared"))
     yield made
-    loop.run(made.kill())
+    primacy_loop.run(made.kill())
 
 
 @pytest.fixture
-def root() -> str:
+def primacy_root() -> str:
     """A meta root of the test's own."""
     return f"test-{uuid.uuid4().hex[:8]}/meta"
 
@@ -160,30 +219,32 @@ def root() -> str:
 @pytest.fixture
 def scene(
     request: pytest.FixtureRequest,
-    loop: Loop,
-    shared_etcd: Shared,
-    etcd_program: Callable[[str], Path],
+    primacy_loop: Loop,
+    primacy_etcd: Shared,
+    primacy_servers: Servers,
     coordinator_program: Callable[[str], Path],
-    root: str,
+    primacy_root: str,
     tmp_path: Path,
 ) -> Iterator[Scene]:
     """Ends with the verdict on all that was seen, whatever the test itself looked at."""
     changes = Changes()
 
     async def launch(version: str, options: Options) -> Etcd:
-        return await Etcd.launch(etcd_program(version), tmp_path, changes, options)
+        return await Etcd.launch(primacy_servers.program(version), tmp_path, changes, options)
 
     programs = [coordinator_program(name) for name in coordinators(request.config)]
-    made = Scene(shared_etcd.get, launch, programs, tmp_path, root, changes)
+    made = Scene(primacy_etcd.get, launch, programs, coordinator_program, tmp_path, primacy_root, changes)
     try:
         yield made
         if not request.node.stash.get(FAILED, False):
             try:
-                loop.run(made.judge())
+                primacy_loop.run(made.judge())
             except BaseException:
                 request.node.stash[FAILED] = True
                 raise
     finally:
         if request.node.stash.get(FAILED, False):
             print(made.report())
-        loop.run(made.close())
+        primacy_loop.run(made.close())
+        if request.config.getoption("--primacy-report"):
+            request.node.stash[TIMELINE] = timeline(made.history, made.ttl)

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,8 @@ from primacy.testing.etcd import Etcd, Options
 from primacy.testing.gateway import Compacted, Gateway
 from primacy.testing.history import Append, History, Stored
 from primacy.testing.link import Link
-from primacy.testing.process import Line, pick
+from primacy.testing.machine import Clock, Network
+from primacy.testing.process import Line, Process, pick
 
 T = TypeVar("T")
 ROLE = "rootcoord"
@@ -31,6 +33,7 @@ class Scene:
         shared: Callable[[], Awaitable[Etcd]],
         launch: Callable[[str, Options], Awaitable[Etcd]],
         programs: Sequence[Path],
+        program: Callable[[str], Path],
         folder: Path,
         root: str,
         changes: Changes,
@@ -41,8 +44,10 @@ class Scene:
         self.candidates: list[Candidate] = []
         self.links: list[Link] = []
         self.excused: set[str] = set()
+        self._clients: list[Process] = []
+        self._networks: list[Network] = []
         self._shared, self._launch = shared, launch
-        self._programs = itertools.cycle(programs)
+        self._programs, self._program = itertools.cycle(programs), program
         self._etcd: Etcd | None = None
         self._own: Etcd | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -58,7 +63,10 @@ class Scene:
 
     async def _use(self, etcd: Etcd, start: int = 0) -> None:
         self._etcd, self._confirmed = etcd, False
-        self._watching = asyncio.create_task(self._watch(etcd.gateway(), start))
+        if etcd is self._own:
+            for member in etcd.members:
+                member.note = partial(self._fault, f"etcd {member.name}")
+        self._watching = asyncio.create_task(self._watch(etcd, start))
         await self.until(lambda: self._confirmed, "a watch on etcd", 15)
 
     async def etcd(self) -> Etcd:
@@ -69,26 +77,42 @@ class Scene:
         return self._etcd
 
     async def gateway(self) -> Gateway:
-        return (await self.etcd()).gateway()
+        made = (await self.etcd()).gateway()
+        made.note = lambda kind, what: self.history.fault(kind, what)
+        return made
 
     async def link(self, target: str = "") -> Link:
         """A connection of a candidate's own to etcd, or one member of it."""
         made = await Link.open(target or (await self.etcd()).endpoint)
         self.links.append(made)
+        made.note = partial(self._fault, f"link {len(self.links)}")
         return made
+
+    async def network(self) -> tuple[Network, Link]:
+        """A network for a candidate, and its way to etcd from there. Ask `needs_network` first."""
+        made = await Network.open()
+        self._networks.append(made)
+        link = await Link.open((await self.etcd()).endpoint, made.machine)
+        self.links.append(link)
+        return made, link
+
+    def _fault(self, target: str, kind: str, over: bool) -> None:
+        self.history.fault(kind, target, over)
 
     async def restored(self, folder: Path) -> None:
         """Puts the etcd back to a copy of its data. From then on its revisions are other ones."""
         assert self._own and self._watching
         self._watching.cancel()
         self.act("etcd is put back to the copy")
+        self.history.fault("etcd put back", "etcd")
         await self._own.restore(folder)
         self.history.epoch += 1
         await self._use(self._own, start=1)  # what was written before this watch counts, too
 
-    async def _watch(self, gateway: Gateway, start: int) -> None:
+    async def _watch(self, etcd: Etcd, start: int) -> None:
         """Records what etcd tells of our keys, over each end of a stream."""
         while True:
+            gateway = etcd.gateway()
             with contextlib.suppress(OSError, ValueError):
                 try:
                     async for events in gateway.watch(f"{self.root}/", start):
@@ -111,28 +135,53 @@ class Scene:
         *flags: str,
         roles: Sequence[str] = (ROLE,),
         etcd: str = "",
-        program: Path | None = None,
+        program: Path | str | None = None,
         ask_every: float = ASK_EVERY,
         writes: bool = True,
+        clock: float = 1,
+        network: Network | None = None,
     ) -> Candidate:
-        """Starts one more. `etcd`: its endpoints, if not all of them, directly."""
+        """Starts one more. `etcd`: its endpoints, if not all of them, directly. `program`: a path, or a name
+        as in `--primacy-coordinator`; else the next of that option's. `clock`: the rate of its clocks."""
         here = await self.etcd()
         if here.options.tls and "etcd.ssl.enabled=true" not in flags:
             flags += self.tls_flags()
         if here.options.password and "etcd.auth.enabled=true" not in flags:
             flags += self.user_flags("root", here.options.password)
-        cluster = Cluster(etcd or here.endpoint, self.root, self.ttl, self.folder, self.changes, self.history)
+        cluster = Cluster(
+            etcd or here.endpoint,
+            self.root,
+            self.ttl,
+            self.folder,
+            self.changes,
+            self.history,
+            Clock(clock),
+            network,
+        )
         made = Candidate(
             cluster,
             roles,
             len(self.candidates) + 1,
-            program or next(self._programs),
+            self._program(program) if isinstance(program, str) else program or next(self._programs),
             flags,
             ask_every,
             writes,
         )
         self.candidates.append(made)
+        for i, link in enumerate(self.links):
+            if link.address in cluster.etcd.split(","):
+                link.note = partial(self._fault, f"link {i + 1} of {made}")
+        if network:
+            network.note = partial(self._fault, f"network of {made}")
         await made.start()
+        return made
+
+    async def client(self, program: Path, role: str = ROLE) -> Process:
+        """A program that follows the primary and calls it: flags and lines as primacy's own `client` has."""
+        here = await self.etcd()
+        args: list[str | Path] = [program, "--etcd", here.endpoint, "--root", self.root, "--role", role]
+        made = await Process.start(args, self.folder / f"client-{len(self._clients) + 1}.log", self.changes)
+        self._clients.append(made)
         return made
 
     async def primary_and_standbys(
@@ -314,8 +363,12 @@ class Scene:
         if self._watching:
             self._watching.cancel()
         await asyncio.gather(*(candidate.kill() for candidate in self.candidates))
+        for client in self._clients:
+            await client.kill()
         for link in self.links:
             await link.close()
+        for network in self._networks:
+            await network.close()
         if self._own:
             await self._own.kill()
 

@@ -15,11 +15,13 @@ pub(in crate::engine) struct Ground<'a> {
     pub server_id: Option<i64>,
     /// An election was registered under that id, so that it is kept.
     pub id_in_use: bool,
+    /// The host is going to stop.
+    pub stopping: bool,
 }
 
 impl<'a> Ground<'a> {
-    pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity) -> Self {
-        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use() }
+    pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity, stopping: bool) -> Self {
+        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use(), stopping }
     }
 
     pub(super) fn lease(self) -> Option<LeaseId> {

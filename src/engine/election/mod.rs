@@ -21,7 +21,7 @@ use super::Setup;
 use super::action::{Action, Call, LostReason, Purpose};
 use super::backoff::Backoff;
 use super::calls::{Calls, Kind};
-use super::claim::Claim;
+use super::claim::{Claim, Says};
 use super::effects::Effects;
 use super::event::Outcome;
 use super::ids::{CallId, ElectionId, Token, WatchId};
@@ -29,7 +29,7 @@ use super::view::View;
 use super::watch::Watch;
 use crate::clock::Time;
 use crate::log::Level;
-use crate::milvus::{Facts, Role};
+use crate::milvus::Role;
 use crate::store::{KeyEvent, KeyValue, LeaseId, Revision};
 
 /// One election.
@@ -59,7 +59,8 @@ pub(super) struct Election {
     /// Asked for inside a call, done when it is completed.
     deferred: Vec<(CallId, Deferred)>,
     last_token: Token,
-    told_facts: Facts,
+    /// What its record says, as far as is known.
+    told: Says,
     told_holder: Option<Revision>,
     trouble: Option<String>,
     /// What it can do nothing about.
@@ -100,7 +101,7 @@ impl Election {
             calls: Calls::default(),
             deferred: Vec::new(),
             last_token: Token(0),
-            told_facts: Facts::default(),
+            told: Says::default(),
             told_holder: None,
             trouble: None,
             obstacle: None,
@@ -196,7 +197,7 @@ impl Election {
         self.view = View::default();
         self.claim = None;
         self.doubt = Doubt::Nothing;
-        self.told_facts = Facts::default();
+        self.told = Says::default();
         if let Some(operation) = &mut self.operation {
             operation.void = true;
         }

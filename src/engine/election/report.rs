@@ -50,8 +50,14 @@ impl Election {
         record.is_some_and(|kv| keeper.is_own(kv.lease))
     }
 
+    /// Its record, if that stands in the store under the present lease.
+    pub fn record(&self, keeper: &Keeper) -> Option<&KeyValue> {
+        let lease = keeper.held()?.id;
+        self.claim.as_ref()?.record(&self.view).filter(|kv| kv.lease == lease)
+    }
+
     /// Where it stands.
-    pub fn state(&self, now: Time) -> State {
+    pub fn state(&self, now: Time, keeper: &Keeper) -> State {
         if self.withdrawn {
             return State::Stopped;
         }
@@ -69,9 +75,7 @@ impl Election {
             (Some(_), _) => State::Activating,
             (None, _) if self.standby.is_some() => State::Standby,
             (None, Want::Primacy) => State::Campaigning,
-            (None, _) if self.claim.as_ref().is_some_and(|c| c.record(&self.view).is_some()) => {
-                State::Registered
-            }
+            (None, _) if self.record(keeper).is_some() => State::Registered,
             (None, _) => State::Registering,
         }
     }

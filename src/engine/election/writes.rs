@@ -8,6 +8,7 @@ use super::win::Stage;
 use super::{Election, Want};
 use crate::clock::Time;
 use crate::engine::action::Purpose;
+use crate::engine::claim::Says;
 use crate::engine::effects::Effects;
 use crate::engine::ids::{RequestId, Token};
 use crate::log::Level;
@@ -35,7 +36,7 @@ pub(super) struct Operation {
     pub(super) txn: Txn,
     pub(super) lease: LeaseId,
     /// What it puts into the own record, if it puts that.
-    pub(super) facts: Facts,
+    pub(super) says: Says,
     /// Sent to a store that has gone back since.
     pub(super) void: bool,
 }
@@ -116,7 +117,7 @@ impl Election {
             Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
                 self.doubt = Doubt::Nothing;
                 if succeeded {
-                    self.told_facts = operation.facts;
+                    self.told = operation.says;
                 }
             }
             _ => {}
@@ -150,8 +151,8 @@ impl Election {
         let Some((purpose, txn)) = self.next_operation(fx.now, ground, lease) else { return };
         let patience = self.backoff.patience(ATTEMPT, ground.setup.request_timeout);
         let request = fx.send(purpose, Some(self.id), patience, Request::Txn(txn.clone()));
-        let facts = self.facts();
-        self.operation = Some(Operation { request, purpose, txn, lease, facts, void: false });
+        let says = self.says(ground);
+        self.operation = Some(Operation { request, purpose, txn, lease, says, void: false });
     }
 
     /// The next thing to do in the store; the order is one of urgency.
@@ -178,7 +179,8 @@ impl Election {
                 return Some((Purpose::Release, claim.release(&held)));
             }
         }
-        let rewrite = |purpose| Some((purpose, claim.write_record(view, ground.setup, self.facts(), lease)));
+        let rewrite =
+            |purpose| Some((purpose, claim.write_record(view, ground.setup, self.says(ground), lease)));
         if matches!(self.want, Want::Nothing { .. }) {
             return match record {
                 _ if self.is_draining(now) => None,
@@ -215,7 +217,12 @@ impl Election {
         }
         // Not while a win begins or ends: what follows must not wait for this.
         let settled = self.drain.is_none() && self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
-        if is_own && settled && self.told_facts != self.facts() { rewrite(Purpose::Update) } else { None }
+        if is_own && settled && self.told != self.says(ground) { rewrite(Purpose::Update) } else { None }
+    }
+
+    /// What its record should say.
+    fn says(&self, ground: Ground<'_>) -> Says {
+        Says { facts: self.facts(), stopping: ground.stopping }
     }
 
     pub(super) fn facts(&self) -> Facts {

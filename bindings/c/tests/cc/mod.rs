@@ -42,14 +42,38 @@ pub fn run(command: &mut Command) -> String {
     out
 }
 
-/// Compiles a C program of ours, linked to the static or to the shared library.
+/// Runs a program of ours, under what `PRIMACY_C_UNDER` names, such as valgrind; all that was said.
+pub fn run_program(program: &Path, arguments: &[&str]) -> String {
+    let under = env::var("PRIMACY_C_UNDER").unwrap_or_default();
+    let mut words = under.split_whitespace();
+    let mut command = match words.next() {
+        Some(first) => Command::new(first),
+        None => Command::new(program),
+    };
+    command.args(words);
+    if !under.is_empty() {
+        command.arg(program);
+    }
+    // To one file, as it comes.
+    let said = program.with_extension("said");
+    let file = fs::File::create(&said).unwrap();
+    command.args(arguments).stdout(file.try_clone().unwrap()).stderr(file);
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = fs::read_to_string(said).unwrap_or_default();
+    assert!(status.success(), "{command:?}: {status}\n{said}");
+    said
+}
+
+/// Compiles a C program of ours, linked to the static or to the shared library. `PRIMACY_CFLAGS` may add to how.
 pub fn program(source: &str, shared: bool) -> PathBuf {
     let name = Path::new(source).file_stem().unwrap().to_string_lossy();
     let to =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", if shared { "so" } else { "a" }));
     let (archive, library) = libraries();
     let mut command = cc();
+    let added = env::var("PRIMACY_CFLAGS").unwrap_or_default();
     command.args(STRICT).args(["-std=c11", "-g", "-o"]).arg(&to).arg(root().join(source));
+    command.args(added.split_whitespace());
     if shared {
         let (folder, name) = (to.with_extension("d"), so_name(library));
         fs::create_dir_all(&folder).unwrap();
