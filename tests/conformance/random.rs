@@ -42,7 +42,10 @@ pub fn run(
             return Ok(());
         }
         if found.replace(differences).is_empty() {
-            println!("random script {} makes a difference; it is made smaller, for a minute at most", ran.get());
+            println!(
+                "random script {} makes a difference; it is made smaller, for a minute at most",
+                ran.get()
+            );
         }
         Err(TestCaseError::fail("the servers differ"))
     });

@@ -86,7 +86,10 @@ fn scenes() -> Vec<(Scene, usize)> {
         depth(TWO, 30),
         depth(Scene { name: "two candidates, one resigns or stops", asks: 1, faults: 0, ..TWO }, 40),
         depth(Scene { name: "the store is put back", kinds: &[Restore], units: 5, ..TWO }, 40),
-        depth(Scene { name: "a pause, and a clock that is behind", kinds: &[Pause, Clock], faults: 2, ..TWO }, 40),
+        depth(
+            Scene { name: "a pause, and a clock that is behind", kinds: &[Pause, Clock], faults: 2, ..TWO },
+            40,
+        ),
         depth(Scene { name: "two faults of the network", kinds: NETWORK, faults: 2, units: 4, ..TWO }, 25),
         depth(Scene { name: "three candidates", candidates: 3, writes: 0, units: 5, ..TWO }, 25),
         depth(Scene { name: "without fencing", kinds: &[Pause], fenced: false, ..TWO }, 60),
