@@ -235,7 +235,7 @@ static void failed_opens(void) {
     AWAIT(threads() == 2);
     const int fds = descriptors();
     const size_t bytes = mallinfo2().uordblks;
-    for (int i = 0; i < rounds / OPENERS; i++)
+    for (int i = 0; i < (rounds + OPENERS - 1) / OPENERS; i++)
         fail_to_open_often();
     AWAIT(threads() == 2);
     CHECK_EQUAL(descriptors(), fds);
