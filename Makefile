@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo
+TESTS := rust kit contract failover demo go
 
 .PHONY: help
 help: ## list the commands
@@ -170,14 +170,14 @@ failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, w
 test-demo: demo ## the demo's own verdict
 
 .PHONY: test-go
-test-go: ## the Go packages, if Go is installed
+test-go: ## the Go packages, if Go is installed; `make test-go-memory` does the rest
 ifeq ($(GO),)
 	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd venv
+	@$(MAKE) go target/coordinators/go etcd venv
 	$(TOOLS)/test-go format vet static none race dynamic
 	$(TOOLS)/two-libraries
-	COORDINATORS=go $(PYTHON) -m pytest tests/contract
+	$(PYTHON) -m pytest tests/contract --primacy-coordinator go
 endif
 
 .PHONY: test-go-memory
@@ -185,13 +185,14 @@ test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, 
 ifeq ($(GO),)
 	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd
+	@$(MAKE) go target/coordinators/go etcd
 	$(TOOLS)/test-go cgocheck gogc asan
 endif
 
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
-	cd go && go test -run '^$$' -bench . -count 5 .
+	cd go && go test -run '^$$' -bench . -count 5 . ./internal/callback
+	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
 
 # EXITS=100: how often each way to end an interpreter is tried.
 EXITS ?= 4

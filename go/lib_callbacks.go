@@ -7,12 +7,16 @@ package primacy
 // #include <stdint.h>
 import "C"
 
-import "runtime/cgo"
+import (
+	"runtime/cgo"
+
+	"primacy.example/go/internal/handle"
+)
 
 //export primacyGoCall
-func primacyGoCall(handle C.uintptr_t, id C.uint64_t, kind, reason C.int32_t, token, lease, holderID C.int64_t,
+func primacyGoCall(known C.uintptr_t, id C.uint64_t, kind, reason C.int32_t, token, lease, holderID C.int64_t,
 	holderAddress *C.char) {
-	cgo.Handle(handle).Value().(*Election).called(&call{
+	cgo.Handle(known).Value().(*Election).called(&call{
 		id:       uint64(id),
 		kind:     callKind(kind),
 		reason:   Reason(reason),
@@ -24,13 +28,13 @@ func primacyGoCall(handle C.uintptr_t, id C.uint64_t, kind, reason C.int32_t, to
 }
 
 //export primacyGoCancelled
-func primacyGoCancelled(handle C.uintptr_t, id C.uint64_t) {
-	cgo.Handle(handle).Value().(*Election).cancelled(uint64(id))
+func primacyGoCancelled(known C.uintptr_t, id C.uint64_t) {
+	cgo.Handle(known).Value().(*Election).cancelled(uint64(id))
 }
 
 //export primacyGoNotice
-func primacyGoNotice(handle C.uintptr_t, kind C.int32_t, token, holderID C.int64_t, holderAddress *C.char) {
-	cgo.Handle(handle).Value().(*Election).noticed(Event{
+func primacyGoNotice(known C.uintptr_t, kind C.int32_t, token, holderID C.int64_t, holderAddress *C.char) {
+	cgo.Handle(known).Value().(*Election).noticed(Event{
 		Kind:          EventKind(kind),
 		Token:         Token(token),
 		HolderID:      int64(holderID),
@@ -39,14 +43,14 @@ func primacyGoNotice(handle C.uintptr_t, kind C.int32_t, token, holderID C.int64
 }
 
 //export primacyGoElectionStopped
-func primacyGoElectionStopped(handle C.uintptr_t) {
-	cgo.Handle(handle).Value().(*Election).ended()
-	deleteHandle(cgo.Handle(handle))
+func primacyGoElectionStopped(known C.uintptr_t) {
+	cgo.Handle(known).Value().(*Election).ended()
+	handle.Delete(cgo.Handle(known))
 }
 
 //export primacyGoChange
-func primacyGoChange(handle C.uintptr_t, serverID, token C.int64_t, address *C.char) {
-	cgo.Handle(handle).Value().(*Observer).change(Primary{
+func primacyGoChange(known C.uintptr_t, serverID, token C.int64_t, address *C.char) {
+	cgo.Handle(known).Value().(*Observer).change(Primary{
 		ServerID: int64(serverID),
 		Address:  C.GoString(address),
 		Token:    Token(token),
@@ -54,20 +58,20 @@ func primacyGoChange(handle C.uintptr_t, serverID, token C.int64_t, address *C.c
 }
 
 //export primacyGoObserverStopped
-func primacyGoObserverStopped(handle C.uintptr_t) {
-	cgo.Handle(handle).Value().(*Observer).ended()
-	deleteHandle(cgo.Handle(handle))
+func primacyGoObserverStopped(known C.uintptr_t) {
+	cgo.Handle(known).Value().(*Observer).ended()
+	handle.Delete(cgo.Handle(known))
 }
 
 //export primacyGoLine
-func primacyGoLine(handle C.uintptr_t, level C.int32_t, text *C.char) {
-	cgo.Handle(handle).Value().(*queue[line]).put(line{int32(level), C.GoString(text)})
+func primacyGoLine(known C.uintptr_t, level C.int32_t, text *C.char) {
+	cgo.Handle(known).Value().(*queue[line]).put(line{int32(level), C.GoString(text)})
 }
 
 //export primacyGoLogStopped
-func primacyGoLogStopped(handle C.uintptr_t) { logStopped(cgo.Handle(handle)) }
+func primacyGoLogStopped(known C.uintptr_t) { logStopped(cgo.Handle(known)) }
 
-func logStopped(handle cgo.Handle) {
-	handle.Value().(*queue[line]).close()
-	deleteHandle(handle)
+func logStopped(known cgo.Handle) {
+	known.Value().(*queue[line]).close()
+	handle.Delete(known)
 }

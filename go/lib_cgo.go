@@ -97,6 +97,8 @@ import "C"
 import (
 	"time"
 	"unsafe"
+
+	"primacy.example/go/internal/handle"
 )
 
 func libVersion() string { return C.GoString(C.primacy_version()) }
@@ -158,7 +160,7 @@ func newConfig(config *Config) (C.primacy_config, error) {
 		}
 	}
 	if config.Logger != nil {
-		log := newHandle(newLog(config.Logger))
+		log := handle.New(newLog(config.Logger))
 		var detail *C.primacy_error
 		status := C.config_set_log(made, C.int32_t(libLevel(config.Logger)), C.uintptr_t(log), &detail)
 		if status != C.PRIMACY_OK {
@@ -223,12 +225,12 @@ func sessionServerID(session uint64) int64 {
 func sessionRegister(session uint64, role string, e *Election) (uint64, error) {
 	var t texts
 	defer t.free()
-	handle := newHandle(e)
+	known := handle.New(e)
 	var election C.primacy_election
 	var detail *C.primacy_error
-	status := C.session_register(C.primacy_session(session), t.text(role), C.uintptr_t(handle), &election, &detail)
+	status := C.session_register(C.primacy_session(session), t.text(role), C.uintptr_t(known), &election, &detail)
 	if status != C.PRIMACY_OK {
-		deleteHandle(handle)
+		handle.Delete(known)
 	}
 	return uint64(election), fault(status, detail)
 }
@@ -251,6 +253,10 @@ func sessionSnapshot(session uint64) ([]byte, error) {
 	status := C.primacy_session_snapshot_json(C.primacy_session(session), &text, &detail)
 	defer C.primacy_string_free(text)
 	return []byte(C.GoString(text)), fault(status, detail)
+}
+
+func sessionMarkStopping(session uint64) error {
+	return plain(C.primacy_session_mark_stopping(C.primacy_session(session)))
 }
 
 func sessionStop(session uint64, timeout uint64) error {
@@ -406,12 +412,12 @@ func observerOpen(config *Config, role string, o *Observer) (uint64, Primary, er
 	defer C.primacy_config_free(made)
 	var t texts
 	defer t.free()
-	handle := newHandle(o)
+	known := handle.New(o)
 	var observer C.primacy_observer
 	var detail *C.primacy_error
-	status := C.observer_open(made, t.text(role), C.uintptr_t(handle), &observer, &detail)
+	status := C.observer_open(made, t.text(role), C.uintptr_t(known), &observer, &detail)
 	if status != C.PRIMACY_OK {
-		deleteHandle(handle)
+		handle.Delete(known)
 		return 0, Primary{}, fault(status, detail)
 	}
 	current := C.primacy_primary{struct_size: C.sizeof_primacy_primary}

@@ -17,6 +17,7 @@ func sessionServerID(uint64) int64                                { return 0 }
 func sessionRegister(uint64, string, *Election) (uint64, error)   { return 0, ErrUnsupported }
 func sessionRead(uint64, *Txn, uint64) (*Result, error)           { return nil, ErrUnsupported }
 func sessionSnapshot(uint64) ([]byte, error)                      { return nil, ErrUnsupported }
+func sessionMarkStopping(uint64) error                            { return ErrUnsupported }
 func sessionStop(uint64, uint64) error                            { return ErrUnsupported }
 func sessionJoin(uint64, uint64) error                            { return ErrUnsupported }
 func sessionFree(uint64) error                                    { return ErrUnsupported }

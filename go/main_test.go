@@ -7,11 +7,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"primacy.example/go/internal/etcdtest"
+	"primacy.example/go/internal/handle"
 )
 
 // The etcd of all tests; each has a root of its own.
@@ -29,21 +29,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// Fails the test if anything of the package is left over when it ends. Comes first in a test, so that it ends last.
+// Fails the test if anything is left over when it ends: a goroutine, or a value that the library may still ask for. Comes
+// first in a test, so that it ends last.
 func noLeaks(t *testing.T) {
 	t.Helper()
-	before := handles.Load()
+	before, live := etcdtest.Running(), handle.Live()
 	t.Cleanup(func() {
-		for _, stack := range etcdtest.Leaks(isTest) {
+		for _, stack := range before.Leaks() {
 			t.Errorf("a goroutine is left over:\n%s", stack)
 		}
-		eventually(t, "no handle is left over", func() bool { return handles.Load() == before })
+		eventually(t, "no handle is left over", func() bool { return handle.Live() == live })
 	})
-}
-
-func isTest(stack string) bool {
-	return strings.Contains(stack, "testing.(*T).Run") || strings.Contains(stack, "testing.tRunner") ||
-		strings.Contains(stack, "testing.(*M)") || strings.Contains(stack, "testing.(*B)")
 }
 
 func eventually(t testing.TB, what string, holds func() bool) {

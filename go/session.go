@@ -142,6 +142,19 @@ func (s *Session) Status() (Status, error) {
 	return status, nil
 }
 
+// MarkStopping says that this server is going to stop: the records of its candidates, never the locks, have Milvus's
+// Stopping from now on, whatever they are rewritten for later. Milvus's readers take work away from such a server. Nothing
+// else changes: elections go on until they are closed.
+//
+// It returns at once, and can not be taken back; [ElectionStatus.Stopping] says when the record does. ErrClosed.
+func (s *Session) MarkStopping() error {
+	const op = "mark stopping"
+	if s == nil {
+		return failed(op, ErrClosed, "")
+	}
+	return named(op, sessionMarkStopping(s.handle))
+}
+
 // Close ends the session and its elections: those that are primary get [Handlers.OnLost], the locks are released when
 // their handlers have returned, records and lease are removed from etcd.
 //

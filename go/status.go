@@ -36,6 +36,11 @@ type ElectionStatus struct {
 	Warm bool `json:"warm"`
 	// Running are the handlers that are running, by name.
 	Running []string `json:"running"`
+	// RecordRevision is the revision at which the candidate's record was written last; 0: it is not in etcd, or not
+	// under the present lease.
+	RecordRevision int64 `json:"record_revision"`
+	// Stopping: the record says that the server is going to stop.
+	Stopping bool `json:"stopping"`
 	// Holder of the lock, if there is one whose record can be read.
 	Holder *HolderStatus `json:"holder"`
 	// Trouble, if there is any.

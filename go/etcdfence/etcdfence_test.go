@@ -1,3 +1,5 @@
+//go:build cgo
+
 package etcdfence
 
 import (
@@ -70,6 +72,7 @@ func client(t *testing.T) *clientv3.Client {
 }
 
 func TestTheHolderWritesAndSeesItsOwnConflicts(t *testing.T) {
+	noLeaks(t)
 	ctx, kv := context.Background(), client(t)
 	election, token := primary(t, "fence-holder/meta", "mixcoord")
 	txn, err := NewTxn(ctx, kv, election, token)
@@ -94,6 +97,7 @@ func TestTheHolderWritesAndSeesItsOwnConflicts(t *testing.T) {
 }
 
 func TestATransactionThatComesTooLateIsRefused(t *testing.T) {
+	noLeaks(t)
 	ctx, kv := context.Background(), client(t)
 	election, token := primary(t, "fence-late/meta", "rootcoord")
 	txn, err := NewTxn(ctx, kv, election, token)
@@ -130,6 +134,7 @@ func TestATransactionThatComesTooLateIsRefused(t *testing.T) {
 }
 
 func TestAnElseThatWritesIsRefused(t *testing.T) {
+	noLeaks(t)
 	txn := &Txn{ctx: context.Background()}
 	if _, err := txn.Else(clientv3.OpPut("a", "1")).Commit(); !errors.Is(err, primacy.ErrArgument) {
 		t.Error(err)
@@ -141,7 +146,38 @@ type nobody struct{}
 func (nobody) Guard(primacy.Token) ([]primacy.Compare, error) { return nil, nil }
 
 func TestAnEmptyGuardIsNone(t *testing.T) {
+	noLeaks(t)
 	if _, err := Cmps(nobody{}, 1); !errors.Is(err, primacy.ErrInternal) {
+		t.Error(err)
+	}
+}
+
+func TestMisuseIsAnError(t *testing.T) {
+	noLeaks(t)
+	ctx, kv := context.Background(), client(t)
+	election, token := primary(t, "fence-misuse/meta", "rootcoord")
+	if _, err := Cmps(nil, token); !errors.Is(err, primacy.ErrNull) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, nil, election, token); !errors.Is(err, primacy.ErrNull) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, kv, nil, token); !errors.Is(err, primacy.ErrNull) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, kv, (*primacy.Election)(nil), token); !errors.Is(err, primacy.ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, kv, election, 0); !errors.Is(err, primacy.ErrNotPrimary) {
+		t.Error(err)
+	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	txn, err := NewTxn(over, kv, election, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := txn.Then(clientv3.OpPut("fence-misuse/a", "1")).Commit(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

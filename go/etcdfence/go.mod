@@ -6,6 +6,7 @@ replace primacy.example/go => ../
 
 require (
 	go.etcd.io/etcd/client/v3 v3.5.5
+	go.uber.org/goleak v1.3.0
 	primacy.example/go v0.0.0-00010101000000-000000000000
 )
 

@@ -8,6 +8,7 @@ require (
 	github.com/blang/semver/v4 v4.0.0
 	go.etcd.io/etcd/api/v3 v3.5.5
 	go.etcd.io/etcd/client/v3 v3.5.5
+	go.uber.org/goleak v1.3.0
 	primacy.example/go v0.0.0-00010101000000-000000000000
 )
 

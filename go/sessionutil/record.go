@@ -1,7 +1,6 @@
 package sessionutil
 
 import (
-	"bytes"
 	"encoding/json"
 
 	"github.com/blang/semver/v4"
@@ -107,42 +106,4 @@ func (s *Session) UnmarshalJSON(data []byte) error {
 		s.TriggerKill, s.hasTriggerKill = *record.TriggerKill, true
 	}
 	return nil
-}
-
-// The record with Stopping set, and everything else as it was, also what this package does not know.
-func stopping(value []byte) ([]byte, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(value, &fields); err != nil {
-		return nil, err
-	}
-	if string(fields["Stopping"]) == "true" {
-		return value, nil
-	}
-	delete(fields, "Stopping")
-	var made bytes.Buffer
-	put := func(name string, value json.RawMessage) {
-		if made.Len() > 1 {
-			made.WriteByte(',')
-		}
-		key, _ := json.Marshal(name)
-		made.Write(key)
-		made.WriteByte(':')
-		made.Write(value)
-	}
-	made.WriteByte('{')
-	known := [...]string{"ServerID", "ServerName", "Address", "Exclusive", "Stopping", "TriggerKill", "Version",
-		"IndexEngineVersion", "ScalarIndexEngineVersion", "IndexNonEncoding", "LeaseID", "HostName", "ServerLabels"}
-	for _, name := range known {
-		if name == "Stopping" {
-			put(name, json.RawMessage("true"))
-		} else if value, ok := fields[name]; ok {
-			put(name, value)
-			delete(fields, name)
-		}
-	}
-	for name, value := range fields {
-		put(name, value)
-	}
-	made.WriteByte('}')
-	return made.Bytes(), nil
 }

@@ -45,21 +45,6 @@ func TestARecordWithMoreFieldsIsReadAndOneWithABadVersionIsNot(t *testing.T) {
 	}
 }
 
-func TestStoppingKeepsEverythingElse(t *testing.T) {
-	for value, expected := range map[string]string{
-		`{"ServerID":1,"Exclusive":true,"Version":"3.0.0","Primacy":{"a":1}}`: `{"ServerID":1,"Exclusive":true,"Stopping":true,"Version":"3.0.0","Primacy":{"a":1}}`,
-		`{"Stopping":false}`:             `{"Stopping":true}`,
-		`{"Stopping":true,"ServerID":1}`: `{"Stopping":true,"ServerID":1}`,
-	} {
-		if made, err := stopping([]byte(value)); err != nil || string(made) != expected {
-			t.Errorf("%s: %s, %v", value, made, err)
-		}
-	}
-	if _, err := stopping([]byte("nonsense")); err == nil {
-		t.Error("no error")
-	}
-}
-
 func TestLabelsComeFromTheEnvironment(t *testing.T) {
 	environment := []string{
 		"MILVUS_SERVER_LABEL_zone=a", "MILVUS_SERVER_LABEL_RESOURCE_GROUP=all", "MILVUS_SERVER_LABEL_COORD_zone=mine",

@@ -2,8 +2,6 @@ package sessionutil
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -239,47 +237,4 @@ func nameAndID(key string) (string, int64) {
 		}
 	}
 	return name, 0
-}
-
-// GoingStop marks this server's own record, ROLE-ID, as that of one that is going to stop: watchers get a
-// SessionUpdateEvent. The lock stays as it is.
-func (s *Session) GoingStop() error {
-	if s == nil {
-		return errors.New("sessionutil: no session")
-	}
-	s.mu.Lock()
-	registered := s.election != nil
-	s.mu.Unlock()
-	switch {
-	case !registered:
-		return errors.New("sessionutil: Register has not been called")
-	case s.Disconnected():
-		return errors.New("sessionutil: this server has lost its place")
-	}
-	key := s.recordKey()
-	for {
-		found, err := s.client.Get(s.ctx, key)
-		if err != nil {
-			return err
-		}
-		if len(found.Kvs) == 0 {
-			return nil
-		}
-		kv := found.Kvs[0]
-		value, err := stopping(kv.Value)
-		if err != nil {
-			return fmt.Errorf("sessionutil: %s: %w", key, err)
-		}
-		// Between reading and writing the library may have rewritten the record, or somebody else put one.
-		response, err := s.client.Txn(s.ctx).
-			If(clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)).
-			Then(clientv3.OpPut(key, string(value), clientv3.WithLease(clientv3.LeaseID(kv.Lease)))).Commit()
-		if err != nil {
-			return err
-		}
-		if response.Succeeded {
-			s.Stopping = true
-			return nil
-		}
-	}
 }

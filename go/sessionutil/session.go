@@ -26,6 +26,7 @@ const (
 
 	retryInterval = 500 * time.Millisecond
 	stopTimeout   = 10 * time.Second
+	recordTimeout = 10 * time.Second // for a record that is to be rewritten
 )
 
 // Session is a server's session: its record in etcd and, of a coordinator, its part in the election.
@@ -249,14 +250,18 @@ func (s *Session) register() error {
 	if err != nil {
 		return err
 	}
-	kv, err := s.awaitRecord(session)
+	status, record, err := s.awaitRecord(s.ctx, session, func(e primacy.ElectionStatus) bool { return e.RecordRevision != 0 })
 	if err != nil {
 		return err
 	}
-	lease := clientv3.LeaseID(kv.Lease)
+	id, err := strconv.ParseInt(status.Lease, 10, 64)
+	if err != nil {
+		return fmt.Errorf("sessionutil: lease %q: %w", status.Lease, err)
+	}
+	lease := clientv3.LeaseID(id)
 	s.LeaseID = &lease
 	if !s.Exclusive {
-		s.registeredRevision.Store(kv.ModRevision)
+		s.registeredRevision.Store(record.RecordRevision)
 	}
 	s.mu.Lock()
 	s.election = election
@@ -264,33 +269,58 @@ func (s *Session) register() error {
 	return nil
 }
 
-// The library puts the record soon after it is asked to.
-func (s *Session) awaitRecord(session *primacy.Session) (primacy.KeyValue, error) {
+// GoingStop marks this server's own record, ROLE-ID, as that of one that is going to stop, and waits until it is: watchers
+// get a SessionUpdateEvent. The lock stays as it is. The mark outlives whatever the record is rewritten for. It waits for
+// ten seconds at most; while an activation runs, the record is not written.
+func (s *Session) GoingStop() error {
+	if s == nil {
+		return errors.New("sessionutil: no session")
+	}
+	s.mu.Lock()
+	session, registered := s.session, s.election != nil
+	s.mu.Unlock()
+	switch {
+	case !registered:
+		return errors.New("sessionutil: Register has not been called")
+	case s.Disconnected():
+		return errors.New("sessionutil: this server has lost its place")
+	}
+	if err := session.MarkStopping(); err != nil {
+		return err
+	}
+	s.Stopping = true
+	ctx, cancel := context.WithTimeout(s.ctx, recordTimeout)
+	defer cancel()
+	_, _, err := s.awaitRecord(ctx, session, func(e primacy.ElectionStatus) bool { return e.Stopping })
+	return err
+}
+
+// The library writes the record soon after it is asked to; waits until what it says of it holds.
+func (s *Session) awaitRecord(ctx context.Context, session *primacy.Session, holds func(primacy.ElectionStatus) bool) (
+	primacy.Status, primacy.ElectionStatus, error) {
 	for {
-		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-		found, err := session.Read(ctx, new(primacy.Txn).Get(s.recordKey()))
-		cancel()
-		if kv, ok := found.First(0); err == nil && ok {
-			return kv, nil
+		status, err := session.Status()
+		if err != nil {
+			return status, primacy.ElectionStatus{}, err
 		}
-		if err != nil && s.ctx.Err() == nil && !primacy.MayPass(err) {
-			return primacy.KeyValue{}, err
+		for _, election := range status.Elections {
+			ended := election.State == "stopping" || election.State == "stopped" // an earlier one of this role
+			if election.Role == s.ServerName && !ended && holds(election) {
+				return status, election, nil
+			}
 		}
 		select {
-		case <-s.ctx.Done():
-			return primacy.KeyValue{}, fmt.Errorf("sessionutil: not registered: %w", s.ctx.Err())
+		case <-ctx.Done():
+			return status, primacy.ElectionStatus{}, fmt.Errorf("sessionutil: the record is not written: %w", ctx.Err())
 		case <-s.stopping:
-			return primacy.KeyValue{}, fmt.Errorf("sessionutil: not registered: %w", primacy.ErrStopped)
+			return status, primacy.ElectionStatus{}, fmt.Errorf("sessionutil: the record is not written: %w",
+				primacy.ErrStopped)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
 func (s *Session) key(name string) string { return path.Join(s.root, DefaultServiceRoot, name) }
-
-func (s *Session) recordKey() string {
-	return s.key(s.ServerName + "-" + strconv.FormatInt(s.session.ServerID(), 10))
-}
 
 // GetRegisteredRevision returns the etcd revision at which the server became active, or -1: not yet.
 func (s *Session) GetRegisteredRevision() int64 { return s.registeredRevision.Load() }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blang/semver/v4"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"primacy.example/go"
 	"primacy.example/go/internal/etcdtest"
 )
 
@@ -127,6 +128,15 @@ func must(t *testing.T, what string, err error) {
 	}
 }
 
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
 func keys(t *testing.T, root string) map[string]etcdtest.KeyValue {
 	t.Helper()
 	found, err := etcd.Get(root+"/session/", true)
@@ -139,6 +149,7 @@ func keys(t *testing.T, root string) map[string]etcdtest.KeyValue {
 }
 
 func TestRegisterRegistersAndDoesNotCampaign(t *testing.T) {
+	noLeaks(t)
 	const root = "register/meta"
 	s := coordinator(t, root, "rootcoord")
 	found := keys(t, root)
@@ -151,6 +162,7 @@ func TestRegisterRegistersAndDoesNotCampaign(t *testing.T) {
 }
 
 func TestAStandbyIsActivatedWhenTheActiveStops(t *testing.T) {
+	noLeaks(t)
 	for _, role := range []string{"rootcoord", "datacoord", "querycoord", "indexcoord", "mixcoord"} {
 		t.Run(role, func(t *testing.T) {
 			root := "standby-" + role + "/meta"
@@ -187,6 +199,7 @@ func TestAStandbyIsActivatedWhenTheActiveStops(t *testing.T) {
 }
 
 func TestAMixcoordHoldsTheKeysOfItsThree(t *testing.T) {
+	noLeaks(t)
 	const root = "mix/meta"
 	s := coordinator(t, root, "mixcoord")
 	must(t, "active", next(t, "active", stand(s, nil)))
@@ -202,6 +215,7 @@ func TestAMixcoordHoldsTheKeysOfItsThree(t *testing.T) {
 }
 
 func TestAnActivationThatFailsIsTheResultAndLetsTheNextOneIn(t *testing.T) {
+	noLeaks(t)
 	for name, activate := range map[string]func() error{
 		"error": func() error { return errors.New("no disk") },
 		"panic": func() error { panic("no disk") },
@@ -222,6 +236,7 @@ func TestAnActivationThatFailsIsTheResultAndLetsTheNextOneIn(t *testing.T) {
 }
 
 func TestOneThatLosesItsPlaceIsToldAndGoesOn(t *testing.T) {
+	noLeaks(t)
 	const root = "lost/meta"
 	s := coordinator(t, root, "rootcoord")
 	activated := make(chan struct{}, 10)
@@ -240,6 +255,7 @@ func TestOneThatLosesItsPlaceIsToldAndGoesOn(t *testing.T) {
 }
 
 func TestACallbackMayStopTheSession(t *testing.T) {
+	noLeaks(t)
 	const root = "stops/meta"
 	s := coordinator(t, root, "rootcoord")
 	must(t, "active", next(t, "active", stand(s, nil)))
@@ -256,6 +272,7 @@ func TestACallbackMayStopTheSession(t *testing.T) {
 }
 
 func TestACleanStopTellsNobody(t *testing.T) {
+	noLeaks(t)
 	s := coordinator(t, "clean/meta", "rootcoord")
 	must(t, "active", next(t, "active", stand(s, nil)))
 	told := make(chan struct{}, 1)
@@ -270,6 +287,7 @@ func TestACleanStopTellsNobody(t *testing.T) {
 }
 
 func TestGoingStopMarksTheRecordAndNotTheLock(t *testing.T) {
+	noLeaks(t)
 	const root = "going/meta"
 	one, two := coordinator(t, root, "rootcoord"), coordinator(t, root, "rootcoord")
 	must(t, "one", next(t, "one is active", stand(one, nil)))
@@ -295,11 +313,19 @@ func TestGoingStopMarksTheRecordAndNotTheLock(t *testing.T) {
 	if !one.Election().IsPrimary() {
 		t.Error("not primary any more")
 	}
-	one.Stop()
+	// The mark stays when the record is written anew, here because its lease was lost.
+	must(t, "revoke", etcd.Revoke(after["rootcoord-1"].Lease))
 	must(t, "two", next(t, "two is active", waiting))
+	eventually(t, "the record is there again, under a new lease, and marked", func() bool {
+		record := keys(t, root)["rootcoord-1"]
+		return record.Lease != 0 && record.Lease != after["rootcoord-1"].Lease &&
+			strings.Contains(record.Value, `"Stopping":true`)
+	})
+	one.Stop()
 }
 
 func TestWatchServicesTellsWhoComesAndGoes(t *testing.T) {
+	noLeaks(t)
 	const root = "watch/meta"
 	watching := coordinator(t, root, "rootcoord")
 	sessions, revision, err := watching.GetSessions(context.Background(), "datacoord")
@@ -329,6 +355,7 @@ func TestWatchServicesTellsWhoComesAndGoes(t *testing.T) {
 }
 
 func TestAWatchBeginsAnewAfterCompaction(t *testing.T) {
+	noLeaks(t)
 	const root = "compacted/meta"
 	s := coordinator(t, root, "rootcoord")
 	other := coordinator(t, root, "datacoord")
@@ -356,6 +383,7 @@ func TestAWatchBeginsAnewAfterCompaction(t *testing.T) {
 }
 
 func TestOneWithoutStandbyTakesThePlaceOrSaysWhoHasIt(t *testing.T) {
+	noLeaks(t)
 	const root = "alone/meta"
 	one := coordinator(t, root, "rootcoord")
 	must(t, "one", next(t, "one is active", stand(one, nil)))
@@ -373,6 +401,7 @@ func TestOneWithoutStandbyTakesThePlaceOrSaysWhoHasIt(t *testing.T) {
 }
 
 func TestMisuseIsAnError(t *testing.T) {
+	noLeaks(t)
 	if NewSessionWithEtcd(context.Background(), "x/meta", nil) != nil {
 		t.Error("a session without a client")
 	}
@@ -398,4 +427,61 @@ func TestMisuseIsAnError(t *testing.T) {
 	if err := next(t, "Init ends with its context", ended); err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestUseAfterStopIsAnError(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "after-stop/meta", "rootcoord")
+	watch := s.WatchServices("rootcoord", 1, nil)
+	must(t, "active", next(t, "active", stand(s, nil)))
+	for range 2 {
+		s.Stop()
+	}
+	for range watch.EventChannel() { // closed, after what is left
+	}
+	watch.Stop()
+	for what, err := range map[string]error{
+		"GoingStop": s.GoingStop(), "Register of another": (&Session{}).Register(),
+		"ProcessActiveStandBy": s.ProcessActiveStandBy(nil),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if s.Election().IsPrimary() {
+		t.Error("primary after Stop")
+	}
+	s.LivenessCheck(context.Background(), func() { t.Error("called after Stop") })
+	late := s.WatchServices("rootcoord", 1, nil)
+	if event, open := <-late.EventChannel(); open {
+		t.Errorf("an event after Stop: %v", event)
+	}
+	if _, _, err := s.GetSessionsWithVersionRange("rootcoord", semver.MustParseRange(">0.0.0")); err == nil {
+		t.Error("GetSessionsWithVersionRange: no error")
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := s.GetSessions(over, "rootcoord"); !errors.Is(err, context.Canceled) {
+		t.Errorf("GetSessions: %v", err)
+	}
+}
+
+func TestAStopInsideTheActivationIsBounded(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "inside/meta", "rootcoord")
+	took := make(chan time.Duration, 1)
+	waiting := stand(s, func() error {
+		start := time.Now()
+		s.Revoke(500 * time.Millisecond)
+		took <- time.Since(start)
+		return nil
+	})
+	if took := next(t, "the activation", took); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if err := next(t, "ProcessActiveStandBy", waiting); err != nil && !errors.Is(err, primacy.ErrStopped) {
+		t.Error(err)
+	}
+	s.Stop()
+	eventually(t, "etcd is clean", func() bool { return len(keys(t, "inside/meta")) == 1 })
 }

@@ -110,6 +110,7 @@ class Program:
 import os, signal, sys, threading, time
 import primacy
 from primacy import Answer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 CONFIG = {"etcd.endpoints": "mem://x", "primacy.allow_memory_store": True}
 WHO = primacy.Candidate("127.0.0.1:1000", "1.0.0")
 class Quiet(primacy.Callbacks):

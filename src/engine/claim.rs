@@ -52,6 +52,11 @@ impl Claim {
         &self.ranges
     }
 
+    /// Where the win's keys lie; all of them are written under a guard, so that none can come after it was given up.
+    pub fn locks(&self) -> Vec<Range> {
+        self.keys.locks.iter().chain(&self.keys.services).map(|key| Range::Key(key.key.clone())).collect()
+    }
+
     /// The candidate's own record.
     pub fn record<'v>(&self, view: &'v View) -> Option<&'v KeyValue> {
         view.get(&self.keys.record)

@@ -41,7 +41,7 @@ pub use text::ParseError;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::milvus::{Candidate, Layout, Role, Root};
-use crate::store::{Answer, Compare, Failure, LeaseId, Revision};
+use crate::store::{Answer, Compare, Failure, KeyValue, LeaseId, Range, Revision};
 use effects::Effects;
 use election::{Election, Ground, Wish, reserve};
 use identity::Identity;
@@ -89,6 +89,9 @@ pub struct Engine {
     keeper: Keeper,
     identity: Identity,
     elections: BTreeMap<ElectionId, Election>,
+    /// What elections that have ended held while the present lease was ours. None of it can be there again, unless in
+    /// a store that went back: then nobody would ever be primary, since the lease is still renewed.
+    former: BTreeMap<Role, Vec<Range>>,
     reread: Reread,
     asked: BTreeMap<RequestId, Asked>,
     /// The host is going to stop, and the candidates' records say so.
@@ -153,6 +156,7 @@ impl Engine {
             keeper: Keeper::new(setup.first_lease),
             identity: Identity::new(),
             elections: BTreeMap::new(),
+            former: BTreeMap::new(),
             reread: Reread::default(),
             asked: BTreeMap::new(),
             stopping: false,
@@ -248,6 +252,7 @@ impl Engine {
                 }
             }
             Event::Register { election, role } => {
+                self.former.retain(|former, _| !clash(former, &role));
                 self.elections.entry(election).or_insert_with(|| Election::new(election, role));
                 self.touch(election);
                 if matches!(self.life, Life::Stopping { .. } | Life::Closed) {
@@ -359,12 +364,23 @@ impl Engine {
                 }
             }
             (Purpose::Reread, _) => {
-                let elections = &mut self.elections;
-                self.reread.answered(fx, request, &result, |election, revision, reads| {
-                    if let Some(e) = elections.get_mut(&election) {
-                        e.reread(revision, reads);
+                let Engine { elections, former, keeper, .. } = self;
+                let lease = keeper.held().map(|held| held.id);
+                let is_former = |kv: &KeyValue| {
+                    Some(kv.lease) == lease && former.values().flatten().any(|range| range.contains(&kv.key))
+                };
+                let mut back = false;
+                self.reread.answered(fx, request, &result, |election, revision, reads| match election {
+                    Some(election) => {
+                        if let Some(e) = elections.get_mut(&election) {
+                            e.reread(revision, reads);
+                        }
                     }
+                    None => back |= reads.iter().flatten().any(is_former),
                 });
+                if back {
+                    self.store_rolled_back();
+                }
                 self.dirty = Dirty::All;
             }
             (_, Some(election)) => {
@@ -402,6 +418,7 @@ impl Engine {
             }
         }
         if let Change::Lost(lease) = change {
+            self.former.clear();
             let text = format!("lease {lease} is lost; another one is asked for in this process");
             self.fx.log(Level::Warn, None, text);
         }
@@ -491,13 +508,18 @@ impl Engine {
 
     fn advance(&mut self, id: ElectionId) {
         let barred = self.is_barred(id);
-        let Engine { setup, fx, keeper, identity, elections, stopping, .. } = self;
+        let Engine { setup, fx, keeper, identity, elections, former, stopping, .. } = self;
         let Some(election) = elections.get_mut(&id) else { return };
         let mut ground = Ground::new(setup, keeper, identity, *stopping);
         ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
-            elections.remove(&id);
+            if let Some(ended) = elections.remove(&id)
+                && keeper.held().is_some()
+                && !elections.values().any(|e| clash(&e.role, &ended.role))
+            {
+                former.insert(ended.role.clone(), ended.locks());
+            }
             self.dirty = Dirty::All;
         }
         self.grant(wish);
@@ -506,15 +528,12 @@ impl Engine {
     /// Whether an earlier election has not cleaned up the keys yet that this one would claim.
     fn is_barred(&self, id: ElectionId) -> bool {
         let Some(new) = self.elections.get(&id).filter(|e| e.is_new()) else { return false };
-        let clash = |role: &Role| *role == new.role || role.conflicts_with(&new.role);
-        self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role))
+        self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role, &new.role))
     }
 
-    /// Whether there is something to read: keys of elections, or at least the revision of a store in which keys of
-    /// former ones stood on the lease.
     fn can_reread(&self) -> bool {
-        let elections = || self.elections.values().any(|e| !e.ranges().is_empty());
-        self.keeper.held().is_some() && (self.identity.is_in_use() || elections())
+        let something = || !self.former.is_empty() || self.elections.values().any(|e| !e.ranges().is_empty());
+        self.keeper.held().is_some() && something()
     }
 
     fn look_again(&mut self) {
@@ -522,7 +541,8 @@ impl Engine {
             return;
         }
         let period = if self.elections.values().any(Election::has_win) { self.ttl() / 2 } else { self.ttl() };
-        let all = self.elections.values().map(|e| (e.id, e.ranges()));
+        let former = self.former.values().map(|locks| (None, locks.as_slice()));
+        let all = self.elections.values().map(|e| (Some(e.id), e.ranges())).chain(former);
         self.reread.start_if_due(&mut self.fx, &self.setup, period, all);
     }
 
@@ -586,6 +606,11 @@ impl Engine {
     }
 }
 
+/// Whether elections of these two roles would claim the same keys.
+fn clash(one: &Role, other: &Role) -> bool {
+    one == other || one.conflicts_with(other)
+}
+
 /// All that the next steps depend on, between two steps; the setup never changes. Whoever walks through the states that
 /// engines can reach tells by it which ones were seen.
 impl Hash for Engine {
@@ -596,6 +621,7 @@ impl Hash for Engine {
             keeper,
             identity,
             elections,
+            former,
             reread,
             asked,
             stopping,
@@ -604,7 +630,7 @@ impl Hash for Engine {
             life,
             dirty: _,
         } = self;
-        (fx, keeper, identity, elections, reread).hash(hasher);
+        (fx, keeper, identity, elections, former, reread).hash(hasher);
         (asked, stopping, floor, cluster, life).hash(hasher);
     }
 }

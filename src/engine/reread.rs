@@ -2,8 +2,8 @@
 //! lost, is found out about within a TTL; by a primary within half of one.
 //!
 //! A few transactions of gets serve all elections of a session. It does not read the whole prefix, which holds
-//! every node of the cluster. A session whose elections have all ended goes on with a single key: a store that went
-//! back may hold keys of theirs again, on the lease that the session still renews.
+//! every node of the cluster. The locks of elections that have ended are read as well: a store that went back may
+//! hold them again, on the lease that the session still renews.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(super) struct Reread {
 #[derive(Clone, Debug, Hash)]
 struct Batch {
     request: RequestId,
-    parts: Vec<(ElectionId, usize)>,
+    parts: Vec<(Option<ElectionId>, usize)>,
 }
 
 impl Reread {
@@ -64,14 +64,14 @@ impl Reread {
         }
     }
 
-    /// Sends the reads of `all` if it is time to, or that of the counter of server ids if there are none: it is the
-    /// revision of the answer that counts then. The next time is a `period` later.
+    /// Sends the reads of `all` if it is time to; the next time is a `period` later. `None` stands for elections that
+    /// have ended.
     pub fn start_if_due<'a>(
         &mut self,
         fx: &mut Effects,
         setup: &Setup,
         period: Duration,
-        all: impl Iterator<Item = (ElectionId, &'a [Range])>,
+        all: impl Iterator<Item = (Option<ElectionId>, &'a [Range])>,
     ) {
         let due = *self.due.get_or_insert(fx.now + period);
         if due > fx.now || !self.under_way.is_empty() {
@@ -81,18 +81,14 @@ impl Reread {
         // One that is lost must not put the next one off for longer than a period.
         let patience = self.backoff.patience(ATTEMPT, setup.request_timeout.min(period));
         let (mut gets, mut parts) = (Vec::new(), Vec::new());
-        let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(ElectionId, usize)>| {
+        let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(Option<ElectionId>, usize)>| {
             if !gets.is_empty() {
                 let txn = Txn { then: std::mem::take(gets), ..Txn::default() };
                 let request = fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
                 self.under_way.push(Batch { request, parts: std::mem::take(parts) });
             }
         };
-        let mut all = all.filter(|(_, ranges)| !ranges.is_empty()).peekable();
-        if all.peek().is_none() {
-            gets.push(Op::Get(Range::Key(setup.root.id_key())));
-        }
-        for (election, ranges) in all {
+        for (election, ranges) in all.filter(|(_, ranges)| !ranges.is_empty()) {
             if gets.len() + ranges.len() > MOST_GETS {
                 send(&mut gets, &mut parts);
             }
@@ -108,7 +104,7 @@ impl Reread {
         fx: &mut Effects,
         request: RequestId,
         result: &Result<Answer, Failure>,
-        mut each: impl FnMut(ElectionId, Revision, &[Vec<KeyValue>]),
+        mut each: impl FnMut(Option<ElectionId>, Revision, &[Vec<KeyValue>]),
     ) {
         let Some(at) = self.under_way.iter().position(|batch| batch.request == request) else { return };
         let batch = self.under_way.swap_remove(at);
@@ -174,7 +170,7 @@ mod tests {
 
     fn ask(reread: &mut Reread, fx: &mut Effects, all: &[(ElectionId, Vec<Range>)]) -> Vec<(RequestId, Txn)> {
         reread.wish(fx.now);
-        let all = all.iter().map(|(election, ranges)| (*election, ranges.as_slice()));
+        let all = all.iter().map(|(election, ranges)| (Some(*election), ranges.as_slice()));
         reread.start_if_due(fx, &setup(), Duration::from_secs(5), all);
         sent(fx)
     }
@@ -200,7 +196,7 @@ mod tests {
             let answer = TxnAnswer { reads: txn.then.iter().map(read).collect(), ..TxnAnswer::default() };
             reread.answered(&mut fx, request, &Ok(Answer::Txn(answer)), |election, _, reads| {
                 let keys = reads.iter().flatten().map(|kv| kv.key.to_string());
-                found.push((election, keys.collect::<Vec<_>>()));
+                found.push((election.unwrap(), keys.collect::<Vec<_>>()));
             });
         }
         found.sort();
@@ -217,7 +213,7 @@ mod tests {
         for (request, _) in first {
             reread.answered(&mut fx, request, &Ok(Answer::Txn(TxnAnswer::default())), |_, _, _| ());
         }
-        let all = all.iter().map(|(election, ranges)| (*election, ranges.as_slice()));
+        let all = all.iter().map(|(election, ranges)| (Some(*election), ranges.as_slice()));
         reread.start_if_due(&mut fx, &setup(), Duration::from_secs(5), all);
         assert_eq!(sent(&mut fx).len(), 3);
     }

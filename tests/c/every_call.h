@@ -74,12 +74,12 @@ static const primacy_candidate every_candidate = {
     X(primacy_session_read, WAITS, primacy_result made;                                                            \
       primacy_status status = primacy_session_read(t->session, t->gets, 10000, &made, NULL);                       \
       primacy_result_free(made); return status;)                                                                   \
+    X(primacy_session_mark_stopping, PROMPT, return primacy_session_mark_stopping(t->session);)                    \
     X(primacy_session_snapshot, PROMPT, primacy_session_state state = {.struct_size = sizeof state};               \
       return primacy_session_snapshot(t->session, &state);)                                                        \
     X(primacy_session_snapshot_json, PROMPT, char *json;                                                           \
       primacy_status status = primacy_session_snapshot_json(t->session, &json, NULL);                              \
       primacy_string_free(json); return status;)                                                                   \
-    X(primacy_session_mark_stopping, PROMPT, return primacy_session_mark_stopping(t->session);)                    \
     X(primacy_session_join, JOINS, return primacy_session_join(t->session, 10000);)                                \
     X(primacy_election_campaign, PROMPT, return primacy_election_campaign(t->election);)                           \
     X(primacy_election_is_primary, PROMPT, primacy_status status;                                                  \

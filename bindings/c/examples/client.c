@@ -137,20 +137,24 @@ static enum woken call(int fd, const char *line, char *answer, size_t size) {
     return LATE;
 }
 
-/* The number after `"name":` in a line of the coordinator's; 0: there is none. */
-static int64_t number(const char *line, const char *name) {
+/* What stands after `"name":` in a line of the coordinator's, whose JSON may have spaces there; "": nothing. */
+static const char *member(const char *line, const char *name) {
     const char *at = strstr(line, name);
-    return at == NULL ? 0 : strtoll(at + strlen(name), NULL, 10);
+    return at == NULL ? "" : at + strlen(name) + strspn(at + strlen(name), " ");
+}
+
+static int64_t number(const char *line, const char *name) {
+    return strtoll(member(line, name), NULL, 10);
 }
 
 static void report(const char *answer, int64_t id) {
-    if (strstr(answer, "\"ok\":true") != NULL) {
+    if (strncmp(member(answer, "\"ok\":"), "true", 4) == 0) {
         say("ok", ",\"n\":%" PRId64 ",\"token\":%" PRId64 ",\"id\":%" PRId64, number(answer, "\"n\":"),
             number(answer, "\"token\":"), id);
         return;
     }
-    const char *why = strstr(answer, "\"why\":\"");
-    why = why == NULL ? "no reason" : why + strlen("\"why\":\"");
+    const char *why = member(answer, "\"why\":");
+    why = *why == '"' ? why + 1 : "no reason";
     say("refused", ",\"why\":\"%.*s\"", (int)strcspn(why, "\"\n"), why);
 }
 

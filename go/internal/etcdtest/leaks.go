@@ -1,18 +1,34 @@
 package etcdtest
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"time"
 )
 
-// Leaks returns the stacks of goroutines that run this module's code though they should have ended: it waits for them a
-// little, since a goroutine ends after what it tells others.
-func Leaks(isTest func(stack string) bool) []string {
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+// Goroutines are those that run at a moment, by their numbers.
+type Goroutines map[string]bool
+
+// Running are those that run now.
+func Running() Goroutines {
+	running := Goroutines{}
+	for _, stack := range stacks() {
+		running[number(stack)] = true
+	}
+	return running
+}
+
+// Leaks returns the stacks of goroutines that were not there before, whoever started them. It waits for them a little:
+// a goroutine ends after what it tells others.
+//
+// It does what goleak does, which the tests of the other modules use: that of the core has no dependencies, not even for
+// its tests, since whoever requires it would have them in the list of its own.
+func (before Goroutines) Leaks() []string {
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		var found []string
 		for _, stack := range stacks() {
-			if strings.Contains(stack, "primacy.example/go") && !isTest(stack) {
+			if !before[number(stack)] {
 				found = append(found, stack)
 			}
 		}
@@ -20,6 +36,12 @@ func Leaks(isTest func(stack string) bool) []string {
 			return found
 		}
 	}
+}
+
+func number(stack string) string {
+	var number string
+	_, _ = fmt.Sscanf(stack, "goroutine %s", &number)
+	return number
 }
 
 func stacks() []string {

@@ -196,7 +196,7 @@ def axis(seconds: float) -> list[float]:
 def spread(places: Sequence[float], apart: float = 3.2, rows: int = 4) -> list[int]:
     """In which row each mark goes, so that neighbours do not cover each other; places are percent, rising."""
     ends = [-apart] * rows
-    chosen = []
+    chosen: list[int] = []
     for place in places:
         row = next((i for i, end in enumerate(ends) if place - end >= apart), -1)
         if row < 0:

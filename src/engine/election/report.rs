@@ -39,6 +39,11 @@ impl Election {
         self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::ranges)
     }
 
+    /// Where the keys of its wins lie.
+    pub fn locks(&self) -> Vec<Range> {
+        self.claim.as_ref().map_or_else(Vec::new, Claim::locks)
+    }
+
     /// Whether its record stands in the store, on the present lease or a former one.
     pub fn is_registered(&self, keeper: &Keeper) -> bool {
         let record = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
