@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo go
+TESTS := rust kit contract failover demo python go
 
 .PHONY: help
 help: ## list the commands
@@ -156,14 +156,16 @@ test-kit: venv ## the fault kit judges as it should
 	$(PYTHON) -m pytest tests/kit
 
 # Several tests at a time: nearly all of their time is waiting for a lease to run out.
-FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" -n 4 --dist worksteal
+FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" --primacy-report "$(REPORT)" \
+	-n 4 --dist worksteal
+REPORT ?= target/failover.html
 
 .PHONY: test-failover
 test-failover: coordinators etcd venv ## MEP 30 and killed primaries; `make failover` does the rest
-	$(FAILOVER) -m short tests/failover/test_killed.py tests/failover/test_mep30.py
+	$(FAILOVER) -m short tests/failover/test_killed.py tests/failover/test_mep30.py tests/failover/test_languages.py
 
 .PHONY: failover
-failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, with everything done to them
+failover: coordinators etcd etcd-versions venv ## everything done to real etcds and coordinators; a page of it: REPORT=target/failover.html
 	$(FAILOVER) tests/failover
 
 .PHONY: test-demo
