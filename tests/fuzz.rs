@@ -298,7 +298,7 @@ fn no_answer_makes_an_observer_panic() {
         let (mut observing, mut asked) = (Observing::new(setup), Asked::default());
         let mut now = Time::ZERO + Duration::from_secs(1000);
         for _ in 0..100 {
-            now = now + Duration::from_millis(r.u64(..2000));
+            now += Duration::from_millis(r.u64(..2000));
             let event = asked.event(r);
             asked.note(observing.step(now, event));
             let _ = observing.seen();
@@ -314,7 +314,7 @@ fn the_model_answers_whatever_an_engine_asks_in_any_order() {
         let mut now = Time::ZERO + Duration::from_secs(1000);
         asked.note(engine.step(now, Event::Open));
         for _ in 0..100 {
-            now = now + Duration::from_millis(r.u64(..500));
+            now += Duration::from_millis(r.u64(..500));
             model.advance(now);
             let event = match asked.requests.pop() {
                 Some((request, what)) if r.u8(..4) != 0 => {

@@ -257,3 +257,16 @@ def test_other_threads_run_while_one_waits(config: primacy.Config) -> None:
             count += 1
         assert waiting.is_alive() and count > 10_000, "the interpreter's lock was held"
         waiting.join(SOON)
+
+
+def test_a_session_may_be_closed_again(open_session: Open, config: primacy.Config) -> None:
+    session, observer = open_session(), primacy.Observer(config, "r")
+    election = session.register("r")
+    for _ in range(2):
+        session.close()
+        session.stop()
+        session.join(SOON)
+        election.stop()
+        election.join(SOON)
+        observer.close()
+    assert not election.is_primary() and election.next_event() is None

@@ -89,7 +89,7 @@ impl View {
             value: value.clone(),
             create_revision: before.map_or(at, |kv| kv.create_revision),
             mod_revision: at,
-            version: before.map_or(1, |kv| kv.version + 1),
+            version: before.map_or(1, |kv| kv.version.saturating_add(1)),
             lease,
         }
     }
@@ -141,6 +141,17 @@ mod tests {
         let txn = Txn { then: vec![put], ..Txn::default() };
         view.ran(&txn, &TxnAnswer { succeeded: true, revision: Revision(9), ..TxnAnswer::default() });
         assert_eq!(view.get(&"version".into()), Some(&written));
+    }
+
+    #[test]
+    fn a_version_that_can_not_grow_stays() {
+        let mut view = View::default();
+        let written = KeyValue { version: i64::MAX, ..kv("version", 9) };
+        view.watched(KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written) });
+        let put = Op::Put("version".into(), "v".into(), LeaseId::NONE);
+        let txn = Txn { then: vec![put], ..Txn::default() };
+        view.ran(&txn, &TxnAnswer { succeeded: true, revision: Revision(10), ..TxnAnswer::default() });
+        assert_eq!(view.get(&"version".into()).map(|kv| kv.version), Some(i64::MAX));
     }
 
     #[test]

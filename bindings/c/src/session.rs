@@ -16,7 +16,7 @@ use crate::election::{self, Life, primacy_callbacks, primacy_election};
 use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out};
-use crate::queue::{self, Queued, primacy_queue};
+use crate::queue::{self, primacy_queue};
 use crate::result::{Answer, primacy_result};
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
@@ -151,9 +151,8 @@ pub unsafe extern "C" fn primacy_session_register_queued(
         out.required("election_out")?;
         // SAFETY: the header's contract for texts.
         let role = unsafe { ffi::text(role, "role") }?;
-        let host = queue::find(queue)?.host(tag);
-        let queued = |election, life| -> Arc<dyn Host> { Arc::new(Queued { host, election, life }) };
-        out.set(handle::find::<Session>(session)?.register(role, queued)?);
+        let host = queue::queued(queue, tag)?;
+        out.set(handle::find::<Session>(session)?.register(role, host)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
