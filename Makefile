@@ -233,8 +233,13 @@ mutations: venv ## the engine with one mistake at a time: transcripts or simulat
 	$(PYTHON) tests/mutations/run.py
 
 .PHONY: exhaustive
-exhaustive: ## every order of a few events, through the real engine; takes minutes
+exhaustive: ## all states of a few candidates with a fault or two, through the real engine; takes minutes
 	cargo test --profile sim --package primacy --test exhaustive
+
+MINUTES ?= 30
+.PHONY: fuzz
+fuzz: ## anything in the place of records, settings and answers, for MINUTES=30
+	MINUTES=$(MINUTES) nice -n 19 cargo test --profile sim --package primacy --test fuzz -- --nocapture
 
 .PHONY: conformance
 conformance: etcd ## the embedded etcd answers as real ones do
