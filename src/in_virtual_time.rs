@@ -43,6 +43,8 @@ struct Cable(Arc<Mutex<Plug>>);
 struct Plug {
     /// Nothing gets through, nobody is told; what is under way arrives later.
     silent: bool,
+    /// What the server says does not get through; what it is told does.
+    deaf: bool,
     /// Counts cuts: connections made before the last one are reset.
     cuts: u64,
     waiting: Vec<Waker>,
@@ -52,6 +54,12 @@ impl Cable {
     fn silence(&self, silent: bool) {
         let mut plug = lock(&self.0);
         plug.silent = silent;
+        plug.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    fn deafen(&self, deaf: bool) {
+        let mut plug = lock(&self.0);
+        plug.deaf = deaf;
         plug.waiting.drain(..).for_each(Waker::wake);
     }
 
@@ -88,14 +96,14 @@ struct Wire {
 }
 
 impl Wire {
-    /// Whether bytes pass now.
-    fn pass(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    /// Whether bytes pass now, to the server or from it.
+    fn pass(&self, cx: &Context<'_>, from_server: bool) -> Poll<io::Result<()>> {
         let mut plug = lock(&self.cable.0);
         if plug.cuts > self.made {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         plug.waiting.push(cx.waker().clone());
-        if plug.silent { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if plug.silent || plug.deaf && from_server { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -105,14 +113,14 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        std::task::ready!(self.pass(cx))?;
+        std::task::ready!(self.pass(cx, true))?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.pass(cx))?;
+        std::task::ready!(self.pass(cx, false))?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -351,6 +359,61 @@ fn a_server_that_restarts_with_all_connections_reset_costs_no_primacy() {
         }
         assert_eq!(world.primaries(), [first]);
         world.end().await;
+    });
+}
+
+#[test]
+fn a_server_that_sends_goaway_every_second_costs_no_primacy_and_no_takeover() {
+    story(|| async {
+        let world = World::new(2).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        for _ in 0..30 {
+            world.server.leave();
+            world.pass(ms(1000)).await;
+        }
+        assert_eq!(world.primaries(), [first]);
+        assert_eq!(world.candidates[first].diary.losses(), []);
+        world.candidates[first].election.resign();
+        let second = world.next_primary(Some(first), ms(100)).await;
+        world.pass(TTL * 2).await;
+        assert_eq!(world.primaries(), [second]);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_primary_that_hears_no_answer_says_no_though_its_renewals_arrive() {
+    story(|| async {
+        let world = World::new(2).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        world.pass(TTL).await;
+        world.candidates[first].cable.deafen(true);
+        world.pass(TTL).await;
+        assert_eq!(world.candidates[first].diary.losses()[0].1, LostReason::LeaseExpired);
+        // Its connection is given up, and with it the renewals end.
+        let second = world.next_primary(Some(first), TTL * 4).await;
+        world.candidates[first].cable.deafen(false);
+        world.pass(TTL * 2).await;
+        assert_eq!(world.primaries(), [second]);
+        world.end().await;
+    });
+}
+
+#[test]
+fn who_is_cut_off_for_good_stops_in_time() {
+    story(|| async {
+        let world = World::new(2).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        world.candidates[first].cable.silence(true);
+        world.pass(TTL * 2).await;
+        let (asked, candidate) = (Instant::now(), &world.candidates[first]);
+        candidate.session.stop(ms(3000));
+        while !candidate.shared.progress().over {
+            assert!(asked.elapsed() <= ms(3100), "a stop takes longer than its timeout");
+            sleep(STEP).await;
+        }
+        world.pass(TTL).await;
+        assert_eq!(world.primaries(), [1 - first]);
     });
 }
 

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -48,6 +49,8 @@ struct Shared {
     earlier: Notify,
     /// All connections end.
     disconnect: Notify,
+    /// All connections take no new call.
+    leave: Notify,
     began: Instant,
 }
 
@@ -74,6 +77,7 @@ impl Server {
                 state: Mutex::new(state),
                 earlier: Notify::new(),
                 disconnect: Notify::new(),
+                leave: Notify::new(),
                 began: Instant::now(),
             }),
         }
@@ -105,7 +109,8 @@ impl Server {
 
     /// Serves one connection until either side ends it.
     pub async fn serve(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let disconnected = self.shared.disconnect.notified();
+        let mut disconnected = pin!(self.shared.disconnect.notified());
+        let mut leaves = pin!(self.shared.leave.notified());
         let routes = services::routes(self);
         let service = service_fn(move |request: Request<Incoming>| {
             let mut routes = routes.clone();
@@ -121,11 +126,18 @@ impl Server {
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(None)
             .serve_connection(TokioIo::new(io), service);
-        tokio::select! {
-            // What a client did wrong ends its connection and nothing else.
-            _ = connection => {}
-            () = disconnected => {}
-            never = self.keep_time() => match never {},
+        let (mut connection, mut time, mut left) = (pin!(connection), pin!(self.keep_time()), false);
+        loop {
+            tokio::select! {
+                // What a client did wrong ends its connection and nothing else.
+                _ = &mut connection => return,
+                () = &mut disconnected => return,
+                () = &mut leaves, if !left => {
+                    left = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                never = &mut time => match never {},
+            }
         }
     }
 
@@ -148,6 +160,12 @@ impl Server {
     /// Ends all connections, as a server does that dies; new ones are served.
     pub fn disconnect(&self) {
         self.shared.disconnect.notify_waiters();
+    }
+
+    /// Says on all connections that they take no new call (GOAWAY), as a server does that is about to stop; streams and
+    /// calls that are open go on, new connections are served.
+    pub fn leave(&self) {
+        self.shared.leave.notify_waiters();
     }
 
     /// Gives the model to `f`, for instance to restart it or to put it back to an older copy. What watches
