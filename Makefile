@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit python contract failover demo
+TESTS := rust kit contract failover demo python go
 
 .PHONY: help
 help: ## list the commands
@@ -134,16 +134,18 @@ test-rust: etcd ## engine, driver, C library, on a real etcd
 	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
-# Those alone whose own measure of memory or of time a sanitizer does not spoil.
+# Not those that measure memory themselves, or whose panics need the library for tests.
 C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
+VALGRIND = valgrind --quiet --trace-children=yes --fair-sched=yes --error-exitcode=9 \
+	--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
 
 .PHONY: test-c-memory
-test-c-memory: etcd ## the C programs under AddressSanitizer, UBSan and valgrind
+test-c-memory: etcd library ## the C programs under AddressSanitizer, UBSan and valgrind
 	@command -v valgrind >/dev/null || $(TOOLS)/install valgrind
 	PRIMACY_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 		PRIMACY_RANDOM_CALLS=200000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
-	PRIMACY_C_UNDER="valgrind --quiet --trace-children=yes --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
-		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS)
+	PRIMACY_C_UNDER="$(VALGRIND)" PRIMACY_PROFILE=demo \
+		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS) --test-threads 1
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
@@ -170,14 +172,14 @@ failover: coordinators etcd etcd-versions venv ## everything done to real etcds 
 test-demo: demo ## the demo's own verdict
 
 .PHONY: test-go
-test-go: ## the Go packages, if Go is installed
+test-go: ## the Go packages, if Go is installed; `make test-go-memory` does the rest
 ifeq ($(GO),)
 	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd venv
+	@$(MAKE) go target/coordinators/go etcd venv
 	$(TOOLS)/test-go format vet static none race dynamic
 	$(TOOLS)/two-libraries
-	COORDINATORS=go $(PYTHON) -m pytest tests/contract
+	$(PYTHON) -m pytest tests/contract --primacy-coordinator go
 endif
 
 .PHONY: test-go-memory
@@ -185,13 +187,14 @@ test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, 
 ifeq ($(GO),)
 	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
 else
-	@$(MAKE) go coordinators etcd
+	@$(MAKE) go target/coordinators/go etcd
 	$(TOOLS)/test-go cgocheck gogc asan
 endif
 
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
-	cd go && go test -run '^$$' -bench . -count 5 .
+	cd go && go test -run '^$$' -bench . -count 5 . ./internal/callback
+	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
 
 # EXITS=100: how often each way to end an interpreter is tried.
 EXITS ?= 4

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,6 +18,11 @@ func expect(t *testing.T, what string, err error, code Code) {
 	}
 }
 
+var idle = Handlers{
+	OnPrimary: func(context.Context, Win) error { return nil },
+	OnLost:    func(context.Context, Lost) error { return nil },
+}
+
 func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
 	ctx := context.Background()
 	for name, s := range map[string]*Session{"nil": nil, "zero": {}} {
@@ -26,6 +32,7 @@ func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
 		expect(t, name+" Read", err, ErrClosed)
 		_, err = s.Status()
 		expect(t, name+" Status", err, ErrClosed)
+		expect(t, name+" MarkStopping", s.MarkStopping(), ErrClosed)
 		if err := s.Close(ctx); err != nil {
 			t.Error(name, err)
 		}
@@ -37,6 +44,7 @@ func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
 		if e.IsPrimary() || e.Token() != 0 || e.Remaining() != 0 || e.Role() != "" {
 			t.Error(name, "is primary")
 		}
+		expect(t, name+" Campaign", e.Campaign(idle), ErrClosed)
 		expect(t, name+" Resign", e.Resign(ctx), ErrClosed)
 		_, err := e.Commit(ctx, 1, new(Txn).Put("x", nil))
 		expect(t, name+" Commit", err, ErrClosed)
@@ -49,7 +57,6 @@ func TestWhatWasNeverOpenedAnswersErrors(t *testing.T) {
 			t.Error(name, err)
 		}
 	}
-	expect(t, "Campaign", (*Election)(nil).Campaign(Handlers{}), ErrClosed)
 	for name, o := range map[string]*Observer{"nil": nil, "zero": {}} {
 		if _, ok := o.Current(); ok || o.Close() != nil {
 			t.Error(name, "observer")
@@ -230,6 +237,7 @@ func TestUseAfterClose(t *testing.T) {
 	session := open(t, configOf(t, root))
 	h := campaign(t, session, "rootcoord", nil)
 	win := next(t, "primary", h.primary)
+	registered := register(t, session, "indexcoord")
 	var all sync.WaitGroup
 	for range 8 { // closing at once does no harm either
 		all.Add(1)
@@ -244,7 +252,11 @@ func TestUseAfterClose(t *testing.T) {
 	if h.election.IsPrimary() || h.election.Remaining() != 0 || session.ServerID() != 0 {
 		t.Error("still primary")
 	}
-	_, err := session.Register("datacoord")
+	expect(t, "Campaign", registered.Campaign(idle), ErrClosed)
+	expect(t, "MarkStopping", session.MarkStopping(), ErrClosed)
+	_, err := h.election.Guard(win.Token)
+	expect(t, "Guard", err, ErrClosed)
+	_, err = session.Register("datacoord")
 	expect(t, "Register", err, ErrClosed)
 	_, err = session.Status()
 	expect(t, "Status", err, ErrClosed)
@@ -289,4 +301,184 @@ func TestOpenedAndClosedManyTimesWhileOthersAsk(t *testing.T) {
 		close(stop)
 		askers.Wait()
 	}
+}
+
+func TestUseOfAnElectionAndAnObserverThatWereClosed(t *testing.T) {
+	noLeaks(t)
+	ctx := context.Background()
+	session := open(t, configOf(t, newRoot()))
+	h := campaign(t, session, "rootcoord", nil)
+	win := next(t, "primary", h.primary)
+	registered := register(t, session, "datacoord")
+	for _, e := range []*Election{h.election, registered} {
+		if err := e.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if e.IsPrimary() || e.Token() != 0 || e.Remaining() != 0 {
+			t.Errorf("%s is primary", e.Role())
+		}
+		expect(t, "Resign", e.Resign(ctx), ErrClosed)
+		_, err := e.Guard(win.Token)
+		expect(t, "Guard", err, ErrClosed)
+		_, err = e.Commit(ctx, win.Token, new(Txn))
+		expect(t, "Commit", err, ErrClosed)
+	}
+	expect(t, "Campaign", registered.Campaign(idle), ErrClosed)
+	observer, err := Observe(ctx, configOf(t, newRoot()), "rootcoord")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := observer.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = observer.WaitForPrimary(ctx)
+	expect(t, "WaitForPrimary", err, ErrClosed)
+	if _, ok := observer.Current(); ok {
+		t.Error("Current of a closed observer")
+	}
+}
+
+// In which handler something happens; OnStandby and OnWarmup are called while somebody else is primary.
+var inHandlers = []string{"OnStandby", "OnWarmup", "OnPrimary", "OnLost"}
+
+// Campaigns with one handler that does what it is told to, and has it called.
+func campaignWith(t *testing.T, root string, session *Session, which string, do func(context.Context)) *Election {
+	t.Helper()
+	if which == "OnStandby" || which == "OnWarmup" {
+		other := campaign(t, open(t, configOf(t, root)), "rootcoord", nil)
+		next(t, "somebody else is primary", other.primary)
+	}
+	h := campaign(t, session, "rootcoord", func(handlers *Handlers) {
+		if which == "OnStandby" {
+			handlers.OnStandby = func(ctx context.Context, _ Standby) error { do(ctx); return nil }
+		}
+		if which == "OnWarmup" {
+			handlers.OnWarmup = func(ctx context.Context) (Warm, error) { do(ctx); return true, nil }
+		}
+		if which == "OnPrimary" {
+			handlers.OnPrimary = func(ctx context.Context, _ Win) error { do(ctx); return nil }
+		}
+		if which == "OnLost" {
+			handlers.OnLost = func(ctx context.Context, _ Lost) error { do(ctx); return nil }
+		}
+	})
+	if which == "OnLost" {
+		win := next(t, "primary", h.primary)
+		if err := etcd.Revoke(win.Lease); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h.election
+}
+
+func TestAHandlerThatNeverReturnsHoldsUpNeitherCloseNorIsPrimary(t *testing.T) {
+	for _, which := range inHandlers {
+		t.Run(which, func(t *testing.T) {
+			noLeaks(t)
+			called, release := make(chan bool, 1), make(chan struct{})
+			root := newRoot()
+			session := open(t, configOf(t, root))
+			election := campaignWith(t, root, session, which, func(context.Context) { called <- true; <-release })
+			next(t, "the handler", called)
+			start := time.Now()
+			expect(t, "Close of the election", election.Close(within(t, 500*time.Millisecond)), ErrTimeout)
+			if election.IsPrimary() {
+				t.Error("primary after Close")
+			}
+			err := session.Close(within(t, 500*time.Millisecond))
+			expect(t, "Close", err, ErrTimeout)
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			close(release)
+			eventually(t, "the election ends with its handler", election.isStopped)
+		})
+	}
+}
+
+func TestAnyHandlerMayCloseWhatCalledIt(t *testing.T) {
+	for _, which := range inHandlers {
+		for _, whole := range []bool{false, true} {
+			t.Run(which+map[bool]string{false: " election", true: " session"}[whole], func(t *testing.T) {
+				noLeaks(t)
+				root := newRoot()
+				session := open(t, configOf(t, root))
+				inside := make(chan error, 100)
+				var election *Election
+				known := make(chan struct{})
+				election = campaignWith(t, root, session, which, func(ctx context.Context) {
+					<-known
+					start := time.Now()
+					err := election.Resign(ctx)
+					if whole {
+						err = errors.Join(err, session.Close(ctx))
+					} else {
+						err = errors.Join(err, election.Close(ctx))
+					}
+					if took := time.Since(start); took > 5*time.Second {
+						err = errors.Join(err, errors.New("it waited for itself"))
+					}
+					inside <- err
+				})
+				close(known)
+				if err := next(t, "the handler", inside); err != nil {
+					t.Error(err)
+				}
+				// The handler has returned; what it asked for follows by itself.
+				eventually(t, "it has ended", election.isStopped)
+				if err := election.Close(within(t, 10*time.Second)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestACallWhoseContextEndsWhileEtcdStandsStillReturns(t *testing.T) {
+	noLeaks(t)
+	root := newRoot()
+	session := open(t, configOf(t, root))
+	h := campaign(t, session, "rootcoord", nil)
+	win := next(t, "primary", h.primary)
+	stopped := etcd.Process()
+	if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stopped.Signal(syscall.SIGCONT) }()
+	start := time.Now()
+	for name, call := range map[string]struct {
+		code Code
+		run  func(context.Context) error
+	}{
+		"Open": {ErrTimeout, func(ctx context.Context) error {
+			_, err := Open(ctx, configOf(t, root))
+			return err
+		}},
+		"Observe": {ErrTimeout, func(ctx context.Context) error {
+			_, err := Observe(ctx, configOf(t, root), "rootcoord")
+			return err
+		}},
+		"Read": {ErrTimeout, func(ctx context.Context) error {
+			_, err := session.Read(ctx, new(Txn).Get(root))
+			return err
+		}},
+		"Commit": {ErrIndefinite, func(ctx context.Context) error {
+			_, err := h.election.Commit(ctx, win.Token, new(Txn).Put(root+"/a", nil))
+			return err
+		}},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		err := call.run(ctx)
+		expect(t, name, err, call.code)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s does not say why: %v", name, err)
+		}
+	}
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("they took %v", took)
+	}
+	expect(t, "Close", session.Close(within(t, 50*time.Millisecond)), ErrTimeout)
 }

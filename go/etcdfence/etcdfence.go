@@ -29,11 +29,20 @@ type Guarder interface {
 //
 // A transaction that bears them and fails has failed on one of them or on one of the host's own; [Txn] tells which.
 func Cmps(election Guarder, token primacy.Token) ([]clientv3.Cmp, error) {
+	_, cmps, err := guardOf(election, token)
+	return cmps, err
+}
+
+func guardOf(election Guarder, token primacy.Token) ([]primacy.Compare, []clientv3.Cmp, error) {
+	if election == nil {
+		return nil, nil, fmt.Errorf("etcdfence: election is nil: %w", primacy.ErrNull)
+	}
 	guard, err := election.Guard(token)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return compares(guard)
+	cmps, err := compares(guard)
+	return guard, cmps, err
 }
 
 func compares(guard []primacy.Compare) ([]clientv3.Cmp, error) {
@@ -64,11 +73,10 @@ type Txn struct {
 //
 // client is a [clientv3.Client] of the etcd that the election is in, with no namespace in between.
 func NewTxn(ctx context.Context, client clientv3.KV, election Guarder, token primacy.Token) (*Txn, error) {
-	guard, err := election.Guard(token)
-	if err != nil {
-		return nil, err
+	if client == nil {
+		return nil, fmt.Errorf("etcdfence: client is nil: %w", primacy.ErrNull)
 	}
-	cmps, err := compares(guard)
+	guard, cmps, err := guardOf(election, token)
 	if err != nil {
 		return nil, err
 	}

@@ -151,3 +151,33 @@ func TestAnEmptyGuardIsNone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestMisuseIsAnError(t *testing.T) {
+	noLeaks(t)
+	ctx, kv := context.Background(), client(t)
+	election, token := primary(t, "fence-misuse/meta", "rootcoord")
+	if _, err := Cmps(nil, token); !errors.Is(err, primacy.ErrNull) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, nil, election, token); !errors.Is(err, primacy.ErrNull) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, kv, nil, token); !errors.Is(err, primacy.ErrNull) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, kv, (*primacy.Election)(nil), token); !errors.Is(err, primacy.ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := NewTxn(ctx, kv, election, 0); !errors.Is(err, primacy.ErrNotPrimary) {
+		t.Error(err)
+	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	txn, err := NewTxn(over, kv, election, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := txn.Then(clientv3.OpPut("fence-misuse/a", "1")).Commit(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

@@ -5,12 +5,15 @@ package sessionutil
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/blang/semver/v4"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"primacy.example/go"
 )
 
 // A member of a mixed cluster: one of ours, or a neighbour.
@@ -115,27 +118,36 @@ func (r *referee) longestGap() time.Duration {
 	}
 }
 
-// Fails if the lock ever goes from one lease to another without having been gone in between.
-func watchLock(t *testing.T, root, role string) {
+// Fails the test if a lock, or with a mixcoord's one of its three, ever goes from one lease to another without having
+// been gone in between.
+func watchLocks(t *testing.T, root string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	events := newClient(t).Watch(ctx, root+"/session/"+role, clientv3.WithCreatedNotify())
+	folder := root + "/session/"
+	events := newClient(t).Watch(ctx, folder, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 	<-events
 	var done sync.WaitGroup
 	done.Add(1)
 	go func() {
 		defer done.Done()
-		holder := int64(0)
+		holders := map[string]int64{}
 		for response := range events {
 			for _, event := range response.Events {
-				if event.Type == clientv3.EventTypeDelete {
-					holder = 0
+				key := strings.TrimPrefix(string(event.Kv.Key), folder)
+				if strings.Contains(key, "-") || key == "id" || key == "version" {
 					continue
 				}
-				if holder != 0 {
-					t.Errorf("the lock was written by lease %d while %d held it", event.Kv.Lease, holder)
+				if event.Type == clientv3.EventTypeDelete {
+					delete(holders, key)
+					continue
 				}
-				holder = event.Kv.Lease
+				if holder, held := holders[key]; held {
+					t.Errorf("%s was written under lease %d while %d held it", key, event.Kv.Lease, holder)
+				}
+				holders[key] = event.Kv.Lease
 			}
+		}
+		if ctx.Err() == nil {
+			t.Error("the watch ended before the test")
 		}
 	}()
 	t.Cleanup(func() { cancel(); done.Wait() })
@@ -179,7 +191,7 @@ func TestOursAndMilvussOwnTakeOverFromEachOther(t *testing.T) {
 			t.Parallel()
 			root := "mixed-" + c.form.name + c.role + "/meta"
 			referee := watchOver(t)
-			watchLock(t, root, c.role)
+			watchLocks(t, root)
 			// Ours, theirs, ours, theirs: each stops when the next one waits.
 			var members []member
 			for i := range 4 {
@@ -200,35 +212,54 @@ func TestOursAndMilvussOwnTakeOverFromEachOther(t *testing.T) {
 					m.waitActive(t)
 					t.Logf("%v -> %v: %v without an active one", members[i-1], m, referee.longestGap().Round(100*time.Microsecond))
 				}
-				lock := keys(t, root)[c.role]
-				if id, _ := readAsMilvus(t, lock.Value); id != m.serverID() {
-					t.Errorf("%v is active, and the lock has id %d", m, id)
-				}
+				readEachOther(t, root, c.role, m)
 			}
 		})
 	}
 }
 
-// Waits until a standby of ours knows who is active: it stands then.
+// Whoever looks, ours or theirs, reads every record under the role, and in the lock who is active.
+func readEachOther(t *testing.T, root, role string, active member) {
+	t.Helper()
+	for name, kv := range keys(t, root) {
+		if !strings.HasPrefix(name, role) {
+			continue
+		}
+		if id, _ := readAsMilvus(t, kv.Value); name == role && id != active.serverID() {
+			t.Errorf("Milvus: %v is active, and the lock has id %d", active, id)
+		}
+	}
+	client := newClient(t)
+	reader := NewSessionWithEtcd(context.Background(), root, client, WithVersion("3.0.0"))
+	defer reader.Stop()
+	found, _, err := reader.GetSessions(context.Background(), role)
+	must(t, "GetSessions", err)
+	own := fmt.Sprintf("%s-%d", role, active.serverID())
+	if found[role] == nil || found[role].ServerID != active.serverID() || found[own] == nil ||
+		found[own].Address != found[role].Address {
+		t.Errorf("ours: %v is active; read: %v", active, found)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	observer, err := primacy.Observe(ctx, primacy.Config{Endpoints: client.Endpoints(), Root: root}, role)
+	must(t, "Observe", err)
+	defer observer.Close()
+	if primary, err := observer.WaitForPrimary(ctx); err != nil || primary.ServerID != active.serverID() {
+		t.Errorf("an observer: %v is active; seen: %+v, %v", active, primary, err)
+	}
+}
+
+// Waits until a standby has found out that somebody else is active.
 func waiting(t *testing.T, m member) {
 	t.Helper()
-	o, ok := m.(*ours)
-	if !ok {
-		time.Sleep(150 * time.Millisecond) // longer than Milvus's own pause between two tries
-		return
-	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		o.mu.Lock()
-		session := o.session
-		o.mu.Unlock()
+	eventually(t, m.String()+" stands by", func() bool {
+		if n, ok := m.(*neighbour); ok {
+			return n.waits.Load()
+		}
+		session := m.(*ours).session
 		status, err := session.Status()
-		if err == nil && len(status.Elections) == 1 && status.Elections[0].Holder != nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("it does not stand by: %+v, %v", status, err)
-		}
-	}
+		return err == nil && len(status.Elections) == 1 && status.Elections[0].Holder != nil
+	})
 }
 
 func TestARollingUpgradeThereAndBack(t *testing.T) {
@@ -241,7 +272,7 @@ func TestARollingUpgradeThereAndBack(t *testing.T) {
 			t.Parallel()
 			root := "upgrade-" + c.form.name + "/meta"
 			referee := watchOver(t)
-			watchLock(t, root, c.role)
+			watchLocks(t, root)
 			theirs := func() member { return newNeighbour(t, root, c.role, c.form) }
 			own := func() member { return &ours{Session: coordinator(t, root, c.role)} }
 			active := referee.add(theirs())
@@ -281,7 +312,7 @@ func TestOneThatIsKilledIsSucceededByTheOtherKind(t *testing.T) {
 			t.Parallel()
 			root := "killed-" + c.form.name + "/meta"
 			referee := watchOver(t)
-			watchLock(t, root, c.role)
+			watchLocks(t, root)
 			theirs := newNeighbour(t, root, c.role, c.form)
 			theirs.begin()
 			theirs.waitActive(t)

@@ -44,6 +44,7 @@ type neighbour struct {
 	lease  clientv3.LeaseID
 	id     int64
 	active atomic.Bool
+	waits  atomic.Bool // it has found the place taken
 	won    chan struct{}
 }
 
@@ -136,6 +137,7 @@ func (n *neighbour) campaign() {
 	lock := n.folder + n.role
 	for n.ctx.Err() == nil {
 		if n.form.gate && n.gated() {
+			n.waits.Store(true)
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
@@ -167,6 +169,7 @@ func (n *neighbour) campaign() {
 			close(n.won)
 			return
 		}
+		n.waits.Store(true)
 		ctx, cancel := context.WithCancel(n.ctx)
 		<-n.client.Watch(ctx, lock, clientv3.WithRev(response.Header.Revision))
 		cancel()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blang/semver/v4"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"primacy.example/go"
 	"primacy.example/go/internal/etcdtest"
 )
 
@@ -426,4 +427,61 @@ func TestMisuseIsAnError(t *testing.T) {
 	if err := next(t, "Init ends with its context", ended); err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestUseAfterStopIsAnError(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "after-stop/meta", "rootcoord")
+	watch := s.WatchServices("rootcoord", 1, nil)
+	must(t, "active", next(t, "active", stand(s, nil)))
+	for range 2 {
+		s.Stop()
+	}
+	for range watch.EventChannel() { // closed, after what is left
+	}
+	watch.Stop()
+	for what, err := range map[string]error{
+		"GoingStop": s.GoingStop(), "Register of another": (&Session{}).Register(),
+		"ProcessActiveStandBy": s.ProcessActiveStandBy(nil),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if s.Election().IsPrimary() {
+		t.Error("primary after Stop")
+	}
+	s.LivenessCheck(context.Background(), func() { t.Error("called after Stop") })
+	late := s.WatchServices("rootcoord", 1, nil)
+	if event, open := <-late.EventChannel(); open {
+		t.Errorf("an event after Stop: %v", event)
+	}
+	if _, _, err := s.GetSessionsWithVersionRange("rootcoord", semver.MustParseRange(">0.0.0")); err == nil {
+		t.Error("GetSessionsWithVersionRange: no error")
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := s.GetSessions(over, "rootcoord"); !errors.Is(err, context.Canceled) {
+		t.Errorf("GetSessions: %v", err)
+	}
+}
+
+func TestAStopInsideTheActivationIsBounded(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "inside/meta", "rootcoord")
+	took := make(chan time.Duration, 1)
+	waiting := stand(s, func() error {
+		start := time.Now()
+		s.Revoke(500 * time.Millisecond)
+		took <- time.Since(start)
+		return nil
+	})
+	if took := next(t, "the activation", took); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if err := next(t, "ProcessActiveStandBy", waiting); err != nil && !errors.Is(err, primacy.ErrStopped) {
+		t.Error(err)
+	}
+	s.Stop()
+	eventually(t, "etcd is clean", func() bool { return len(keys(t, "inside/meta")) == 1 })
 }

@@ -66,7 +66,7 @@ class Scene:
         if etcd is self._own:
             for member in etcd.members:
                 member.note = partial(self._fault, f"etcd {member.name}")
-        self._watching = asyncio.create_task(self._watch(etcd.gateway(), start))
+        self._watching = asyncio.create_task(self._watch(etcd, start))
         await self.until(lambda: self._confirmed, "a watch on etcd", 15)
 
     async def etcd(self) -> Etcd:
@@ -109,9 +109,10 @@ class Scene:
         self.history.epoch += 1
         await self._use(self._own, start=1)  # what was written before this watch counts, too
 
-    async def _watch(self, gateway: Gateway, start: int) -> None:
+    async def _watch(self, etcd: Etcd, start: int) -> None:
         """Records what etcd tells of our keys, over each end of a stream."""
         while True:
+            gateway = etcd.gateway()
             with contextlib.suppress(OSError, ValueError):
                 try:
                     async for events in gateway.watch(f"{self.root}/", start):
