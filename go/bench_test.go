@@ -6,6 +6,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"primacy.example/go/internal/callback"
 )
 
 // The clock alone, to compare with.
@@ -13,6 +15,26 @@ func BenchmarkTimeNow(b *testing.B) {
 	for b.Loop() {
 		_ = time.Now()
 	}
+}
+
+// The least that a call into C costs.
+func BenchmarkCallOfC(b *testing.B) {
+	for b.Loop() {
+		callback.Nothing()
+	}
+}
+
+// The same with a reading of CLOCK_BOOTTIME in it: the floor of IsPrimary, since Go's own clock stops while the machine is
+// suspended.
+func BenchmarkClockByC(b *testing.B) {
+	for b.Loop() {
+		callback.BootTime()
+	}
+}
+
+// The reading alone.
+func BenchmarkClockInC(b *testing.B) {
+	b.ReportMetric(callback.Clock(b.N), "ns/op")
 }
 
 func BenchmarkIsPrimary(b *testing.B) {

@@ -181,3 +181,6 @@ func TestMisuseIsAnError(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Endpoint is where the examples find the tests' etcd.
+func Endpoint() string { return etcd.Endpoint }

@@ -485,3 +485,6 @@ func TestAStopInsideTheActivationIsBounded(t *testing.T) {
 	s.Stop()
 	eventually(t, "etcd is clean", func() bool { return len(keys(t, "inside/meta")) == 1 })
 }
+
+// Endpoint is where the examples find the tests' etcd.
+func Endpoint() string { return etcd.Endpoint }

@@ -45,29 +45,3 @@ func BenchmarkHandler(b *testing.B) {
 	b.ReportMetric(float64(starts[len(starts)/2].Nanoseconds()), "ns-median/start")
 	b.ReportMetric(float64(starts[len(starts)*99/100].Nanoseconds()), "ns-p99/start")
 }
-
-// The least that a call into C costs.
-func BenchmarkCallOfC(b *testing.B) {
-	for b.Loop() {
-		Nothing()
-	}
-}
-
-// The same with a reading of CLOCK_BOOTTIME in it: the floor of IsPrimary, since Go's own clock stops while the machine is
-// suspended.
-func BenchmarkClockByC(b *testing.B) {
-	for b.Loop() {
-		BootTime()
-	}
-}
-
-// The reading alone.
-func BenchmarkClockInC(b *testing.B) {
-	b.ReportMetric(Clock(b.N), "ns/op")
-}
-
-func BenchmarkTimeNow(b *testing.B) {
-	for b.Loop() {
-		_ = time.Now()
-	}
-}
