@@ -223,7 +223,7 @@ func (e *Election) Close(ctx context.Context) error {
 	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { e.beginClose(stopTimeout) }) {
 		return nil
 	}
-	e.beginClose(left(ctx, stopTimeout))
+	e.beginClose(leftToStop(ctx))
 	select {
 	case <-e.freed: // not only stopped: then the role is free for another election, too
 	case <-ctx.Done():

@@ -480,5 +480,8 @@ func TestACallWhoseContextEndsWhileEtcdStandsStillReturns(t *testing.T) {
 	if took := time.Since(start); took > 4*time.Second {
 		t.Errorf("they took %v", took)
 	}
-	expect(t, "Close", session.Close(within(t, 50*time.Millisecond)), ErrTimeout)
+	// No handler runs: that etcd can not be told is no reason to say that something is not over.
+	if err := session.Close(within(t, 5*time.Second)); err != nil {
+		t.Errorf("Close: %v", err)
+	}
 }

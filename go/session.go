@@ -169,7 +169,7 @@ func (s *Session) Close(ctx context.Context) error {
 	if c := callOf(ctx); c != nil && c.election.session == s && c.then(func() { s.beginClose(stopTimeout) }) {
 		return nil
 	}
-	s.beginClose(left(ctx, stopTimeout))
+	s.beginClose(leftToStop(ctx))
 	select {
 	case <-s.closed:
 		return s.closeErr

@@ -25,6 +25,12 @@ func left(ctx context.Context, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
+// How long a stop may take: a little less than the context leaves, so that its end is seen before the context's.
+func leftToStop(ctx context.Context) time.Duration {
+	whole := left(ctx, stopTimeout)
+	return whole - min(grace, whole/10)
+}
+
 // In whole milliseconds, at least 1.
 func milliseconds(d time.Duration) uint64 {
 	return uint64(max(1, (d+time.Millisecond-1)/time.Millisecond))

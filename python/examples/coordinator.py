@@ -244,8 +244,8 @@ def run(coordinator: Coordinator, config: primacy.Config, candidate: primacy.Can
         for role in coordinator.roles.values():
             if role.election:
                 role.election.campaign()
-        while True:
-            signal.pause()
+        # Not signal.pause(): a thread that is just being started may take the signal, and it sleeps on.
+        session.join()
     finally:
         session.close(STOP)
 

@@ -7,7 +7,6 @@ accepted an append under a token that was not the lock's. *Order*: a token is no
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +111,7 @@ def disordered(wins: Iterable[dict[str, Any]]) -> list[str]:
     ordered = sorted(wins, key=lambda line: int(line["t"]))
     return [
         f"token {later['token']} came after {earlier['token']}"
-        for earlier, later in itertools.pairwise(ordered)
+        for earlier, later in zip(ordered, ordered[1:])
         if later["token"] <= earlier["token"]
     ]
 

@@ -69,6 +69,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.asyncio = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.asyncio)  # before Python 3.10 an Event belongs to the loop it is made in
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.asyncio.run_until_complete(coroutine)
@@ -79,6 +80,7 @@ def primacy_loop() -> Iterator[Loop]:
     made = Loop()
     yield made
     made.asyncio.close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,6 +39,7 @@ class Result:
     line: int = 0  # where it begins, in its file
     outcome: str = "passed"
     why: str = ""  # it failed, or was left out
+    where: str = ""  # it failed: the whole text of pytest's
     doc: str = ""
     seconds: float = 0.0
     measured: list[str] = field(default_factory=list)
@@ -100,7 +101,9 @@ class Report:
         test.seconds += report.duration
         if report.failed:
             test.outcome = "failed"
-            test.why += f"{'' if report.when == 'call' else str(report.when) + ': '}{report.longreprtext}\n"
+            crash = getattr(report.longrepr, "reprcrash", None)
+            test.why += f"{crash.message if crash else report.longreprtext}\n"
+            test.where += f"{report.longreprtext}\n"
         elif report.skipped and test.outcome == "passed":
             test.outcome = "skipped"
             longrepr = report.longrepr

@@ -236,10 +236,14 @@ class Drawn:
         """The test's own words; the kit's where the test had none for it."""
         acts = [act for act in self.acts if act.t <= self.over]
         marks = [Mark(t=self.seconds(act.t), text=act.text) for act in acts]
+        last: dict[str, int] = {}  # both ways of a link fall silent one after the other
         for fault in self.faults:
-            told = any(0 <= fault.t - act.t < TOGETHER * 1e9 for act in acts)
-            if not told and not fault.over and fault.t < self.over:
-                marks.append(Mark(t=self.seconds(fault.t), text=f"{fault.target}: {fault.kind}"))
+            text = f"{fault.target}: {fault.kind}"
+            told = [*(act.t for act in acts), last.get(text, -self.end)]
+            if not fault.over and fault.t < self.over:
+                last[text] = fault.t
+                if not any(abs(fault.t - t) < TOGETHER * 1e9 for t in told):
+                    marks.append(Mark(t=self.seconds(fault.t), text=text))
         return sorted(marks, key=lambda mark: mark["t"])
 
     def takeovers(self, role: str) -> list[Takeover]:
