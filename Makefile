@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust kit contract failover demo go
+TESTS := rust kit contract failover demo python go
 
 .PHONY: help
 help: ## list the commands
@@ -134,16 +134,18 @@ test-rust: etcd ## engine, driver, C library, on a real etcd
 	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
 	PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
-# Those alone whose own measure of memory or of time a sanitizer does not spoil.
+# Not those that measure memory themselves, or whose panics need the library for tests.
 C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
+VALGRIND = valgrind --quiet --trace-children=yes --fair-sched=yes --error-exitcode=9 \
+	--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
 
 .PHONY: test-c-memory
-test-c-memory: etcd ## the C programs under AddressSanitizer, UBSan and valgrind
+test-c-memory: etcd library ## the C programs under AddressSanitizer, UBSan and valgrind
 	@command -v valgrind >/dev/null || $(TOOLS)/install valgrind
 	PRIMACY_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 		PRIMACY_RANDOM_CALLS=200000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
-	PRIMACY_C_UNDER="valgrind --quiet --trace-children=yes --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
-		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS)
+	PRIMACY_C_UNDER="$(VALGRIND)" PRIMACY_PROFILE=demo \
+		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS) --test-threads 1
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
@@ -154,14 +156,16 @@ test-kit: venv ## the fault kit judges as it should
 	$(PYTHON) -m pytest tests/kit
 
 # Several tests at a time: nearly all of their time is waiting for a lease to run out.
-FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" -n 4 --dist worksteal
+FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" --primacy-report "$(REPORT)" \
+	-n 4 --dist worksteal
+REPORT ?= target/failover.html
 
 .PHONY: test-failover
 test-failover: coordinators etcd venv ## MEP 30 and killed primaries; `make failover` does the rest
-	$(FAILOVER) -m short tests/failover/test_killed.py tests/failover/test_mep30.py
+	$(FAILOVER) -m short tests/failover/test_killed.py tests/failover/test_mep30.py tests/failover/test_languages.py
 
 .PHONY: failover
-failover: coordinators etcd etcd-versions venv ## real etcds and coordinators, with everything done to them
+failover: coordinators etcd etcd-versions venv ## everything done to real etcds and coordinators; a page of it: REPORT=target/failover.html
 	$(FAILOVER) tests/failover
 
 .PHONY: test-demo

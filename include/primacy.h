@@ -1505,8 +1505,8 @@ primacy_status primacy_queue_next(primacy_queue queue, uint64_t timeout_ms, stru
 primacy_status primacy_queue_wake(primacy_queue queue, uint64_t tag);
 
 /**
- * Ends a queue. What waits in it is gone, and later calls of its elections fail: end those before it. Calls
- * that were taken from it can still be completed.
+ * Ends a queue. What waits in it is gone: calls there, and later ones of its elections, fail, so end those
+ * before it. Calls that were taken from it must still be completed.
  *
  * Any thread, does not block. `PRIMACY_E_HANDLE`.
  */

@@ -26,7 +26,7 @@ use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::runtime::{Runtime, lock};
 use crate::session::Session;
-use crate::store::LeaseId;
+use crate::store::{Failure, LeaseId, Op, Request, Txn};
 
 const TTL: Duration = Duration::from_secs(6);
 const STEP: Duration = Duration::from_millis(20);
@@ -388,9 +388,10 @@ fn a_defect_ends_primacy_and_the_log_says_what_it_was() {
         sleep(TTL).await;
         assert!(candidate.election.token().is_some());
         defect.store(true, Ordering::SeqCst);
-        candidate.election.resign();
-        sleep(ms(50)).await;
-        assert!(candidate.election.token().is_none());
+        let second = candidate.session.register("datacoord", Arc::new(Diary::default())).unwrap();
+        second.campaign();
+        sleep(ms(500)).await;
+        assert!(candidate.election.token().is_none() && second.token().is_none());
         let reasons: Vec<_> = candidate.diary.losses().into_iter().map(|(_, reason)| reason).collect();
         assert_eq!(reasons, [LostReason::InternalError]);
         assert!(candidate.shared.progress().over);
@@ -424,4 +425,37 @@ fn whatever_happens_to_the_links_there_is_never_a_second_primary_and_in_the_end_
             world.end().await;
         });
     }
+}
+
+#[test]
+fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_leases_wait_for_none() {
+    story(|| async {
+        let (server, cable) = (Server::new(Options { seed: 7, ..Options::default() }), Cable::default());
+        let (report, _reports) = mpsc::unbounded_channel();
+        let diallers = vec![cable.dialler(&server)];
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
+        let put = || {
+            let write = Op::Put("key".into(), "value".into(), LeaseId::NONE);
+            Request::Txn(Txn { then: vec![write], ..Txn::default() })
+        };
+        etcd.call(put(), ms(1000)).await.unwrap();
+        cable.silence(true);
+        let calls = (0..200).map(|_| {
+            let (etcd, put) = (etcd.clone(), put());
+            tokio::spawn(async move { etcd.call(put, ms(1000)).await })
+        });
+        let calls: Vec<_> = calls.collect();
+        sleep(STEP).await;
+        let renewal = etcd.call(Request::KeepAlive { lease: LeaseId(1), new_stream: false }, ms(1000)).await;
+        assert!(matches!(renewal, Err(Failure::Indefinite(_))), "{renewal:?}");
+        let (mut in_doubt, mut not_sent) = (0, 0);
+        for call in calls {
+            match call.await.unwrap() {
+                Err(Failure::Indefinite(_)) => in_doubt += 1,
+                Err(Failure::Unreachable(_)) => not_sent += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((in_doubt, not_sent), (128, 72));
+    });
 }

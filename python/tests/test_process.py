@@ -147,6 +147,40 @@ except KeyboardInterrupt:
     assert started.end() == (0, "", "")
 
 
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
+def test_others_run_during_a(wait: str, program: Start) -> None:
+    setting = wait if "\n" in wait else f"waiting = lambda: {wait}"
+    text = f"""
+session = primacy.Session(CONFIG, WHO)
+election = campaign(Quiet(), session)
+until(election.is_primary)
+{setting}
+def run():
+    time.sleep(0.2)
+    say("others run")
+    os._exit(0)
+threading.Thread(target=run).start()
+waiting()
+"""
+    assert program(text).end() == (0, "others run", "")
+
+
+def test_a_host_that_holds_the_gil_keeps_its_primacy(program: Start) -> None:
+    text = """
+import ctypes
+CONFIG["common.session.ttl"] = 2
+class Losing(Quiet):
+    def on_lost(self, election, call): say(call.reason)
+election = campaign(Losing())
+until(election.is_primary)
+token = election.token()
+ctypes.PyDLL(None).usleep(5_000_000)  # a PyDLL keeps the GIL
+say(election.token() == token)
+os._exit(0)
+"""
+    assert program(text).end() == (0, "True", "")
+
+
 def test_a_handler_of_the_hosts_runs_while_a_wait_goes_on(program: Start) -> None:
     text = """
 signal.signal(signal.SIGUSR1, lambda *_: say("handled"))

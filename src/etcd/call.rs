@@ -12,16 +12,25 @@ use crate::store::{Answer, Failure, Request};
 use etcd_client::LeaseGrantOptions;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 /// See [`super::Etcd::call`].
 pub(super) async fn call(
     endpoints: &Endpoints,
     credentials: &Arc<Credentials>,
+    turns: &Semaphore,
     request: &Request,
     timeout: Duration,
 ) -> Result<Answer, Failure> {
     let deadline = Instant::now() + timeout;
+    // Leases wait for nobody.
+    let _turn = match request {
+        Request::Txn(_) => Some(timeout_at(deadline, turns.acquire()).await.map_err(|_| {
+            Failure::Unreachable("not sent: too many are waiting for their answers".to_owned())
+        })?),
+        _ => None,
+    };
     let only_reads = matches!(request, Request::Txn(txn) if translate::only_reads(txn));
     let mut token_renewed = false;
     let mut not_served = 0;

@@ -106,10 +106,11 @@ impl Endpoints {
     /// network is whole again.)
     pub(super) fn silent(&self, connection: &Arc<Connection>, why: &str) {
         connection.doubt();
-        if let Some(endpoint) = self.all.get(connection.endpoint) {
-            endpoint.retire(connection);
-        }
-        self.failed(connection, why);
+        let first = self.all.get(connection.endpoint).is_some_and(|endpoint| endpoint.retire(connection));
+        self.moved_to_the_end(connection.endpoint);
+        // All that wait on one connection wait in vain together: said once.
+        let level = if first { Level::Warn } else { Level::Debug };
+        self.log.line(level, &format!("etcd endpoint {}: {why}", connection.name));
     }
 
     /// The member behind this connection does not serve now: the next request goes elsewhere.
@@ -179,7 +180,8 @@ impl Endpoint {
         opened
     }
 
-    fn retire(&self, connection: &Arc<Connection>) {
+    /// Whether it was still in use.
+    fn retire(&self, connection: &Arc<Connection>) -> bool {
         let mut attempt = self.attempt();
         let is_it = attempt
             .as_ref()
@@ -187,6 +189,7 @@ impl Endpoint {
         if is_it {
             *attempt = None;
         }
+        is_it
     }
 
     fn attempt(&self) -> MutexGuard<'_, Option<Attempt>> {

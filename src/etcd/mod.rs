@@ -31,7 +31,7 @@ use endpoints::Endpoints;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 /// A new connection must be up by then: name, TCP, TLS, and the server's first word.
@@ -41,6 +41,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// A token must be there by then. etcd takes 70 ms of its processor's time to check a password, so a server that is
 /// busy takes long; nobody waits for this alone, and a connection that is silent meanwhile is cut sooner.
 const AUTHENTICATED_WITHIN: Duration = Duration::from_secs(10);
+/// Transactions under way at a time. All elections of a session that lost its lease write at once: more than etcd
+/// answers in time would be given up, in doubt, and tried again, for ever.
+const TRANSACTIONS_AT_A_TIME: usize = 128;
 /// The first attempt of a request that only reads; each further one gets twice as long.
 const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(1);
 /// All ranges of a new watch must be confirmed by then.
@@ -54,6 +57,7 @@ pub struct Etcd(Arc<Inner>);
 struct Inner {
     endpoints: Arc<Endpoints>,
     credentials: Arc<Credentials>,
+    turns: Semaphore,
     watches: mpsc::UnboundedSender<watch::Order>,
     reports: mpsc::UnboundedSender<WatchReport>,
     _router: AbortOnDrop,
@@ -112,7 +116,8 @@ impl Etcd {
         let (watches, orders) = mpsc::unbounded_channel();
         let router = watch::route(orders, reports.clone(), endpoints.clone(), credentials.clone());
         let router = AbortOnDrop(runtime.spawn(router).abort_handle());
-        Ok(Etcd(Arc::new(Inner { endpoints, credentials, watches, reports, _router: router })))
+        let turns = Semaphore::new(TRANSACTIONS_AT_A_TIME);
+        Ok(Etcd(Arc::new(Inner { endpoints, credentials, turns, watches, reports, _router: router })))
     }
 
     /// Performs a request. Ends within `timeout`, connecting and authenticating included. A request that
@@ -121,7 +126,8 @@ impl Etcd {
     /// # Errors
     /// See [`Failure`]. A request that only reads never fails as [`Failure::Indefinite`].
     pub async fn call(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
-        call::call(&self.0.endpoints, &self.0.credentials, &request, timeout).await
+        let Inner { endpoints, credentials, turns, .. } = &*self.0;
+        call::call(endpoints, credentials, turns, &request, timeout).await
     }
 
     /// Watches ranges from now on, without a start revision. `watch` is the caller's name for it, used once.

@@ -211,6 +211,24 @@ static void the_primary_writes_under_its_token(void) {
     uint64_t remaining = primacy_election_remaining_ms(host.election, NULL);
     CHECK(remaining > 0 && remaining <= TTL_S * 1000);
 
+    /* What a client of one's own compares: the lock, at the win, on the win's lease. */
+    primacy_result guard = 1;
+    primacy_key_value lock = {.struct_size = sizeof lock};
+    primacy_session_state session = {.struct_size = sizeof session};
+    size_t keys = 0;
+    CHECK_EQUAL(primacy_election_guard(host.election, token - 1, &guard), PRIMACY_E_NOT_PRIMARY);
+    CHECK_EQUAL(guard, 0);
+    CHECK_EQUAL(primacy_election_guard(host.election, token, NULL), PRIMACY_E_NULL);
+    CHECK_OK(primacy_election_guard(host.election, token, &guard));
+    CHECK_OK(primacy_result_count(guard, 0, &keys));
+    CHECK_EQUAL(keys, 1);
+    CHECK_OK(primacy_result_key_value(guard, 0, 0, &lock));
+    CHECK(lock.key_size > 10 && memcmp(lock.key + lock.key_size - 10, "/rootcoord", 10) == 0);
+    CHECK_EQUAL(lock.mod_revision, token);
+    CHECK_OK(primacy_session_snapshot(host.session, &session));
+    CHECK_EQUAL(lock.lease, session.lease);
+    CHECK_OK(primacy_result_free(guard));
+
     char key[160], prefix[128];
     snprintf(prefix, sizeof prefix, "%s/c-tests/", root);
     snprintf(key, sizeof key, "%skey", prefix);
@@ -580,6 +598,25 @@ static void a_queue_carries_what_callbacks_would_be_told(void) {
     CHECK_EQUAL(primacy_queue_free(queue), PRIMACY_E_HANDLE);
 }
 
+static void calls_that_wait_in_a_freed_queue_fail(void) {
+    primacy_queue queue;
+    primacy_election election;
+    primacy_election_state state = {.struct_size = sizeof state};
+    int32_t fd;
+    CHECK_OK(primacy_queue_new(&queue, NULL));
+    CHECK_OK(primacy_queue_fd(queue, &fd));
+    primacy_session session = open_session();
+    CHECK_OK(primacy_session_register_queued(session, "rootcoord", queue, ELECTION_TAG, &election, NULL));
+    CHECK_OK(primacy_election_campaign(election));
+    AWAIT(is_readable(fd)); /* on_primary, or a notice before it */
+    AWAIT(primacy_election_snapshot(election, &state) == PRIMACY_OK && state.running != 0);
+    CHECK_OK(primacy_queue_free(queue));
+    CHECK_OK(primacy_session_stop(session, WITHIN_MS));
+    CHECK_OK(primacy_session_join(session, WITHIN_MS));
+    CHECK_OK(primacy_session_free(session));
+    CHECK_OK(primacy_election_free(election));
+}
+
 static void it_says_where_it_stands_and_how_it_came_there(void) {
     struct host host = {0};
     become_primary(&host);
@@ -892,6 +929,7 @@ int main(int argc, char **argv) {
         a_freed_election_can_still_complete_what_is_pending,
         roles_are_refused_by_name,
         a_queue_carries_what_callbacks_would_be_told,
+        calls_that_wait_in_a_freed_queue_fail,
         it_says_where_it_stands_and_how_it_came_there,
         an_observer_follows_the_primary,
         an_observer_whose_callback_hangs_is_reported,

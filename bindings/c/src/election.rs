@@ -7,10 +7,10 @@ use std::time::Duration;
 use engine::election::{CommitError, Election as Engine, Host, Reply};
 use engine::engine::{Call, CallId, ElectionSnapshot, Notice, Outcome, Token};
 use engine::platform;
-use engine::session::{RegisterError, Session};
+use engine::session::{JoinError, RegisterError, Session};
 
 use crate::call::{self, primacy_call, primacy_notice};
-use crate::ending::{self, Ending};
+use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out, UserData};
 use crate::handle;
@@ -240,10 +240,7 @@ pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy
 /// this election it takes effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_stop(election: primacy_election, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        handle::find::<Election>(election)?.stop(ffi::duration(timeout_ms));
-        Ok(())
-    })
+    ending::stop::<Election>(election, timeout_ms)
 }
 
 /// Waits until the election has ended and no callback of it runs any more. It does not stop it.
@@ -253,11 +250,7 @@ pub extern "C" fn primacy_election_stop(election: primacy_election, timeout_ms: 
 /// `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        scope::may_join()?;
-        let election = handle::find::<Election>(election)?;
-        ending::joined(election.engine.join(ffi::duration(timeout_ms)))
-    })
+    ending::join::<Election>(election, timeout_ms)
 }
 
 /// Ends an election. The handle is invalid at once, save to complete calls that are pending, until
@@ -271,16 +264,7 @@ pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: 
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_free(election: primacy_election) -> primacy_status {
-    ffi::leave(|| {
-        let found = handle::close::<Election>(election)?;
-        let left = found.ending.left_or(|| {
-            found.stop(found.drain);
-            found.drain
-        });
-        let ended = if scope::is_inside() { Ok(()) } else { ending::joined(found.engine.join(left)) };
-        found.life.let_go(election, |through| through.host = true);
-        ended
-    })
+    ending::free(election, |found: &Election| found.life.let_go(election, |through| through.host = true))
 }
 
 /// Ends a call whose callback answered `PRIMACY_PENDING`, or is about to.
@@ -452,14 +436,31 @@ pub unsafe extern "C" fn primacy_election_recording(
     })
 }
 
+/// Ends a call, if it still runs.
+pub(crate) fn fail(election: primacy_election, call: CallId, why: &str) {
+    if let Ok(election) = handle::find_closing::<Election>(election) {
+        let _ = election.engine.complete(call, Outcome::Failed(why.to_owned()));
+    }
+}
+
 impl Election {
     /// Where it stands; `None`: it is over.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
         self.engine.snapshot()
     }
+}
 
-    fn stop(&self, timeout: Duration) {
-        self.ending.within(timeout);
+impl Stops for Election {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+    fn drain(&self) -> Duration {
+        self.drain
+    }
+    fn stop_engine(&self, timeout: Duration) {
         self.engine.stop(timeout);
+    }
+    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.engine.join(timeout)
     }
 }

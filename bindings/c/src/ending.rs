@@ -1,4 +1,5 @@
-//! How long a `free` waits: until the deadline of the stop that went before it.
+//! How a session and an election end: a stop that returns at once, a join, and a free that waits until the deadline of
+//! the stop that went before it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,7 +7,57 @@ use std::time::{Duration, Instant};
 use engine::session::JoinError;
 
 use crate::error::Fault;
-use crate::status::{PRIMACY_E_DEADLOCK, PRIMACY_E_TIMEOUT};
+use crate::handle::{self, Kind};
+use crate::status::{PRIMACY_E_DEADLOCK, PRIMACY_E_TIMEOUT, primacy_status};
+use crate::{ffi, scope};
+
+/// What can be stopped.
+pub(crate) trait Stops: Kind {
+    /// When its stop is over.
+    fn ending(&self) -> &Ending;
+    /// How long a free may take that no stop went before.
+    fn drain(&self) -> Duration;
+    /// The engine's stop.
+    fn stop_engine(&self, timeout: Duration);
+    /// The engine's join.
+    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError>;
+
+    /// Stops it.
+    fn stop(&self, timeout: Duration) {
+        self.ending().within(timeout);
+        self.stop_engine(timeout);
+    }
+}
+
+/// The inside of a `stop`.
+pub(crate) fn stop<T: Stops>(handle: u64, timeout_ms: u64) -> primacy_status {
+    ffi::enter_plain(|| {
+        handle::find::<T>(handle)?.stop(ffi::duration(timeout_ms));
+        Ok(())
+    })
+}
+
+/// The inside of a `join`.
+pub(crate) fn join<T: Stops>(handle: u64, timeout_ms: u64) -> primacy_status {
+    ffi::enter_plain(|| {
+        scope::may_join()?;
+        joined(handle::find::<T>(handle)?.join_engine(ffi::duration(timeout_ms)))
+    })
+}
+
+/// The inside of a `free`; `let_go` ends the handle's slot, at once or later.
+pub(crate) fn free<T: Stops>(handle: u64, let_go: impl FnOnce(&T)) -> primacy_status {
+    ffi::leave(|| {
+        let found = handle::close::<T>(handle)?;
+        let left = found.ending().left_or(|| {
+            found.stop(found.drain());
+            found.drain()
+        });
+        let ended = if scope::is_inside() { Ok(()) } else { joined(found.join_engine(left)) };
+        let_go(&found);
+        ended
+    })
+}
 
 /// What lies between the engine's own deadline and a waiter that is told of it.
 const GRACE: Duration = Duration::from_millis(100);

@@ -7,16 +7,16 @@ use std::time::Duration;
 use engine::election::Host;
 use engine::engine::Snapshot;
 use engine::platform;
-use engine::session::{OpenError, Session as Engine};
+use engine::session::{JoinError, OpenError, Session as Engine};
 use engine::store::Failure;
 
 use crate::candidate::{self, primacy_candidate};
 use crate::config::{Config, primacy_config};
 use crate::election::{self, Life, primacy_callbacks, primacy_election};
-use crate::ending::{self, Ending};
+use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out};
-use crate::queue::{self, Queued, primacy_queue};
+use crate::queue::{self, primacy_queue};
 use crate::result::{Answer, primacy_result};
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
@@ -151,9 +151,8 @@ pub unsafe extern "C" fn primacy_session_register_queued(
         out.required("election_out")?;
         // SAFETY: the header's contract for texts.
         let role = unsafe { ffi::text(role, "role") }?;
-        let host = queue::find(queue)?.host(tag);
-        let queued = |election, life| -> Arc<dyn Host> { Arc::new(Queued { host, election, life }) };
-        out.set(handle::find::<Session>(session)?.register(role, queued)?);
+        let host = queue::queued(queue, tag)?;
+        out.set(handle::find::<Session>(session)?.register(role, host)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -239,10 +238,7 @@ pub extern "C" fn primacy_session_mark_stopping(session: primacy_session) -> pri
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_stop(session: primacy_session, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        handle::find::<Session>(session)?.stop(ffi::duration(timeout_ms));
-        Ok(())
-    })
+    ending::stop::<Session>(session, timeout_ms)
 }
 
 /// Waits until the session has stopped and no callback of it runs any more. It does not stop it.
@@ -252,11 +248,7 @@ pub extern "C" fn primacy_session_stop(session: primacy_session, timeout_ms: u64
 /// `PRIMACY_E_TIMEOUT`: something still runs. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64) -> primacy_status {
-    ffi::enter_plain(|| {
-        scope::may_join()?;
-        let session = handle::find::<Session>(session)?;
-        ending::joined(session.engine.join(ffi::duration(timeout_ms)))
-    })
+    ending::join::<Session>(session, timeout_ms)
 }
 
 /// Ends a session. The handle is invalid at once.
@@ -270,16 +262,7 @@ pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_free(session: primacy_session) -> primacy_status {
-    ffi::leave(|| {
-        let found = handle::close::<Session>(session)?;
-        let left = found.ending.left_or(|| {
-            found.stop(found.drain);
-            found.drain
-        });
-        let ended = if scope::is_inside() { Ok(()) } else { ending::joined(found.engine.join(left)) };
-        handle::remove(session);
-        ended
-    })
+    ending::free(session, |_: &Session| handle::remove(session))
 }
 
 impl Session {
@@ -295,9 +278,19 @@ impl Session {
     ) -> Result<primacy_election, Fault> {
         election::register(&self.engine, role, host, self.drain, &self.ending)
     }
+}
 
-    fn stop(&self, timeout: Duration) {
-        self.ending.within(timeout);
+impl Stops for Session {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+    fn drain(&self) -> Duration {
+        self.drain
+    }
+    fn stop_engine(&self, timeout: Duration) {
         self.engine.stop(timeout);
+    }
+    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.engine.join(timeout)
     }
 }

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from primacy.testing.changes import Changes
+from primacy.testing.changes import Changes, now
 from primacy.testing.coordinator import Connection, Coordinator
 from primacy.testing.history import Append, History, Said
+from primacy.testing.machine import REAL, Clock, Network
 from primacy.testing.process import Line, pick
 
 ASK_EVERY = 0.025  # seconds between two questions to one process
@@ -30,6 +31,8 @@ class Cluster:
     folder: Path
     changes: Changes
     history: History
+    clock: Clock = REAL
+    network: Network | None = None
 
 
 class Candidate:
@@ -68,17 +71,32 @@ class Candidate:
         self.ended_by_us = False
         flags = ("--ttl", str(self._cluster.ttl), *self.flags)
         log = self._cluster.folder / f"{self.role}-{self.number}.log"
+        network, clock = self._cluster.network, self._cluster.clock
         process = await Coordinator.launch(
-            self.program, self._cluster.etcd, self._cluster.root, self.roles, log, self._changes, *flags
+            self.program,
+            self._cluster.etcd,
+            self._cluster.root,
+            self.roles,
+            log,
+            self._changes,
+            *flags,
+            prefix=(*(network.prefix if network else ()), *clock.prefix),
+            host=network.address if network else "127.0.0.1",
         )
         number = len(self.processes)
         self.processes.append(process)
-        process.listeners.append(lambda line: self._cluster.history.told(self.name, number, line))
+        process.listeners.append(
+            lambda line: self._cluster.history.told(self.name, number, self._dated(line))
+        )
         process.note = self._requested
         self._tasks.append(asyncio.create_task(self._while_it_runs(process, self._ask, self._ask_every)))
         if self._writes:
             for role in self.roles:
                 self._writers.append(asyncio.create_task(self._write_on(process, role)))
+
+    def _dated(self, line: Line, t: int = 0) -> Line:
+        """By our own clock, if that of the process runs at another rate."""
+        return line if self._cluster.clock.rate == 1 else {**line, "t": t or now()}
 
     def _fault(self, kind: str, over: bool = False, t: int = 0) -> None:
         self._cluster.history.fault(kind, self.name, over, t)
@@ -102,10 +120,11 @@ class Candidate:
 
     async def _ask(self, connection: Connection) -> None:
         """Who is primary?"""
+        asked = now()
         for role in self.roles:
             connection.send(f"who {role}")
         for _ in self.roles:
-            said = Said.of(await connection.receive())
+            said = Said.of(self._dated(await connection.receive(), asked))
             last = self.said[-1].token if self.said else None
             self.said.append(said)
             self._cluster.history.add(said)

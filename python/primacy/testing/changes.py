@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,6 +19,21 @@ class NotInTime(Exception):
 def now() -> int:
     """The clock that every line of every process bears: CLOCK_BOOTTIME, in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+async def within(work: Awaitable[T], bound: float) -> T:
+    """`asyncio.wait_for`, which before Python 3.12 may swallow a cancellation.
+
+    :raises asyncio.TimeoutError: it took longer than `bound` seconds.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=bound)
+    finally:
+        task.cancel()  # nothing, if it is done
+    if not done:
+        raise asyncio.TimeoutError
+    return task.result()
 
 
 class Changes:
@@ -46,4 +61,4 @@ class Changes:
             if left <= 0:
                 raise NotInTime(f"{what}: not within {bound:g} s")
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._event.wait(), min(left, NOW_AND_THEN))
+                await within(self._event.wait(), min(left, NOW_AND_THEN))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from primacy.testing.changes import Changes, now
+from primacy.testing.changes import Changes, now, within
 from primacy.testing.process import Line, Process, pick
 
 Answer = dict[str, Any]
@@ -61,8 +61,12 @@ class Coordinator(Process):
         log: Path,
         changes: Changes,
         *flags: str,
+        prefix: Sequence[str] = (),
+        host: str = "127.0.0.1",
     ) -> Coordinator:
-        args: list[str | Path] = [program, "--etcd", etcd, "--root", root, "--address", "127.0.0.1:0", *flags]
+        """`prefix`: a program that runs it, with its flags."""
+        args: list[str | Path] = [*prefix, program, "--etcd", etcd, "--root", root]
+        args += ["--address", f"{host}:0", *flags]
         for role in roles:
             args += ["--role", role]
         process = await cls.start(args, log, changes)
@@ -102,4 +106,4 @@ class Coordinator(Process):
     async def ask(self, request: str, bound: float = 5) -> Answer:
         """One request on a connection of its own."""
         async with self.connection() as opened:
-            return await asyncio.wait_for(opened.ask(request), bound)
+            return await within(opened.ask(request), bound)

@@ -58,6 +58,10 @@ class Member:
             raise NotOurs(f"{self.name} at {self.client} was not started here: nothing can be done to it")
         return self._process
 
+    def is_there(self) -> bool:
+        """Whether it has not been killed. One that was not started here is taken to be."""
+        return self._process is None or self._process.code is None
+
     async def start(self) -> None:
         """Begins; it may take a while until it answers."""
         args = [
@@ -187,8 +191,10 @@ class Etcd:
         return ",".join(member.client for member in self.members)
 
     def gateway(self, member: Member | None = None) -> Gateway:
-        """As an administrator, at that member, or the first."""
-        return Gateway((member or self.members[0]).client, self._context, self._user)
+        """As an administrator, at that member, or the first that has not been killed."""
+        if member is None:
+            member = next((member for member in self.members if member.is_there()), self.members[0])
+        return Gateway(member.client, self._context, self._user)
 
     async def up(self, bound: float = UP, auth: bool = True) -> None:
         """Waits until each member whose process runs answers a linearizable read."""

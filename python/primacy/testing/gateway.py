@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from primacy.testing.changes import within
+
 Json = dict[str, Any]
 
 
@@ -160,8 +162,8 @@ class Gateway:
             if self._user and not self._token:
                 await self._log_in(self._user)
             try:
-                return await asyncio.wait_for(self._once(path, body), bound)
-            except TimeoutError:
+                return await within(self._once(path, body), bound)
+            except asyncio.TimeoutError:
                 raise OSError(f"etcd: {path}: no answer within {bound:g} s") from None
             except OSError as error:
                 old = "auth token" in str(error) or "auth store is old" in str(error)

@@ -60,9 +60,9 @@ class Link:
         self._server: asyncio.Server | None = None
 
     @classmethod
-    async def open(cls, target: str) -> Link:
+    async def open(cls, target: str, host: str = "127.0.0.1") -> Link:
         link = cls(target)
-        link._server = await asyncio.start_server(link._accept, "127.0.0.1", 0)
+        link._server = await asyncio.start_server(link._accept, host, 0)
         host, port = link._server.sockets[0].getsockname()
         link.address = f"{host}:{port}"
         return link

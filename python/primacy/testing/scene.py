@@ -18,6 +18,7 @@ from primacy.testing.etcd import Etcd, Options
 from primacy.testing.gateway import Compacted, Gateway
 from primacy.testing.history import Append, History, Stored
 from primacy.testing.link import Link
+from primacy.testing.machine import Clock, Network
 from primacy.testing.process import Line, Process, pick
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Scene:
         self.links: list[Link] = []
         self.excused: set[str] = set()
         self._clients: list[Process] = []
+        self._networks: list[Network] = []
         self._shared, self._launch = shared, launch
         self._programs, self._program = itertools.cycle(programs), program
         self._etcd: Etcd | None = None
@@ -64,7 +66,7 @@ class Scene:
         if etcd is self._own:
             for member in etcd.members:
                 member.note = partial(self._fault, f"etcd {member.name}")
-        self._watching = asyncio.create_task(self._watch(etcd.gateway(), start))
+        self._watching = asyncio.create_task(self._watch(etcd, start))
         await self.until(lambda: self._confirmed, "a watch on etcd", 15)
 
     async def etcd(self) -> Etcd:
@@ -86,6 +88,14 @@ class Scene:
         made.note = partial(self._fault, f"link {len(self.links)}")
         return made
 
+    async def network(self) -> tuple[Network, Link]:
+        """A network for a candidate, and its way to etcd from there. Ask `needs_network` first."""
+        made = await Network.open()
+        self._networks.append(made)
+        link = await Link.open((await self.etcd()).endpoint, made.machine)
+        self.links.append(link)
+        return made, link
+
     def _fault(self, target: str, kind: str, over: bool) -> None:
         self.history.fault(kind, target, over)
 
@@ -99,9 +109,10 @@ class Scene:
         self.history.epoch += 1
         await self._use(self._own, start=1)  # what was written before this watch counts, too
 
-    async def _watch(self, gateway: Gateway, start: int) -> None:
+    async def _watch(self, etcd: Etcd, start: int) -> None:
         """Records what etcd tells of our keys, over each end of a stream."""
         while True:
+            gateway = etcd.gateway()
             with contextlib.suppress(OSError, ValueError):
                 try:
                     async for events in gateway.watch(f"{self.root}/", start):
@@ -127,15 +138,26 @@ class Scene:
         program: Path | str | None = None,
         ask_every: float = ASK_EVERY,
         writes: bool = True,
+        clock: float = 1,
+        network: Network | None = None,
     ) -> Candidate:
         """Starts one more. `etcd`: its endpoints, if not all of them, directly. `program`: a path, or a name
-        as in `--primacy-coordinator`; else the next of that option's."""
+        as in `--primacy-coordinator`; else the next of that option's. `clock`: the rate of its clocks."""
         here = await self.etcd()
         if here.options.tls and "etcd.ssl.enabled=true" not in flags:
             flags += self.tls_flags()
         if here.options.password and "etcd.auth.enabled=true" not in flags:
             flags += self.user_flags("root", here.options.password)
-        cluster = Cluster(etcd or here.endpoint, self.root, self.ttl, self.folder, self.changes, self.history)
+        cluster = Cluster(
+            etcd or here.endpoint,
+            self.root,
+            self.ttl,
+            self.folder,
+            self.changes,
+            self.history,
+            Clock(clock),
+            network,
+        )
         made = Candidate(
             cluster,
             roles,
@@ -149,13 +171,15 @@ class Scene:
         for i, link in enumerate(self.links):
             if link.address in cluster.etcd.split(","):
                 link.note = partial(self._fault, f"link {i + 1} of {made}")
+        if network:
+            network.note = partial(self._fault, f"network of {made}")
         await made.start()
         return made
 
     async def client(self, program: Path, role: str = ROLE) -> Process:
         """A program that follows the primary and calls it: flags and lines as primacy's own `client` has."""
         here = await self.etcd()
-        args = [program, "--etcd", here.endpoint, "--root", self.root, "--role", role]
+        args: list[str | Path] = [program, "--etcd", here.endpoint, "--root", self.root, "--role", role]
         made = await Process.start(args, self.folder / f"client-{len(self._clients) + 1}.log", self.changes)
         self._clients.append(made)
         return made
@@ -343,6 +367,8 @@ class Scene:
             await client.kill()
         for link in self.links:
             await link.close()
+        for network in self._networks:
+            await network.close()
         if self._own:
             await self._own.kill()
 

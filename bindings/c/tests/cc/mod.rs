@@ -103,6 +103,8 @@ pub fn libraries() -> &'static (PathBuf, PathBuf) {
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--package", "primacy-c", "--message-format", "json"]).current_dir(root());
+        // An optimised one, for what makes programs slow.
+        cargo.args(["--profile", &env::var("PRIMACY_PROFILE").unwrap_or_else(|_| "dev".into())]);
         // What cargo tells a test of its package would make build scripts that look at it run again.
         for (name, _) in env::vars_os() {
             let told = |prefix: &str| name.to_string_lossy().starts_with(prefix);

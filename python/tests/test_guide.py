@@ -1,0 +1,86 @@
+"""What docs/python.md shows, runs."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import primacy
+import pytest
+from conftest import SOON, Open, candidate
+from primacy._config import raw_config
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+BLOCKS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", GUIDE, re.DOTALL))
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store inside the process, where the guide says etcd: it allows what has to be allowed for one."""
+    settings: dict[str, primacy.Value] = {"primacy.allow_memory_store": True, "common.session.ttl": 5}
+
+    def raw(given: dict[str, primacy.Value] | primacy.Config) -> object:
+        return raw_config(given if isinstance(given, primacy.Config) else {**settings, **given})
+
+    for module in ("_session", "_observer", "aio"):
+        monkeypatch.setattr(f"primacy.{module}.raw_config", raw)
+    return "mem://guide"
+
+
+def run(name: str, endpoint: str, **more: object) -> None:
+    names = {"ETCD": endpoint, "primacy": primacy, "candidate": candidate(), **more}
+    exec(compile(BLOCKS[name], f"docs/python.md: {name}", "exec"), names)
+
+
+def test_every_block_is_tested() -> None:
+    assert set(BLOCKS) == {"greeter", "writes", "events", "asyncio", "observer"}
+    assert GUIDE.count("```python") == len(BLOCKS)
+
+
+def test_the_greeter(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def serve(election: primacy.Election) -> None:
+        for _ in iter(lambda: "primary\n" in said.append_out(), True):
+            threading.Event().wait(0.01)
+
+    class Said:
+        text = ""
+
+        def append_out(self) -> str:
+            self.text += capsys.readouterr().out
+            return self.text
+
+    said = Said()
+    run("greeter", endpoint, serve=serve)
+    assert said.append_out() == "primary\nlost: stopped\n"
+
+
+def test_a_guarded_write_and_its_conflict(open_session: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    election = open_session().register("r")
+    election.campaign()
+    call = election.next_event(SOON)
+    assert isinstance(call, primacy.PrimaryCall)
+    call.done()
+    for token in (call.token, call.token, call.token + 1):
+        run("writes", "", election=election, token=token)
+    assert capsys.readouterr().out == (
+        "written at revision True\n"
+        "jobs/7 was there already; read: 1\n"
+        "somebody else may be primary: nothing was written\n"
+    )
+
+
+def test_events(open_session: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    run("events", "", session=open_session())
+    assert capsys.readouterr().out == "primary under a token: True\nover\n"
+
+
+def test_asyncio(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    here = candidate()
+    run("asyncio", endpoint, candidate=here)
+    assert capsys.readouterr().out == f"the primary is {here.address}\nlost: stopped\n"
+
+
+def test_an_observer(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run("observer", endpoint)
+    assert capsys.readouterr().out == "no primary\n"

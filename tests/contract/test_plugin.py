@@ -1,0 +1,110 @@
+"""The kit as a plugin, for somebody else's suite: the example of docs/testing.md, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from primacy.testing.plugin import Loop, Shared
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOADED = """
+import sys
+def pytest_sessionfinish():
+    assert "primacy.testing.scene" in sys.modules and "primacy._primacy" not in sys.modules
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """A folder with that example, as somebody else would have it."""
+    text = (REPOSITORY / "docs" / "testing.md").read_text()
+    (name, code), *_ = re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert code.count("\n") == 10
+    (tmp_path / name).write_text(code)
+    (tmp_path / "conftest.py").write_text(LOADED)
+    return tmp_path
+
+
+@pytest.fixture
+def run(suite: Path) -> Callable[..., tuple[int, str]]:
+    """pytest, started there; its code and what it said."""
+
+    def start(*flags: str | Path) -> tuple[int, str]:
+        command = [sys.executable, "-m", "pytest", "-p", "primacy.testing.plugin", "-ra", *map(str, flags)]
+        # The package as it is here, installed or not; nothing else of this repository.
+        environment = {k: v for k, v in os.environ.items() if k not in ("COORDINATORS", "ETCD")}
+        environment["PYTHONPATH"] = str(REPOSITORY / "python")
+        done = subprocess.run(
+            command, cwd=suite, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return start
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def coordinator(coordinator_program: Callable[[str], Path]) -> Path:
+    return coordinator_program("c")
+
+
+def test_the_example_runs_anywhere_and_writes_a_report(
+    run: Run, suite: Path, coordinator: Path, etcd_program: Callable[[str], Path]
+) -> None:
+    flags = ("--primacy-coordinator", coordinator, "--primacy-etcd", etcd_program(""))
+    code, said = run(*flags, "--primacy-report", "out/report.html", "-n", "2")
+    assert code == 0 and "1 passed" in said, said
+    report = (suite / "out" / "report.html").read_text()
+    assert "A standby takes over from a primary that crashed" in report
+    assert "the primary is killed" in report and "lock of greeter" in report
+    assert re.search(r"<td>killed<td class=\"number\">5 s<td class=\"number\">1<", report)
+
+
+def test_it_takes_an_etcd_that_runs_already_and_leaves_out_what_would_harm_it(
+    run: Run, suite: Path, coordinator: Path, primacy_loop: Loop, primacy_etcd: Shared
+) -> None:
+    endpoint = primacy_loop.run(primacy_etcd.get()).endpoint
+    (suite / "test_harm.py").write_text(
+        "async def test_etcd_dies(scene):\n    etcd = await scene.own_etcd()\n    await etcd.kill()\n"
+    )
+    code, said = run("--primacy-coordinator", coordinator, "--primacy-etcd", endpoint)
+    assert code == 0 and "1 passed, 1 skipped" in said, said
+    assert f"--primacy-etcd={endpoint}: this test needs an etcd that it may harm" in said
+
+
+def test_a_test_whose_history_shows_what_must_not_be_fails(
+    run: Run, suite: Path, coordinator: Path, etcd_program: Callable[[str], Path]
+) -> None:
+    (suite / "test_greeter.py").write_text(
+        "async def test_an_end(scene):\n"
+        "    primary = await scene.candidate(roles=('greeter',))\n"
+        "    await scene.ready(primary)\n"
+        "    primary.process.signal(9)\n"
+        "    await primary.process.ended(5)\n"
+    )
+    code, said = run("--primacy-coordinator", coordinator, "--primacy-etcd", etcd_program(""))
+    assert code == 1 and "greeter 1 ended with code -9, which nobody asked for" in said, said
+
+
+@pytest.mark.parametrize(
+    ("etcd", "text"),
+    [("./no-such-etcd", "no such program"), ("9.9.9", "no etcd-9.9.9 in the PATH")],
+)
+def test_an_etcd_that_is_not_there_is_an_error_that_says_so(run: Run, etcd: str, text: str) -> None:
+    code, said = run("--primacy-coordinator", "true", "--primacy-etcd", etcd)
+    assert code == 1 and text in said, said
+
+
+def test_other_suites_are_left_alone(run: Run, suite: Path) -> None:
+    (suite / "test_greeter.py").write_text("def test_one(): pass\n")
+    (suite / "conftest.py").write_text("")
+    code, said = run()
+    assert code == 0 and "1 passed" in said, said
