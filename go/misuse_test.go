@@ -477,6 +477,13 @@ func TestACallWhoseContextEndsWhileEtcdStandsStillReturns(t *testing.T) {
 			t.Errorf("%s does not say why: %v", name, err)
 		}
 	}
+	// It is over when its time is, and etcd not clean, which the lease will see to; or that was a little too short.
+	if err := session.Close(within(t, 50*time.Millisecond)); err != nil {
+		expect(t, "Close", err, ErrTimeout)
+	}
+	if h.election.IsPrimary() {
+		t.Error("primary after Close")
+	}
 	if took := time.Since(start); took > 4*time.Second {
 		t.Errorf("they took %v", took)
 	}

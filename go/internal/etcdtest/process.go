@@ -23,19 +23,6 @@ type Line struct {
 	ID, Token, Holder      int64
 }
 
-// Starts a process that ends with this one, also when a test that takes too long ends it.
-func startTied(process *exec.Cmd) error {
-	started := make(chan error)
-	go func() {
-		// It ends with the thread that starts it, and Go ends threads only that a goroutine keeps for itself.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		started <- process.Start()
-	}()
-	return <-started
-}
-
 // A Coordinator is a sample coordinator as a process.
 type Coordinator struct {
 	Address string
