@@ -18,7 +18,7 @@ use crate::etcd::Etcd;
 use crate::log::Log;
 use crate::milvus::{Candidate, Role, RoleError};
 use crate::runtime::{Runtime, lock};
-use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::store::{Answer, Failure, LeaseId, Op, Range, Txn, TxnAnswer};
 use crate::warning;
 
 /// A session that fails to open cleans up for this long, or for a tenth of the request timeout if that is less.
@@ -179,7 +179,7 @@ impl Session {
         let Some(io) = self.0.shared.runtime.io() else {
             return Err(Failure::Unreachable("the library is shutting down".into()));
         };
-        match io.block_on(self.0.shared.etcd.call(Request::Txn(txn), timeout))? {
+        match io.block_on(self.0.shared.etcd.call_for_host(txn, timeout))? {
             Answer::Txn(answer) => Ok(answer),
             _ => Err(Failure::Indefinite("an answer to something else".into())),
         }
