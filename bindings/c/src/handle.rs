@@ -334,16 +334,26 @@ mod tests {
 
     #[test]
     fn what_is_closing_is_found_at_every_moment() {
-        for _ in 0..3000 {
+        for _ in 0..1000 {
             let handle = new(Batch::default()).unwrap();
-            let missed = std::thread::scope(|s| {
-                let completing: Vec<_> = (0..2)
-                    .map(|_| {
-                        s.spawn(move || (0..100).filter(|_| find_closing::<Batch>(handle).is_err()).count())
-                    })
-                    .collect();
-                s.spawn(move || close::<Batch>(handle).map(drop)).join().unwrap().unwrap();
-                completing.into_iter().map(|t| t.join().unwrap()).sum::<usize>()
+            let (looking, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+            let look = || {
+                looking.fetch_add(1, Ordering::SeqCst);
+                let mut missed = 0;
+                while !closed.load(Ordering::SeqCst) {
+                    missed += usize::from(find_closing::<Batch>(handle).is_err());
+                }
+                missed
+            };
+            let missed: usize = std::thread::scope(|s| {
+                let lookers = [s.spawn(look), s.spawn(look)];
+                while looking.load(Ordering::SeqCst) < 2 {
+                    std::thread::yield_now();
+                }
+                let was_open = close::<Batch>(handle).is_ok();
+                closed.store(true, Ordering::SeqCst);
+                assert!(was_open);
+                lookers.into_iter().map(|looker| looker.join().unwrap()).sum()
             });
             remove(handle);
             assert_eq!(missed, 0);
