@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_is_closing_is_found_at_every_moment() {
-        for _ in 0..1000 {
+        for _ in 0..300 {
             let handle = new(Batch::default()).unwrap();
             let (looking, closed) = (AtomicU64::new(0), AtomicBool::new(false));
             let look = || {
