@@ -206,8 +206,7 @@ impl Election {
     /// Where it stands; `None`: it is over. Does not block.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
         let snapshot = lock(&self.shared.engine).snapshot(self.shared.clock.now());
-        // The last: an earlier one of the same role may not be quite over.
-        snapshot.elections.into_iter().rfind(|election| election.role == self.lane.role.to_string())
+        snapshot.elections.into_iter().find(|election| election.id == self.lane.id)
     }
 
     /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.

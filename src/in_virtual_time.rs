@@ -30,7 +30,7 @@ use crate::etcd::{Credentials, Dialler, Dialling, Etcd, boxed};
 use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::runtime::{Runtime, lock};
-use crate::session::Session;
+use crate::session::{RegisterError, Session};
 use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
 
 const TTL: Duration = Duration::from_secs(6);
@@ -342,6 +342,79 @@ fn story<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(story());
+}
+
+/// Waits for what another thread does, in real time.
+fn comes(true_soon: impl Fn() -> bool) -> bool {
+    let began = std::time::Instant::now();
+    while !true_soon() {
+        if began.elapsed() > ms(10_000) {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+#[test]
+fn a_session_that_closes_while_a_role_is_registered_leaves_no_election_behind() {
+    story(|| async {
+        let world = World::new(1).await;
+        let Member { session, shared, .. } = &world.candidates[0];
+        std::thread::scope(|threads| {
+            // What the driver closes under.
+            let progress = lock(&shared.progress);
+            let registered = threads.spawn(|| session.register("datacoord", Arc::new(Diary::default())));
+            let holds_the_elections = comes(|| shared.lanes.try_lock().is_err());
+            drop(progress);
+            assert!(
+                holds_the_elections,
+                "the driver may find no election, and end, before this one is there"
+            );
+            assert!(registered.join().unwrap().is_ok());
+        });
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_defect_closes_the_session_before_it_ends_the_elections_that_there_are() {
+    story(|| async {
+        let world = World::new(1).await;
+        let Member { session, shared, .. } = &world.candidates[0];
+        let (of_thread, (held, holds)) = (shared.clone(), std::sync::mpsc::channel());
+        let closed_first = std::thread::spawn(move || {
+            let _lanes = lock(&of_thread.lanes);
+            held.send(()).unwrap();
+            comes(|| of_thread.progress().closed.is_some())
+        });
+        holds.recv().unwrap();
+        session.panic();
+        while !shared.progress().over {
+            sleep(STEP).await;
+        }
+        assert!(closed_first.join().unwrap(), "one that is registered now would never end");
+        let again = session.register("datacoord", Arc::new(Diary::default()));
+        assert!(matches!(again, Err(RegisterError::Stopped)));
+    });
+}
+
+#[test]
+fn an_election_that_is_over_does_not_pass_for_the_next_one_of_its_role() {
+    story(|| async {
+        let world = World::new(1).await;
+        let Member { session, election: old, .. } = &world.candidates[0];
+        old.stop(ms(1000));
+        while old.join(Duration::ZERO).is_err() {
+            sleep(STEP).await;
+        }
+        let new = session.register("rootcoord", Arc::new(Diary::default())).unwrap();
+        while new.snapshot().is_none() {
+            sleep(STEP).await;
+        }
+        assert_eq!(old.snapshot(), None);
+        world.end().await;
+    });
 }
 
 #[test]

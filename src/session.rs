@@ -144,10 +144,11 @@ impl Session {
         let role = Role::parse(role)?;
         let shared = &self.0.shared;
         let _one_at_a_time = lock(&self.0.registering);
+        // Looked at while the driver can not look here: closed, it ends once it finds no election.
+        let mut lanes = lock(&shared.lanes);
         if lock(&shared.progress).closed.is_some() {
             return Err(RegisterError::Stopped);
         }
-        let mut lanes = lock(&shared.lanes);
         for lane in lanes.values() {
             if lane.role == role {
                 return Err(RegisterError::Again(role));
@@ -194,6 +195,13 @@ impl Session {
     /// stay as they are, and so does everything else. Returns at once; the snapshot says when it is told.
     pub fn mark_stopping(&self) {
         self.0.shared.tell(Event::MarkStopping);
+    }
+
+    /// Makes the engine panic, for tests of what becomes of a defect.
+    #[cfg(any(test, feature = "defect"))]
+    pub fn panic(&self) {
+        self.0.shared.defect.store(true, Ordering::SeqCst);
+        self.0.shared.tell(Event::Tick);
     }
 
     /// Where the session and its elections stand. Does not block.
