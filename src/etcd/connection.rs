@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     pub(super) authenticating: Arc<tokio::sync::Mutex<()>>,
     channel: Labelled,
     doubted: Arc<Notify>,
+    /// Its member did not serve the last request: said once in the log, not each time.
+    pub(super) not_serving: AtomicBool,
     _line: CutOnDrop,
     _doubting: AbortOnDrop,
 }
@@ -118,6 +121,7 @@ impl Connection {
             authenticating: Arc::default(),
             channel,
             doubted,
+            not_serving: AtomicBool::new(false),
             _line: cut,
             _doubting: AbortOnDrop(tokio::spawn(doubting).abort_handle()),
         })
