@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from primacy import _primacy
 from primacy._config import Candidate, Config, Value, raw_config
+from primacy._bound import within
 from primacy._dispatch import dispatcher, inside, log
 from primacy._errors import CallOver, Stopped, TimedOut
 from primacy._events import (
@@ -447,7 +448,7 @@ class Observer:
         :raises Stopped: the observer was closed.
         """
         try:
-            return await asyncio.wait_for(self._change(seen), timeout)
+            return await within(self._change(seen), timeout)
         except asyncio.TimeoutError:  # before Python 3.11 it is another one
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s") from None
 
