@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 /// How long a Ctrl-C may go unnoticed.
 const SLICE: Duration = Duration::from_millis(50);
 /// "For ever" to the engine, which knows no such thing.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Seconds, as Python says them; `None`: for ever.
 pub fn seconds(given: Option<f64>) -> PyResult<Duration> {
