@@ -149,8 +149,8 @@ class Open(Protocol):
 class Dispatcher:
     """See the module. One for the whole process, made when it is first used."""
 
-    def __init__(self) -> None:
-        self.queue = _primacy.Queue()
+    def __init__(self, queue: _primacy.Queue) -> None:
+        self.queue = queue
         self.workers = Workers()
         self._tags = itertools.count(1)
         self._handlers: dict[int, Callable[[_primacy.Event], None]] = {}
@@ -218,7 +218,10 @@ _making = threading.Lock()
 def dispatcher() -> Dispatcher:
     """The process's dispatcher."""
     global _shared
-    with _making:
-        if _shared is None:
-            _shared = Dispatcher()
-        return _shared
+    if _shared is None:
+        # Outside the lock: refused in a forked child, where a thread that the child lacks may hold it.
+        queue = _primacy.Queue()
+        with _making:
+            if _shared is None:
+                _shared = Dispatcher(queue)
+    return _shared

@@ -278,3 +278,46 @@ say("primacy._primacy" in sys.modules)
         f"import subprocess\nsay(subprocess.check_output([sys.executable, '-c', {prelude_free!r}]))"
     )
     assert started.end() == (0, str(b"False\nFalse\n"), "")
+def test_a_child_that_is_forked_while_another_thread_begins_does_not_hang(program: Start) -> None:
+    text = """
+from primacy import _dispatch
+begun = threading.Event()
+class Slow(_dispatch.Dispatcher):
+    def __init__(self, *given):
+        begun.set()
+        threading.Event().wait()
+_dispatch.Dispatcher = Slow
+threading.Thread(target=_dispatch.dispatcher, daemon=True).start()
+assert begun.wait(15)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(10)
+    try:
+        primacy.Session(CONFIG, WHO)
+    except primacy.Forked:
+        os._exit(0)
+say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert program(text).end() == (0, "0", "")
+
+
+def test_a_thread_that_no_signal_reaches_sleeps_through_its_wait(program: Start) -> None:
+    text = """
+session = primacy.Session(CONFIG, WHO)
+waiting = threading.Thread(target=session.join, daemon=True)
+waiting.start()
+def wakings():
+    with open(f"/proc/self/task/{waiting.native_id}/status") as status:
+        (line,) = [line for line in status if line.startswith("voluntary_ctxt_switches")]
+    return int(line.split()[1])
+time.sleep(0.5)
+before = wakings()
+time.sleep(2)
+say(wakings() - before < 10)
+session.stop()
+waiting.join(15)
+say(waiting.is_alive())
+"""
+    assert program(text).end() == (0, "True\nFalse", "")
+
+
