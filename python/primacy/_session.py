@@ -293,8 +293,8 @@ class Session(CommonSession):
         raw.check()
         dispatcher()
         self._elections: list[Election] = []
-        self._raw = _primacy.open_session(raw, candidate, None).wait()
         self._lock = threading.Lock()  # for changes of `_elections`
+        self._raw = _primacy.open_session(raw, candidate, None).wait()
         dispatcher().opened(self)
 
     def register(self, role: str, callbacks: Callbacks | None = None) -> Election:
