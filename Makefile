@@ -208,9 +208,10 @@ bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 EXITS ?= 4
 
 .PHONY: test-python
-test-python: python ## the Python package
+test-python: target/coordinators/py etcd ## the Python package, and that its sample coordinator keeps the contract
 	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
 	cd python && ../$(PYTHON) -m mypy.stubtest primacy
+	$(PYTHON) -m pytest tests/contract/test_coordinator.py --primacy-coordinator py
 
 .PHONY: check
 check: venv ## format, lints, types
