@@ -204,6 +204,10 @@ bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 	cd go && go test -run '^$$' -bench . -count 5 . ./internal/callback
 	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
 
+.PHONY: bench-python
+bench-python: python ## what a look at is_primary costs from Python
+	$(PYTHON) python/benchmarks/is_primary.py
+
 # EXITS=100: how often each way to end an interpreter is tried.
 EXITS ?= 4
 
@@ -220,7 +224,7 @@ check: venv ## format, lints, types
 	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
 	$(PYTHON) -m ruff check tests python tests/tools/etcd
 	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
-	cd python && ../$(PYTHON) -m mypy primacy examples tests
+	cd python && ../$(PYTHON) -m mypy primacy benchmarks examples tests
 
 # Longer than `make test` takes the time for
 
