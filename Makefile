@@ -200,13 +200,18 @@ bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 	cd go && go test -run '^$$' -bench . -count 5 . ./internal/callback
 	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
 
+.PHONY: bench-python
+bench-python: python ## what a look at is_primary costs from Python
+	$(PYTHON) python/benchmarks/is_primary.py
+
 # EXITS=100: how often each way to end an interpreter is tried.
 EXITS ?= 4
 
 .PHONY: test-python
-test-python: python ## the Python package
+test-python: target/coordinators/py etcd ## the Python package, and that its sample coordinator keeps the contract
 	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
 	cd python && ../$(PYTHON) -m mypy.stubtest primacy
+	$(PYTHON) -m pytest tests/contract/test_coordinator.py --primacy-coordinator py
 
 .PHONY: check
 check: venv ## format, lints, types
@@ -215,7 +220,7 @@ check: venv ## format, lints, types
 	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
 	$(PYTHON) -m ruff check tests python tests/tools/etcd
 	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
-	cd python && ../$(PYTHON) -m mypy primacy examples tests
+	cd python && ../$(PYTHON) -m mypy primacy benchmarks examples tests
 
 # Longer than `make test` takes the time for
 
