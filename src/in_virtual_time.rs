@@ -2,7 +2,7 @@
 //! virtual time, over cables that a test can silence and cut.
 //!
 //! An hour passes in well under a second, and what is true "within 50 ms" is exact.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::convert::Infallible;
 use std::io;
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tonic::{Status, body::Body};
 
 use crate::clock::Clock;
+use crate::config::{Auth, Password};
 use crate::driver::{self, Shared};
 use crate::election::{Election, Host, Reply};
 use crate::embedded::Server;
@@ -706,6 +707,27 @@ fn proxy_without_servers(asked: Arc<AtomicUsize>) -> Dialler {
         Box::pin(async { Ok(boxed(client)) }) as Dialling
     };
     Dialler { name: "proxy:1".into(), scheme: "http", dial: Box::new(dial) }
+}
+
+#[test]
+fn those_that_wait_for_a_token_together_are_refused_together() {
+    story(|| async {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (report, _reports) = mpsc::unbounded_channel();
+        let auth = Auth { user_name: "user".into(), password: Password::new("password") };
+        let diallers = vec![proxy_without_servers(asked.clone())];
+        let etcd = Etcd::through(diallers, Credentials::new(Some(auth)), report, Log::none()).unwrap();
+        let read = Txn { then: vec![Op::Get(Range::Key("key".into()))], ..Txn::default() };
+        let calls = (0..100).map(|_| {
+            let (etcd, read) = (etcd.clone(), read.clone());
+            tokio::spawn(async move { etcd.call(Request::Txn(read), ms(1000)).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            assert!(matches!(call.await.unwrap(), Err(Failure::Unreachable(_))));
+        }
+        // Twice by each, all together; and by the connection itself, for the server's version.
+        assert!(asked.load(Ordering::Relaxed) <= 4, "{asked:?}");
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! A connection on which an answer failed to come can be doubted: it is then asked for a sign of life, and
 //! cut if there is none, which ends everything on it long before a ping would.
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, LastRefusal};
 use super::dial::{Dialler, refusal};
 use super::failure::Fault;
 use super::line::Line;
@@ -53,7 +53,7 @@ pub(super) struct Connection {
     pub(super) auth: AuthClient,
     maintenance: MaintenanceClient,
     /// Held while a token is fetched.
-    pub(super) authenticating: Arc<tokio::sync::Mutex<()>>,
+    pub(super) authenticating: LastRefusal,
     channel: Labelled,
     doubted: Arc<Notify>,
     /// Its member did not serve the last request: said once in the log, not each time.
