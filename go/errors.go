@@ -18,7 +18,7 @@ const (
 	ErrNull Code = 2
 	// ErrClosed is the use of a session, election or observer that was closed, or never opened.
 	ErrClosed Code = 3
-	// ErrUTF8 is a text that is not UTF-8.
+	// ErrUTF8 is a text that is not UTF-8, or has a NUL in it.
 	ErrUTF8 Code = 4
 	// ErrArgument is a value that can not be used here; the message says which would do.
 	ErrArgument Code = 5
