@@ -117,7 +117,7 @@ func (s *Session) refused(session *primacy.Session) error {
 		return nil
 	}
 	for _, election := range status.Elections {
-		if election.Role == s.ServerName && strings.HasPrefix(election.Trouble, "does not campaign: ") {
+		if s.isOurs(election) && strings.HasPrefix(election.Trouble, "does not campaign: ") {
 			return fmt.Errorf("sessionutil: %s %s", s.ServerName, election.Trouble)
 		}
 	}
