@@ -95,6 +95,7 @@ static int64_t election_token(primacy_election election) {
 import "C"
 
 import (
+	"strings"
 	"time"
 	"unsafe"
 
@@ -125,7 +126,8 @@ func plain(status C.primacy_status) error { return fault(status, nil) }
 type texts []unsafe.Pointer
 
 func (t *texts) text(text string) *C.char {
-	copied := C.CString(text)
+	// For C a text ends at its first NUL. Rather than use another text than the host's, have it refused, as not UTF-8.
+	copied := C.CString(strings.ReplaceAll(text, "\x00", "\xff"))
 	*t = append(*t, unsafe.Pointer(copied))
 	return copied
 }

@@ -81,6 +81,7 @@ func TestAnOpenThatCanNotSucceedSaysWhyAndLeavesNothing(t *testing.T) {
 		"part of a second":   {func(c *Config) { c.TTL = 1500 * time.Millisecond }, ErrConfigValue},
 		"root":               {func(c *Config) { c.Root = "by-dev" }, ErrConfigValue},
 		"not UTF-8":          {func(c *Config) { c.Candidate.Address = "\xff" }, ErrUTF8},
+		"NUL":                {func(c *Config) { c.Candidate.Address = "127.0.0.1:1\x00" }, ErrUTF8},
 		"no address":         {func(c *Config) { c.Candidate.Address = "" }, ErrCandidate},
 		"version":            {func(c *Config) { c.Candidate.Version = "three" }, ErrCandidate},
 		"nobody there": {func(c *Config) {
@@ -114,8 +115,10 @@ func TestRolesAndHandlersThatCanNotBe(t *testing.T) {
 		_, err = Observe(context.Background(), configOf(t, newRoot()), role)
 		expect(t, "observer of "+role, err, ErrRole)
 	}
+	_, err := session.Register("rootcoord\x00x")
+	expect(t, "a role with a NUL", err, ErrUTF8)
 	election := register(t, session, "rootcoord")
-	_, err := session.Register("rootcoord")
+	_, err = session.Register("rootcoord")
 	expect(t, "again", err, ErrRoleTaken)
 	_, err = session.Register("mixcoord")
 	expect(t, "mixcoord beside it", err, ErrRoleTaken)

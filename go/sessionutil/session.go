@@ -341,8 +341,7 @@ func (s *Session) awaitRecord(ctx context.Context, session *primacy.Session, hol
 			return status, primacy.ElectionStatus{}, err
 		}
 		for _, election := range status.Elections {
-			ended := election.State == "stopping" || election.State == "stopped" // an earlier one of this role
-			if election.Role == s.ServerName && !ended && holds(election) {
+			if s.isOurs(election) && holds(election) {
 				return status, election, nil
 			}
 		}
@@ -355,6 +354,11 @@ func (s *Session) awaitRecord(ctx context.Context, session *primacy.Session, hol
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// Not an earlier one of the same role, which has ended.
+func (s *Session) isOurs(election primacy.ElectionStatus) bool {
+	return election.Role == s.ServerName && election.State != "stopping" && election.State != "stopped"
 }
 
 func (s *Session) key(name string) string { return path.Join(s.root, DefaultServiceRoot, name) }

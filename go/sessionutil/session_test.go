@@ -16,19 +16,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
 	"primacy.example/go/internal/etcdtest"
+	"primacy.example/go/internal/handle"
 )
 
 var etcd *etcdtest.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if etcd, err = etcdtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	etcd.Stop()
-	os.Exit(code)
+	os.Exit(etcdtest.Main(m, handle.Live, func(server *etcdtest.Server) { etcd = server }))
 }
 
 // What Milvus's coordinators call, by milvus-io/milvus internal/util/sessionutil: session_util.go of 3.0.0-beta, and
@@ -253,6 +247,34 @@ func TestOneThatLosesItsPlaceIsToldAndGoesOn(t *testing.T) {
 	if s.Disconnected() {
 		t.Error("still disconnected")
 	}
+}
+
+// A handler of log lines that never returns.
+type stuckHandler struct {
+	slog.Handler
+	release chan struct{}
+}
+
+func (stuckHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h stuckHandler) Handle(context.Context, slog.Record) error { <-h.release; return nil }
+
+func TestALogHandlerThatBlocksDelaysNobodyWhoIsToldOfALoss(t *testing.T) {
+	noLeaks(t)
+	const root = "stuck-log/meta"
+	release := make(chan struct{})
+	logger := slog.New(stuckHandler{slog.DiscardHandler, release})
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"),
+		WithConfig(primacy.Config{Logger: logger}))
+	must(t, "Init", s.Init("rootcoord", "127.0.0.1:53100", true))
+	t.Cleanup(func() { close(release); s.Stop() })
+	s.SetEnableActiveStandBy(true)
+	must(t, "Register", s.Register())
+	must(t, "active", next(t, "active", stand(s, nil)))
+	told := make(chan struct{}, 1)
+	s.LivenessCheck(context.Background(), func() { told <- struct{}{} })
+	must(t, "revoke", etcd.Revoke(keys(t, root)["rootcoord"].Lease))
+	next(t, "the callback", told)
 }
 
 func TestACallbackMayStopTheSession(t *testing.T) {

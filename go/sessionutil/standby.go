@@ -42,7 +42,6 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 	taken := make(chan primacy.Standby, 1)
 	err := election.Campaign(primacy.Handlers{
 		OnStandby: func(_ context.Context, standby primacy.Standby) error {
-			s.logger.Info("standby", "role", s.ServerName, "holder", standby.HolderID, "address", standby.HolderAddress)
 			select {
 			case taken <- standby:
 			default:
@@ -55,7 +54,6 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			s.mu.Lock()
 			s.lost = false
 			s.mu.Unlock()
-			s.logger.Info("active", "role", s.ServerName, "token", win.Token)
 			err := errors.New("activateFunc has not returned")
 			defer func() {
 				select {
@@ -70,8 +68,8 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			}
 			return err
 		},
-		OnLost: func(_ context.Context, lost primacy.Lost) error {
-			s.onLost(lost)
+		OnLost: func(context.Context, primacy.Lost) error {
+			s.onLost()
 			return nil
 		},
 	})
@@ -119,7 +117,7 @@ func (s *Session) refused(session *primacy.Session) error {
 		return nil
 	}
 	for _, election := range status.Elections {
-		if election.Role == s.ServerName && strings.HasPrefix(election.Trouble, "does not campaign: ") {
+		if s.isOurs(election) && strings.HasPrefix(election.Trouble, "does not campaign: ") {
 			return fmt.Errorf("sessionutil: %s %s", s.ServerName, election.Trouble)
 		}
 	}
@@ -164,8 +162,8 @@ func (s *Session) LivenessCheck(ctx context.Context, callback func()) {
 	}
 }
 
-func (s *Session) onLost(lost primacy.Lost) {
-	s.logger.Warn("not active any more", "role", s.ServerName, "token", lost.Token, "reason", lost.Reason.String())
+// Logs nothing, and so waits for no logger: the library says who won and lost, and why.
+func (s *Session) onLost() {
 	s.disconnected.Store(true)
 	s.mu.Lock()
 	callback := s.callback
