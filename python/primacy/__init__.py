@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from primacy._errors import Exhausted as Exhausted
     from primacy._errors import Forked as Forked
     from primacy._errors import InCallback as InCallback
+    from primacy._errors import InternalError as InternalError
     from primacy._errors import NotPrimary as NotPrimary
     from primacy._errors import Refused as Refused
     from primacy._errors import RoleError as RoleError
@@ -76,7 +77,7 @@ _HOME = {
     "_callbacks": "Callbacks",
     "_config": "Candidate Config Name Value",
     "_errors": "CallOver CandidateError ConfigError Conflict Denied Error Exhausted Forked InCallback "
-    "NotPrimary Refused RoleError RoleTaken Stopped TimedOut Unavailable Unknown",
+    "InternalError NotPrimary Refused RoleError RoleTaken Stopped TimedOut Unavailable Unknown",
     "_events": "Answer Call Cancelled Event Holder HolderChanged KeyValue LostCall LostReason Notice Primary "
     "PrimaryCall Ready Result Resumed StandbyCall Suspended WarmupCall",
     "_observer": "Observer",

@@ -18,7 +18,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
@@ -126,6 +126,16 @@ class Lane:
                 log.exception("a notice to the host failed")
 
 
+def hand_on(queue: _primacy.Queue, handlers: Mapping[int, Callable[[_primacy.Event], None]]) -> None:
+    """Gives each event that waits in a queue to the handler of its tag, if there is one."""
+    while (event := queue.poll()) is not None:
+        if handler := handlers.get(event.tag):
+            try:
+                handler(event)
+            except Exception:
+                log.exception("primacy could not hand on %s", event.kind)
+
+
 class Open(Protocol):
     """What is stopped when the interpreter ends."""
 
@@ -139,8 +149,8 @@ class Open(Protocol):
 class Dispatcher:
     """See the module. One for the whole process, made when it is first used."""
 
-    def __init__(self) -> None:
-        self.queue = _primacy.Queue()
+    def __init__(self, queue: _primacy.Queue) -> None:
+        self.queue = queue
         self.workers = Workers()
         self._tags = itertools.count(1)
         self._handlers: dict[int, Callable[[_primacy.Event], None]] = {}
@@ -175,13 +185,7 @@ class Dispatcher:
         poller.register(self.queue.fileno(), select.POLLIN)
         while True:
             poller.poll()
-            while (event := self.queue.poll()) is not None:
-                if handler := self._handlers.get(event.tag):
-                    try:
-                        handler(event)
-                    except Exception:
-                        log.exception("primacy could not hand on %s", event.kind)
-                del event
+            hand_on(self.queue, self._handlers)
 
     def _write(self) -> None:
         poller = select.poll()
@@ -214,7 +218,10 @@ _making = threading.Lock()
 def dispatcher() -> Dispatcher:
     """The process's dispatcher."""
     global _shared
-    with _making:
-        if _shared is None:
-            _shared = Dispatcher()
-        return _shared
+    if _shared is None:
+        # Outside the lock: refused in a forked child, where a thread that the child lacks may hold it.
+        queue = _primacy.Queue()
+        with _making:
+            if _shared is None:
+                _shared = Dispatcher(queue)
+    return _shared

@@ -69,6 +69,10 @@ class Conflict(Error):
         super().__init__(text)
         self._found = found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is, an exception is made again from `args` alone, which are the text.
+        return type(self), (*self.args, self._found), self.__dict__
+
     @property
     def result(self) -> Result:
         """What the transaction read."""
@@ -97,3 +101,7 @@ class Stopped(Error):
 
 class Forked(Error, RuntimeError):
     """Called in a process that was forked while primacy was in use: it has none of its threads."""
+
+
+class InternalError(Error, RuntimeError):
+    """A defect of primacy's; what is known of it is in the text and the log."""

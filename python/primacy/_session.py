@@ -63,6 +63,7 @@ class CommonElection:
         self._raw: _primacy.Election
         self._queue: _primacy.Queue
         self._calls: dict[int, Call] = {}
+        self._lock = threading.Lock()  # for changes of `_calls`: several threads may take events
         self._ended = False
 
     @property
@@ -113,7 +114,8 @@ class CommonElection:
                 cancelled._cancelled.set()
                 return Cancelled(cancelled)
         elif call := call_of(raw, self._raw):
-            self._calls = {**self._running(), call.id: call}
+            with self._lock:
+                self._calls = {**self._running(), call.id: call}
             return call
         return notice_of(raw)
 
@@ -125,7 +127,8 @@ class CommonElection:
         """Nobody takes the events of this election any more: fails the calls among them."""
         while (raw := self._queue.poll()) is not None:
             if isinstance(event := self._take(raw), Call):
-                event.fail("nobody takes the events of this election any more")
+                with contextlib.suppress(CallOver):
+                    event.fail("nobody takes the events of this election any more")
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} {self._role}>"
@@ -290,6 +293,7 @@ class Session(CommonSession):
         raw.check()
         dispatcher()
         self._elections: list[Election] = []
+        self._lock = threading.Lock()  # for changes of `_elections`
         self._raw = _primacy.open_session(raw, candidate, None).wait()
         dispatcher().opened(self)
 
@@ -302,7 +306,8 @@ class Session(CommonSession):
         :raises Stopped: the session is being stopped.
         """
         election = Election(self, role, callbacks)
-        self._elections = [*(other for other in self._elections if not other._ended), election]
+        with self._lock:
+            self._elections = [*(other for other in self._elections if not other._ended), election]
         return election
 
     def read(self, txn: _primacy.Txn, timeout: float | None = None) -> Result:

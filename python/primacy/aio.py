@@ -5,9 +5,10 @@
         election.campaign()
 
 All of it belongs to the event loop that it was opened in, except for ``is_primary``, ``token``,
-``remaining``, ``resign`` and the completion of calls, which any thread may use. No thread waits behind a
-coroutine here: when a task is cancelled, its wait is over. A commit that was cancelled may happen all the
-same.
+``remaining``, ``resign`` and the completion of calls, which any thread may use. When a task is cancelled, its
+wait is over; a commit may happen all the same. Behind each commit, read and opening there is a thread of the
+engine's until etcd has answered or its timeout is over, and one behind all joins of a session or an election,
+until that is over.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from primacy import _primacy
+from primacy._bound import within
 from primacy._config import Candidate, Config, Value, raw_config
-from primacy._dispatch import dispatcher, inside, log
+from primacy._dispatch import dispatcher, hand_on, inside
 from primacy._errors import CallOver, Stopped, TimedOut
 from primacy._events import (
     Answer,
@@ -46,6 +48,7 @@ from primacy._session import (
     failed,
     finish,
     invoke,
+    not_over,
     refuse_inside,
 )
 
@@ -146,12 +149,36 @@ class Waiting:
 
     def take(self) -> None:
         """Hands on what waits."""
-        while (event := self.queue.poll()) is not None:
-            if handler := self._handlers.get(event.tag):
-                try:
-                    handler(event)
-                except Exception:
-                    log.exception("primacy could not hand on %s", event.kind)
+        hand_on(self.queue, self._handlers)
+
+
+class End:
+    """The end of a session or an election. However many tasks wait for it, the engine does so once."""
+
+    def __init__(self, waiting: Waiting, raw: _primacy.Session | _primacy.Election) -> None:
+        self._waiting = waiting
+        self._raw = raw
+        self._over: asyncio.Future[None] | None = None
+
+    async def join(self, timeout: float | None) -> None:
+        refuse_inside()
+        # At once if it is over; and a timeout that can not be is refused.
+        if self._raw.join(0.0 if timeout is None else min(timeout, 0.0)):
+            return
+        if self._over is None:
+            self._over = self._waiting.loop.create_future()
+            self._tag = self._waiting.add(self._came)
+            self._operation = self._raw.start_join((self._waiting.queue, self._tag))
+        # Neither the end of the timeout nor a cancellation touches what others wait for as well.
+        done, _ = await asyncio.wait({self._over}, timeout=timeout)
+        if not done:
+            raise not_over()
+
+    def _came(self, _: _primacy.Event) -> None:
+        assert self._over is not None
+        self._waiting.remove(self._tag)
+        if not self._waiting.loop.is_closed():
+            self._over.set_result(None)
 
 
 class Election(CommonElection):
@@ -167,14 +194,15 @@ class Election(CommonElection):
             self._reader: asyncio.Task[Any] | None = None
             self._taking = False
             self._raw = session._raw.register(role, self._queue, 0)
-            return
-        self._queue = self._waiting.queue
-        self._tag = self._waiting.add(self._happened)
-        try:
-            self._raw = session._raw.register(role, self._queue, self._tag)
-        except BaseException:
-            self._waiting.remove(self._tag)
-            raise
+        else:
+            self._queue = self._waiting.queue
+            self._tag = self._waiting.add(self._happened)
+            try:
+                self._raw = session._raw.register(role, self._queue, self._tag)
+            except BaseException:
+                self._waiting.remove(self._tag)
+                raise
+        self._end = End(self._waiting, self._raw)
 
     async def join(self, timeout: float | None = None) -> None:
         """Waits until the election is over, for ``timeout`` seconds at most.
@@ -182,8 +210,7 @@ class Election(CommonElection):
         :raises TimedOut: it is not.
         :raises InCallback: a callback can not wait for its own end.
         """
-        refuse_inside()
-        await self._waiting.outcome(lambda waker: self._raw.start_join(timeout, waker))
+        await self._end.join(timeout)
 
     async def commit(self, token: int, txn: _primacy.Txn, timeout: float | None = None) -> Result:
         """See ``primacy.Election.commit``."""
@@ -315,6 +342,7 @@ class Session(CommonSession):
             waiting.end()
             raise
         self._waiting = waiting
+        self._end = End(waiting, self._raw)
         keeper.opened(self)
         return self
 
@@ -334,8 +362,7 @@ class Session(CommonSession):
         :raises TimedOut: a callback still runs after ``timeout`` seconds, or the session was not stopped.
         :raises InCallback: a callback can not wait for its own end.
         """
-        refuse_inside()
-        await self._waiting.outcome(lambda waker: self._raw.start_join(timeout, waker))
+        await self._end.join(timeout)
         self._waiting.end()
         dispatcher().closed(self)
 
@@ -447,7 +474,7 @@ class Observer:
         :raises Stopped: the observer was closed.
         """
         try:
-            return await asyncio.wait_for(self._change(seen), timeout)
+            return await within(self._change(seen), timeout)
         except asyncio.TimeoutError:  # before Python 3.11 it is another one
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s") from None
 

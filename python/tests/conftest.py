@@ -8,12 +8,15 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import primacy
 import pytest
+from primacy.testing.changes import Changes
+from primacy.testing.etcd import Etcd
+from primacy.testing.plugin import Loop, Servers
 
 SOON = 15.0
 ANSWERS: dict[str, primacy.Answer | None] = {"on_warmup": primacy.Answer.WARM}
@@ -156,6 +159,20 @@ def say(text):
             out, err = self.process.communicate()
             pytest.fail(f"it runs on:\n{out}\n{err}")
         return self.process.returncode, out.strip(), err.strip()
+
+
+@pytest.fixture(scope="session")
+def etcd_program() -> Callable[[str], Path]:
+    """For the fault kit: `make etcd` puts it there."""
+    return lambda _: Path(__file__).parents[2] / "target" / "tools" / "etcd"
+
+
+@pytest.fixture
+def etcd(primacy_loop: Loop, primacy_servers: Servers, tmp_path: Path) -> Iterator[Etcd]:
+    """A real one, of the test's own."""
+    started = primacy_loop.run(Etcd.launch(primacy_servers.program(), tmp_path, Changes()))
+    yield started
+    primacy_loop.run(started.kill())
 
 
 class Start(Protocol):

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import primacy
@@ -185,6 +186,58 @@ def test_a_wait_ends_with_its_task_and_blocks_nobody(config: primacy.Config) -> 
                     await session.join(0.02)
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(session.join(), 0.02)
+
+    run(story)
+
+
+def engine_waits() -> int:
+    """The threads of the engine's that wait for a coroutine's sake."""
+    names = (read_or_none(thread / "comm") for thread in Path("/proc/self/task").iterdir())
+    return sum(name == "primacy-wait\n" for name in names)
+
+
+def read_or_none(file: Path) -> str | None:
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        return file.read_text()
+    return None
+
+
+def test_joins_that_are_given_up_leave_no_threads(config: primacy.Config) -> None:
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            election = session.register("r", Told())
+            for _ in range(100):
+                for wait in (session.join, election.join):
+                    with pytest.raises(asyncio.TimeoutError):
+                        await asyncio.wait_for(wait(), 0.001)
+                    with pytest.raises(primacy.TimedOut):
+                        await wait(0.001)
+            assert engine_waits() <= 2, "one for the session and one for the election, at most"
+            with pytest.raises(ValueError, match="timeout of -1 s is refused"):
+                await session.join(-1)
+        end = time.monotonic() + SOON
+        while engine_waits():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.01)
+
+    run(story)
+
+
+def test_a_cancellation_is_not_swallowed_by_a_change_at_the_same_time(config: primacy.Config) -> None:
+    async def story() -> None:
+        for steps in range(10):
+            observer = await aio.Observer(config, "r").open()
+            waiting = asyncio.create_task(observer.wait_for_change(None, 60))
+            await asyncio.sleep(0.01)
+            observer.close()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if waiting.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            else:
+                with pytest.raises(primacy.Stopped):
+                    await waiting
 
     run(story)
 

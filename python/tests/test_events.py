@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import primacy
 import pytest
@@ -131,6 +133,46 @@ def test_a_close_leaves_to_another_thread_what_that_one_takes(config: primacy.Co
     session.close()
     thread.join(SOON)
     assert not thread.is_alive() and kinds[-1] is primacy.LostCall
+
+
+def test_a_close_passes_over_what_was_completed_meanwhile(
+    open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    election = open_session().register("r")
+    election.campaign()
+    while (raw := election._queue.next(SOON)) and raw.kind != "primary":
+        pass
+    assert raw
+    election._raw.complete(raw.call, "done", "")
+    left = [None, raw]
+
+    class Queue:
+        def poll(self) -> object:
+            return left.pop()
+
+    with monkeypatch.context() as here:
+        here.setattr(election, "_queue", Queue())
+        election._fail_unread()
+    assert not left
+
+
+def test_calls_that_two_threads_take_are_both_known(open_session: Open) -> None:
+    def warmup(call: int) -> Any:
+        return SimpleNamespace(kind="warmup", call=call)
+
+    class Election(primacy.Election):
+        def _running(self) -> dict[int, primacy.Call]:
+            running = super()._running()
+            if beside.ident is None:
+                beside.start()
+                beside.join(0.5)  # with the lock it goes on later
+            return running
+
+    election = Election(open_session(), "r", None)
+    beside = threading.Thread(target=election._take, args=(warmup(2),))
+    election._take(warmup(1))
+    beside.join(SOON)
+    assert set(election._calls) == {1, 2}
 
 
 def test_events_of_an_election_with_callbacks_are_refused(open_session: Open) -> None:

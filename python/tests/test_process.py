@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import time
 
+import primacy
 import pytest
-from conftest import Start
+from conftest import Start, Told, candidate
+from primacy.testing.etcd import Etcd
 
 EXITS = {
     "a live primary": """
@@ -19,13 +21,13 @@ until(election.is_primary)
 sys.exit(0)
 """,
     "a callback that is blocked": """
+entered = threading.Event()
 class Blocked(Quiet):
     def on_primary(self, election, call):
-        say("blocked")
+        entered.set()
         threading.Event().wait()
 campaign(Blocked())
-until(lambda: any(t.name == "primacy-call" for t in threading.enumerate()))
-time.sleep(0.05)
+assert entered.wait(15)
 """,
     "a callback that computes": """
 class Busy(Quiet):
@@ -91,6 +93,29 @@ def test_the_interpreter_ends_well_with(text: str, program: Start, pytestconfig:
         assert time.monotonic() - start < 10
 
 
+def test_a_primary_whose_script_is_over_leaves_the_lock_to_the_next_at_once(
+    program: Start, etcd: Etcd
+) -> None:
+    config = primacy.Config(etcd_endpoints=etcd.endpoint, common_session_ttl=30)
+    text = f"""
+over = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: over.set())
+session = primacy.Session({{"etcd.endpoints": {etcd.endpoint!r}, "common.session.ttl": 30}}, WHO)
+election = campaign(Quiet(), session)
+until(election.is_primary)
+say("primary")
+over.wait()
+"""
+    started = program(text)
+    assert started.line() == "primary"
+    with primacy.Session(config, candidate()) as session:
+        session.register("r", calls := Told()).campaign()
+        assert calls.next(primacy.StandbyCall).holder.address == "127.0.0.1:1000"
+        started.process.send_signal(signal.SIGUSR1)
+        assert started.end() == (0, "", "")
+        calls.next(primacy.PrimaryCall, bound=3)
+
+
 def test_a_primary_hears_of_its_end_when_the_interpreter_ends(program: Start) -> None:
     text = """
 class Saying(Quiet):
@@ -120,17 +145,54 @@ waiting = lambda: session.close(60)
     "wait_for_primary": "primacy.Observer(CONFIG, 'nobody').wait_for_primary()",
     "wait_for_change": "primacy.Observer(CONFIG, 'nobody').wait_for_change(None)",
     "open": "primacy.Session({'etcd.endpoints': '127.0.0.1:1', 'etcd.requestTimeout': 60000}, WHO)",
+    "Observer": "primacy.Observer({'etcd.endpoints': SILENT, 'etcd.requestTimeout': 60000}, 'r')",
+    "wait_cancelled": """
+reader = session.register("s")
+reader.campaign()
+waiting = next(event for event in reader.events() if isinstance(event, primacy.Call)).wait_cancelled
+""",
+    "commit": """
+election = campaign(Quiet(), primacy.Session({"etcd.endpoints": ETCD, "common.session.ttl": 60}, WHO))
+until(election.is_primary)
+token = election.token()
+os.kill(ETCD_PROCESS, signal.SIGSTOP)
+waiting = lambda: election.commit(token, primacy.Txn().put("a", "b"), 60)
+""",
+    "read": """
+other = primacy.Session({"etcd.endpoints": ETCD, "common.session.ttl": 60}, WHO)
+os.kill(ETCD_PROCESS, signal.SIGSTOP)
+waiting = lambda: other.read(primacy.Txn().get("a"), 60)
+""",
 }
 
 
-@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
-def test_ctrl_c_ends_a(wait: str, program: Start) -> None:
-    setting = wait if "\n" in wait else f"waiting = lambda: {wait}"
-    text = f"""
+@pytest.fixture(params=list(WAITS.values()), ids=list(WAITS))
+def wait(request: pytest.FixtureRequest) -> str:
+    """The program up to a wait, which it names `waiting`."""
+    text: str = request.param
+    names = ""
+    if "SILENT" in text:
+        names += """
+import socket
+listening = socket.create_server(("127.0.0.1", 0))
+SILENT = f"127.0.0.1:{listening.getsockname()[1]}"
+"""
+    if "ETCD" in text:
+        etcd: Etcd = request.getfixturevalue("etcd")
+        names += f"ETCD, ETCD_PROCESS = {etcd.endpoint!r}, {etcd.members[0].process.pid}"
+    setting = text if "\n" in text else f"waiting = lambda: {text}"
+    return f"""
+{names}
 session = primacy.Session(CONFIG, WHO)
 election = campaign(Quiet(), session)
 until(election.is_primary)
 {setting}
+"""
+
+
+def test_ctrl_c_ends_a(wait: str, program: Start) -> None:
+    text = f"""
+{wait}
 say("waiting")
 try:
     waiting()
@@ -147,14 +209,9 @@ except KeyboardInterrupt:
     assert started.end() == (0, "", "")
 
 
-@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
 def test_others_run_during_a(wait: str, program: Start) -> None:
-    setting = wait if "\n" in wait else f"waiting = lambda: {wait}"
     text = f"""
-session = primacy.Session(CONFIG, WHO)
-election = campaign(Quiet(), session)
-until(election.is_primary)
-{setting}
+{wait}
 def run():
     time.sleep(0.2)
     say("others run")
@@ -234,6 +291,49 @@ say(f"child: {os.waitstatus_to_exitcode(status)}")
 """
     started = program(text)
     assert started.end() == (0, "child: 0", "")
+
+
+def test_a_child_that_is_forked_while_another_thread_begins_does_not_hang(program: Start) -> None:
+    text = """
+from primacy import _dispatch
+begun = threading.Event()
+class Slow(_dispatch.Dispatcher):
+    def __init__(self, *given):
+        begun.set()
+        threading.Event().wait()
+_dispatch.Dispatcher = Slow
+threading.Thread(target=_dispatch.dispatcher, daemon=True).start()
+assert begun.wait(15)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(10)
+    try:
+        primacy.Session(CONFIG, WHO)
+    except primacy.Forked:
+        os._exit(0)
+say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert program(text).end() == (0, "0", "")
+
+
+def test_a_thread_that_no_signal_reaches_sleeps_through_its_wait(program: Start) -> None:
+    text = """
+session = primacy.Session(CONFIG, WHO)
+waiting = threading.Thread(target=session.join, daemon=True)
+waiting.start()
+def wakings():
+    with open(f"/proc/self/task/{waiting.native_id}/status") as status:
+        (line,) = [line for line in status if line.startswith("voluntary_ctxt_switches")]
+    return int(line.split()[1])
+time.sleep(0.5)
+before = wakings()
+time.sleep(2)
+say(wakings() - before < 10)
+session.stop()
+waiting.join(15)
+say(waiting.is_alive())
+"""
+    assert program(text).end() == (0, "True\nFalse", "")
 
 
 def test_who_forks_before_the_first_session_can_use_it_in_the_child(program: Start) -> None:

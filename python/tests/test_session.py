@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import queue
+import socket
 import threading
 import time
 
 import primacy
 import pytest
 from conftest import SOON, Open, Told, candidate
+from primacy import _primacy
+from primacy._config import raw_config
 
 
 def primary(session: primacy.Session, role: str = "r") -> tuple[primacy.Election, int, Told]:
@@ -123,6 +127,57 @@ def test_an_etcd_that_is_not_there_is_unavailable_and_one_may_try_again() -> Non
     assert refused.value.may_pass
     with pytest.raises(primacy.Unavailable):
         primacy.Observer(nowhere, "r")
+
+
+def test_every_error_is_one_of_primacy_and_survives_pickling() -> None:
+    found = (7, [[(b"k", b"v", 1, 2, 3, 4)]])
+    kinds = {name: getattr(primacy, name) for name in dir(primacy) if not name.startswith("_")}
+    errors = {
+        name: kind
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, BaseException)
+    }
+    assert len(errors) > 15 and all(issubclass(kind, primacy.Error) for kind in errors.values())
+    for name, kind in errors.items():
+        error = kind("text", found) if name == "Conflict" else kind("text")
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind and str(again) == "text" and again.args == ("text",)
+    conflict = pickle.loads(pickle.dumps(primacy.Conflict("text", found)))
+    assert conflict.result.reads == [[primacy.KeyValue(b"k", b"v", 1, 2, 3, 4)]]
+
+
+def test_a_defect_is_an_error_of_primacys_too() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    config = primacy.Config(etcd_endpoints=f"127.0.0.1:{silent.getsockname()[1]}", etcd_requestTimeout=300)
+    opening = _primacy.open_session(raw_config(config), candidate(), None)
+    with pytest.raises(primacy.InternalError) as defect:
+        opening.result()
+    assert isinstance(defect.value, primacy.Error) and isinstance(defect.value, RuntimeError)
+    with silent, pytest.raises(primacy.Unavailable):
+        opening.wait()
+
+
+def test_elections_that_two_threads_register_are_both_known(open_session: Open) -> None:
+    session = open_session()
+    beside = threading.Thread(target=session.register, args=("b",))
+
+    class Other(primacy.Election):
+        """One that is looked at while another thread registers its own."""
+
+        @property
+        def _ended(self) -> bool:
+            if beside.ident is None:
+                beside.start()
+                beside.join(0.5)  # with the lock it goes on later
+            return False
+
+        @_ended.setter
+        def _ended(self, ended: bool) -> None: ...
+
+    session._elections = [Other(session, "a", None)]
+    session.register("c")
+    beside.join(SOON)
+    assert {election.role for election in session._elections} == {"a", "b", "c"}
 
 
 def test_a_memory_store_must_be_allowed() -> None:

@@ -6,11 +6,11 @@
     tests/mutations/run.py margin lease    those with one of these words in their name
     tests/mutations/run.py --tree          makes the tree that is tested, and breaks nothing
 
-Works on a copy of the pure part of the crate under target/mutations, with a target folder of its own that is kept, so
-that little is compiled each time. A mutation is as expected if the transcripts that the table names notice it, and the
-simulation if the table says so; what else notices it is told as well. The last line is
-`mutations: N, K caught (T by transcripts only, S by simulation only, B by both), X not as expected`; the exit code is 0
-if X is 0.
+Works on a copy of the pure part of the crate under target/mutations, with a target folder of its own that is
+kept, so that little is compiled each time. A mutation is as expected if the transcripts that the table names
+notice it, and the simulation if the table says so; what else notices it is told as well. The last line is
+`mutations: N, K caught (T by transcripts only, S by simulation only, B by both), X not as expected`; the exit
+code is 0 if X is 0.
 """
 
 import json
@@ -71,15 +71,8 @@ def copy_tree() -> None:
 
 def build() -> dict[str, Path] | None:
     """The tests, by name; `None` if the tree does not compile."""
-    command = [
-        "cargo",
-        "test",
-        "--quiet",
-        "--no-run",
-        "--message-format=json",
-        "--target-dir",
-        WORK / "target",
-    ]
+    command = "cargo test --quiet --no-run --message-format=json".split()
+    command += ["--target-dir", str(WORK / "target")]
     command += [f"--test={name}" for name in CATCHERS]
     done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
     if done.returncode != 0:
@@ -172,7 +165,8 @@ def main() -> int:
             by[bool(noticed["transcripts"]), bool(noticed["simulation"])] += 1
         print(f"{number:3}/{len(chosen)} {mutation['name']:55} {verdict}", flush=True)
     caught = f"{sum(by.values()) - by[False, False]} caught"
-    ways = f"{by[True, False]} by transcripts only, {by[False, True]} by simulation only, {by[True, True]} by both"
+    ways = f"{by[True, False]} by transcripts only, {by[False, True]} by simulation only, "
+    ways += f"{by[True, True]} by both"
     print(f"mutations: {len(chosen)}, {caught} ({ways}), {len(chosen) - good} not as expected")
     return 0 if good == len(chosen) else 1
 

@@ -39,11 +39,6 @@ impl Election {
 
 #[pymethods]
 impl Election {
-    #[getter]
-    fn role(&self) -> PyResult<String> {
-        Ok(self.0.in_any_process()?.role().to_string())
-    }
-
     fn campaign(&self) -> PyResult<()> {
         self.0.get()?.campaign();
         Ok(())
@@ -65,9 +60,11 @@ impl Election {
         Ok(joined.transpose()?.is_some())
     }
 
-    fn start_join(&self, timeout: Option<f64>, waker: Option<Waker>) -> PyResult<Operation> {
-        let (election, timeout) = (self.0.get()?.clone(), wait::seconds(timeout)?);
-        Ok(Operation::start(waker, move || Ok(election.join(timeout).map(|()| Outcome::Nothing)?))?)
+    /// As of a session.
+    fn start_join(&self, waker: Waker) -> PyResult<Operation> {
+        let election = self.0.get()?.clone();
+        let wait = move || Ok(election.join(wait::LONGEST).map(|()| Outcome::Nothing)?);
+        Ok(Operation::start(Some(waker), wait)?)
     }
 
     /// Also in a forked child, where the deadline's memory is wiped: None.

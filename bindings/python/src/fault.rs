@@ -9,7 +9,6 @@ use engine::milvus::{CandidateError as BadCandidate, IndexVersionsError};
 use engine::observer::WaitError;
 use engine::session::{JoinError, OpenError, RegisterError};
 use engine::store::{Failure, TxnAnswer};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::event::{Reads, reads};
@@ -23,6 +22,7 @@ mod python {
     pyo3::import_exception!(primacy._errors, Exhausted);
     pyo3::import_exception!(primacy._errors, Forked);
     pyo3::import_exception!(primacy._errors, InCallback);
+    pyo3::import_exception!(primacy._errors, InternalError);
     pyo3::import_exception!(primacy._errors, NotPrimary);
     pyo3::import_exception!(primacy._errors, Refused);
     pyo3::import_exception!(primacy._errors, RoleError);
@@ -73,7 +73,7 @@ impl From<Fault> for PyErr {
                  parent, or start children by spawn",
             ),
             Fault::InCallback(text) => python::InCallback::new_err(text),
-            Fault::Internal(text) => PyRuntimeError::new_err(format!("a defect of primacy: {text}")),
+            Fault::Internal(text) => python::InternalError::new_err(format!("a defect of primacy: {text}")),
             Fault::NotPrimary(text) => python::NotPrimary::new_err(text),
             Fault::Refused(text) => python::Refused::new_err(text),
             Fault::Role(text) => python::RoleError::new_err(text),

@@ -94,10 +94,11 @@ impl Session {
         Ok(joined.transpose()?.is_some())
     }
 
-    /// The same as an operation.
-    fn start_join(&self, timeout: Option<f64>, waker: Option<Waker>) -> PyResult<Operation> {
-        let (session, timeout) = (self.0.get()?.clone(), wait::seconds(timeout)?);
-        Ok(Operation::start(waker, move || Ok(session.join(timeout).map(|()| Outcome::Nothing)?))?)
+    /// An operation that ends when it is over: once for however many wait, since its thread stays until then.
+    fn start_join(&self, waker: Waker) -> PyResult<Operation> {
+        let session = self.0.get()?.clone();
+        let wait = move || Ok(session.join(wait::LONGEST).map(|()| Outcome::Nothing)?);
+        Ok(Operation::start(Some(waker), wait)?)
     }
 
     /// Whether it is over.

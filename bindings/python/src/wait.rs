@@ -1,4 +1,5 @@
-//! Waiting without the interpreter's lock, in slices, so that Ctrl-C ends a wait.
+//! Waiting without the interpreter's lock, so that Ctrl-C ends a wait: in slices on the main thread, the only one that
+//! runs handlers of signals. Elsewhere a wait is one sleep.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use pyo3::prelude::*;
 /// How long a Ctrl-C may go unnoticed.
 const SLICE: Duration = Duration::from_millis(50);
 /// "For ever" to the engine, which knows no such thing.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Seconds, as Python says them; `None`: for ever.
 pub fn seconds(given: Option<f64>) -> PyResult<Duration> {
@@ -28,10 +29,11 @@ pub fn in_slices<T: Send>(
     timeout: Duration,
     wait: impl Fn(Duration) -> Option<T> + Sync,
 ) -> PyResult<Option<T>> {
+    let longest = if runs_handlers(py)? { SLICE } else { LONGEST };
     let start = Instant::now();
     loop {
         let left = timeout.saturating_sub(start.elapsed());
-        if let Some(found) = py.detach(|| wait(left.min(SLICE))) {
+        if let Some(found) = py.detach(|| wait(left.min(longest))) {
             return Ok(Some(found));
         }
         py.check_signals()?;
@@ -39,4 +41,11 @@ pub fn in_slices<T: Send>(
             return Ok(None);
         }
     }
+}
+
+/// Whether this is the thread on which Python runs the handlers of signals.
+fn runs_handlers(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    threading.call_method0("get_ident")?.eq(main)
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
+
+from primacy._bound import within as within
 
 T = TypeVar("T")
 NOW_AND_THEN = 0.2  # seconds
@@ -19,21 +21,6 @@ class NotInTime(Exception):
 def now() -> int:
     """The clock that every line of every process bears: CLOCK_BOOTTIME, in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-async def within(work: Awaitable[T], bound: float) -> T:
-    """`asyncio.wait_for`, which before Python 3.12 may swallow a cancellation.
-
-    :raises asyncio.TimeoutError: it took longer than `bound` seconds.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=bound)
-    finally:
-        task.cancel()  # nothing, if it is done
-    if not done:
-        raise asyncio.TimeoutError
-    return task.result()
 
 
 class Changes:
