@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from primacy import _primacy
 from primacy._bound import within
+from primacy._calls import failed, finish, invoke
 from primacy._config import Candidate, Config, Value, raw_config
 from primacy._dispatch import dispatcher, hand_on, inside
 from primacy._errors import CallOver, Stopped, TimedOut
@@ -45,9 +46,6 @@ from primacy._session import (
     CLOSE,
     CommonElection,
     CommonSession,
-    failed,
-    finish,
-    invoke,
     not_over,
     refuse_inside,
 )
