@@ -20,7 +20,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from primacy import _primacy
 from primacy._bound import within
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Callbacks", "Election", "Observer", "Session"]
 
-Answered = Union[Answer, None, Awaitable[Answer | None]]
+Answered = Union[Answer, None, Awaitable[Optional[Answer]]]  # made at run time, also by Python 3.9
 """What a callback returns: its answer, or a coroutine that will."""
 
 T = TypeVar("T")
