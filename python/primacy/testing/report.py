@@ -112,7 +112,9 @@ class Report:
         test.doc = getattr(report, "primacy_doc", test.doc)
         test.timeline = getattr(report, "primacy_timeline", test.timeline)
         (test.coordinators,) = [
-            str(value) for name, value in report.user_properties if name == "coordinators" and "," in value
+            str(value)
+            for name, value in report.user_properties
+            if name == "coordinators" and "," in str(value)
         ] or [test.coordinators]
         test.measured = [str(value) for name, value in report.user_properties if name == "measured"]
 
