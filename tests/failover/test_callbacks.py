@@ -21,6 +21,7 @@ ROLES = [f"coord{i:04}" for i in range(1000)]
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("how", ["--blocking", ""], ids=["blocking", "pending"])
 async def test_an_on_primary_of_30_s_delays_no_renewal_and_no_other_election(scene: Scene, how: str) -> None:
+    """L7: milvus-io/milvus#30140: a build of 56 s, no logs, and the session had expired."""
     drain = ("--set", "primacy.drain_timeout_ms=2000")
     roles = ("rootcoord", "datacoord")
     slow = await scene.candidate("--activate-ms", "30000", *([how] if how else []), *drain, roles=roles)

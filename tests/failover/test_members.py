@@ -53,6 +53,7 @@ async def members(etcd: Etcd, which: str) -> Sequence[Member]:
 async def test_one_member_after_the_other_is_away_for_12_s_and_no_primacy_is_lost(
     scene: Scene, which: str, how: str
 ) -> None:
+    """L2: milvus-io/milvus#29345, #45303, #47296, #25070: one member dies or hangs, and sessions expire."""
     etcd = await scene.own_etcd(members=3)
     primary, standby, links = await primary_and_standby(scene, etcd)
     for member in await members(etcd, which):

@@ -1,4 +1,4 @@
-"""docs/users.md tells the truth: its tests exist, those of test_users.py are in it, with their threads."""
+"""docs/users.md tells the truth: its tests exist, those of test_users.py are in it, each has its threads."""
 
 from __future__ import annotations
 
@@ -43,3 +43,11 @@ def test_each_test_is_in_a_row_and_names_its_thread() -> None:
     for name, doc in declared_in(USERS).items():
         assert f"`{name}`" in text, name
         assert re.search(r"#\d+|`|CVE|AURORA", doc), f"{name} names no thread"
+
+
+def test_what_is_tested_elsewhere_names_its_thread_there_or_in_its_row() -> None:
+    for row, text in ROWS.items():
+        for name in re.findall(r"`([^`]+/[^`]+)`", text):
+            file, _, test = name.partition("::")
+            doc = declared_in(file)[test] if test else ""
+            assert re.search(r"#\d+", doc + text), f"{row}: neither {name} nor the row names a thread"
