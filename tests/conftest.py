@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 pytest_plugins = ["primacy.testing.plugin"]
+
+
+@pytest.hookimpl(tryfirst=True)  # the report says what was run
+def pytest_configure(config: pytest.Config) -> None:
+    """What is not said otherwise: this repository's own sample coordinator, and etcd."""
+    config.option.primacy_coordinator = (
+        config.option.primacy_coordinator or os.environ.get("COORDINATORS") or "c"
+    )
+    config.option.primacy_etcd = config.option.primacy_etcd or os.environ.get("ETCD", "")
 
 
 @pytest.fixture(autouse=True)

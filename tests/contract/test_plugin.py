@@ -35,11 +35,11 @@ def suite(tmp_path: Path) -> Path:
 def run(suite: Path) -> Callable[..., tuple[int, str]]:
     """pytest, started there; its code and what it said."""
 
-    def start(*flags: str | Path) -> tuple[int, str]:
+    def start(*flags: str | Path, **more: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "pytest", "-p", "primacy.testing.plugin", "-ra", *map(str, flags)]
         # The package as it is here, installed or not; nothing else of this repository.
         environment = {k: v for k, v in os.environ.items() if k not in ("COORDINATORS", "ETCD")}
-        environment["PYTHONPATH"] = str(REPOSITORY / "python")
+        environment |= {"PYTHONPATH": str(REPOSITORY / "python"), **more}
         done = subprocess.run(
             command, cwd=suite, env=environment, capture_output=True, text=True, timeout=100, check=False
         )
@@ -215,6 +215,11 @@ def test_a_candidate_that_does_not_stop_cleanly_in_the_middle_of_a_test_fails_it
 def test_an_etcd_that_is_not_there_is_an_error_that_says_so(run: Run, etcd: str, text: str) -> None:
     code, said = run("--primacy-coordinator", "true", "--primacy-etcd", etcd)
     assert code == 1 and text in said, said
+
+
+def test_without_a_coordinator_it_says_that_the_option_is_missing(run: Run) -> None:
+    code, said = run(COORDINATORS="c")
+    assert code == 1 and "--primacy-coordinator=PROGRAM is missing" in said, said
 
 
 def test_other_suites_are_left_alone(run: Run, suite: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import re
 import shutil
 import statistics
@@ -35,14 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--primacy-coordinator",
         metavar="PROGRAM[,...]",
-        default=os.environ.get("COORDINATORS", "c"),
-        help="the program that candidates run; several take turns (in primacy's own tests also c, go, py; "
-        "default: c)",
+        help="the program that candidates run; several take turns",
     )
     group.addoption(
         "--primacy-etcd",
         metavar="ETCD",
-        default=os.environ.get("ETCD", ""),
+        default="",
         help="the etcd to test with: a program, a version such as 3.5.35, or HOST:PORT of one that runs, for "
         "tests that do it no harm (default: `etcd` in the PATH)",
     )
@@ -62,12 +59,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def coordinators(config: pytest.Config) -> list[str]:
     """As the option names them."""
-    return str(config.getoption("--primacy-coordinator")).split(",")
+    named = config.getoption("--primacy-coordinator")
+    if not named:
+        raise pytest.UsageError("--primacy-coordinator=PROGRAM is missing: what candidates are to run")
+    return str(named).split(",")
 
 
-def in_turn(names: Sequence[str], nodeid: str) -> list[str]:
+def in_turn(names: Sequence[str], test: str) -> list[str]:
     """Another one is the first in each test, but always the same in one: the first is mostly the primary."""
-    first = zlib.crc32(nodeid.encode()) % len(names)
+    first = zlib.crc32(test.encode()) % len(names)
     return [*names[first:], *names[:first]]
 
 
@@ -241,7 +241,8 @@ def scene(
     async def launch(version: str, options: Options) -> Etcd:
         return await Etcd.launch(primacy_servers.program(version), tmp_path, changes, options)
 
-    names = in_turn(coordinators(request.config), request.node.nodeid)
+    # Without the folders: which there are depends on where pytest is started, and how.
+    names = in_turn(coordinators(request.config), request.node.nodeid.rpartition("/")[2])
     request.node.user_properties.append(("coordinators", ", ".join(names)))
     programs = [coordinator_program(name) for name in names]
     made = Scene(primacy_etcd.get, launch, programs, coordinator_program, tmp_path, primacy_root, changes)
