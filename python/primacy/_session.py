@@ -8,25 +8,21 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from primacy import _primacy
+from primacy._calls import failed, finish, invoke
 from primacy._config import Candidate, Config, Value, raw_config
-from primacy._dispatch import Lane, dispatcher, inside, log, within
+from primacy._dispatch import Lane, dispatcher, inside, within
 from primacy._errors import CallOver, InCallback, TimedOut
 from primacy._events import (
-    Answer,
     Call,
     Cancelled,
     Event,
-    LostCall,
     Notice,
-    PrimaryCall,
     Result,
-    StandbyCall,
-    WarmupCall,
     call_of,
     notice_of,
 )
@@ -362,42 +358,3 @@ class Session(CommonSession):
                 if election._callbacks is None:
                     election._fail_unread()
         return super()._is_over()
-
-
-def invoke(callbacks: Any, election: CommonElection, call: Call) -> Any:
-    """Calls the callback that this call is for."""
-    methods: dict[type[Call], Callable[[Any, Any], Any]] = {
-        StandbyCall: callbacks.on_standby,
-        WarmupCall: callbacks.on_warmup,
-        PrimaryCall: callbacks.on_primary,
-        LostCall: callbacks.on_lost,
-    }
-    return methods[type(call)](election, call)
-
-
-def finish(election: CommonElection, call: Call, answer: object) -> None:
-    """Completes a call as its callback answered."""
-    if answer is Answer.PENDING:
-        return
-    try:
-        if answer is None or answer is Answer.DONE:
-            call.done()
-        elif answer is Answer.WARM:
-            call._complete("warm")
-        else:
-            log.error("%s: %s answered %r, which is no primacy.Answer", election.role, name_of(call), answer)
-            call.fail(f"it answered {answer!r}")
-    except CallOver:
-        # The callback has done so itself.
-        pass
-
-
-def failed(election: CommonElection, call: Call, error: BaseException) -> None:
-    """Completes a call whose callback has raised."""
-    log.error("%s: %s failed", election.role, name_of(call), exc_info=error)
-    with contextlib.suppress(CallOver):
-        call.fail(f"{type(error).__name__}: {error}")
-
-
-def name_of(call: Call) -> str:
-    return "on_" + type(call).__name__.removesuffix("Call").lower()

@@ -20,10 +20,11 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from primacy import _primacy
 from primacy._bound import within
+from primacy._calls import failed, finish, invoke
 from primacy._config import Candidate, Config, Value, raw_config
 from primacy._dispatch import dispatcher, hand_on, inside
 from primacy._errors import CallOver, Stopped, TimedOut
@@ -45,9 +46,6 @@ from primacy._session import (
     CLOSE,
     CommonElection,
     CommonSession,
-    failed,
-    finish,
-    invoke,
     not_over,
     refuse_inside,
 )
@@ -57,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Callbacks", "Election", "Observer", "Session"]
 
-Answered = Union[Answer, None, Awaitable[Answer | None]]
+Answered = Union[Answer, None, Awaitable[Optional[Answer]]]  # made at run time, also by Python 3.9
 """What a callback returns: its answer, or a coroutine that will."""
 
 T = TypeVar("T")

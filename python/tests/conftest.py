@@ -136,7 +136,12 @@ def say(text):
         file = tmp_path / "program.py"
         file.write_text(self.PRELUDE + text)
         # Errors that an interpreter would not show, such as a lock that is not released at the end.
-        environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONFAULTHANDLER": "1",
+            # Of fork, from Python 3.12 on: what comes of it is what some of the tests are for.
+            "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
+        }
         self.process = subprocess.Popen(
             [sys.executable, file],
             env=environment,

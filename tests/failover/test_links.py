@@ -89,7 +89,6 @@ async def test_a_link_that_breaks_for_1200_ms_in_each_2700_costs_no_primacy(scen
     assert not pick(primary.process.lines, "lost")
 
 
-@pytest.mark.short
 async def test_a_round_trip_of_500_ms_at_a_ttl_of_5_s_costs_no_primacy(scene: Scene) -> None:
     link = await scene.link()
     link.slow(0.5)
