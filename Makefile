@@ -17,7 +17,7 @@ COORDINATORS ?= c
 GO_MODULES := go go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust sim mutations kit contract failover demo python go
+TESTS := rust mutations kit contract failover demo python go
 
 .PHONY: help
 help: ## list the commands
@@ -130,13 +130,9 @@ test: ## everything that must hold
 
 .PHONY: test-rust
 # The same random scripts each time; `make conformance` draws new ones.
-test-rust: etcd ## engine, driver, C library, on a real etcd
+test-rust: etcd ## engine, 20,000 seeds of its simulation, driver, C library, on a real etcd
 	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
-	PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
-
-.PHONY: test-sim
-test-sim: ## 20,000 seeds of the engine's simulation
-	@$(MAKE) sim SEEDS=20000
+	SEEDS=20000 PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
 .PHONY: test-mutations
 test-mutations: venv ## the most feared mistakes in the engine are noticed; `make mutations` tries them all
@@ -169,8 +165,8 @@ FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" --primacy
 REPORT ?= target/failover.html
 
 .PHONY: test-failover
-test-failover: coordinators etcd venv ## MEP 30 and killed primaries; `make failover` does the rest
-	$(FAILOVER) -m short tests/failover/test_killed.py tests/failover/test_mep30.py tests/failover/test_languages.py
+test-failover: coordinators etcd etcd-versions venv ## the short ones of `make failover`
+	$(FAILOVER) -m short tests/failover
 
 .PHONY: failover
 failover: coordinators etcd etcd-versions venv ## everything done to real etcds and coordinators; a page of it: REPORT=target/failover.html

@@ -4,6 +4,7 @@ package primacy
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,6 +75,31 @@ func BenchmarkRemaining(b *testing.B) {
 	for b.Loop() {
 		h.election.Remaining()
 	}
+}
+
+// From the request that ends primacy to the first line of OnLost, through the library: its thread wakes, decides, and
+// calls. etcd is not asked in between.
+func BenchmarkCloseToOnLost(b *testing.B) {
+	session := open(b, configOf(b, newRoot()))
+	called := make(chan time.Duration, 1)
+	starts := make([]time.Duration, 0, b.N)
+	for range b.N {
+		h := campaign(b, session, "rootcoord", func(handlers *Handlers) {
+			handlers.OnLost = func(context.Context, Lost) error { called <- callback.Now(); return nil }
+		})
+		next(b, "primary", h.primary)
+		for next(b, "an event", h.election.Events()).Kind != EventReady {
+		}
+		began := callback.Now()
+		if err := h.election.Close(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		starts = append(starts, next(b, "lost", called)-began)
+	}
+	slices.Sort(starts)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(starts[len(starts)/2].Nanoseconds()), "ns-median/start")
+	b.ReportMetric(float64(starts[len(starts)*99/100].Nanoseconds()), "ns-p99/start")
 }
 
 // A guarded write, with a real etcd on the same machine.

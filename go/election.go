@@ -2,8 +2,10 @@ package primacy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 )
@@ -172,7 +174,8 @@ func (e *Election) Guard(token Token) ([]Compare, error) {
 //
 // It waits until [Handlers.OnLost] has returned, or ctx is done, which does not take it back. Where this process is
 // not primary there is nothing to wait for. With the context of a handler of this election it returns nil at once, and
-// takes effect when that handler returns.
+// takes effect when that handler returns; with that of a win whose OnPrimary has returned, it returns nil as soon as
+// primacy is over, so OnLost may wait for whoever asked.
 func (e *Election) Resign(ctx context.Context) error {
 	const op = "resign"
 	if e == nil {
@@ -196,8 +199,12 @@ func (e *Election) Resign(ctx context.Context) error {
 	case <-e.stopped:
 		return nil
 	case <-ctx.Done():
-		return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
 	}
+	var lost *LostError
+	if errors.As(context.Cause(ctx), &lost) && lost.Lost.Token == win.token {
+		return nil
+	}
+	return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
 }
 
 // Events tells what happens to the election. The channel keeps the last 64: if nobody takes them, older ones are
@@ -336,18 +343,30 @@ func (e *Election) run(c *call, handlers *Handlers) {
 	var warm Warm
 	var err error
 	returned := false
+	outcome, message := outcomeFailed, ""
+	// Runs last, whatever the host's code does below: a call that is never completed would hold up its role for ever.
+	defer func() { e.complete(c, outcome, message) }()
 	defer func() {
-		if !returned {
-			// A recovered panic ends here; Goexit has no value, and goes on when this has returned.
-			if value := recover(); value != nil {
-				err = fmt.Errorf("the handler panicked: %v", value)
-				e.session.warn("a handler panicked", "role", e.role, "panic", value, "stack", string(debug.Stack()))
-			} else {
-				err = fmt.Errorf("the handler ended its goroutine (runtime.Goexit)")
-				e.session.warn("a handler ended its goroutine", "role", e.role)
+		if returned {
+			switch {
+			case err != nil:
+				message = textOf(err.Error)
+			case c.kind == callWarmup && bool(warm):
+				outcome = outcomeWarm
+			default:
+				outcome = outcomeDone
 			}
+			return
 		}
-		e.complete(c, warm, err)
+		// A recovered panic ends here; Goexit has no value, and goes on when this has returned.
+		if value := recover(); value != nil {
+			text := textOf(func() string { return fmt.Sprint(value) })
+			message = "the handler panicked: " + text
+			e.session.warn("a handler panicked", "role", e.role, "panic", text, "stack", string(debug.Stack()))
+		} else {
+			message = "the handler ended its goroutine (runtime.Goexit)"
+			e.session.warn("a handler ended its goroutine", "role", e.role)
+		}
 	}()
 	// A cancel that came before the call was in the list was told to nobody.
 	if c.kind != callPrimary && electionIsCancelled(e.handle, c.id) {
@@ -371,7 +390,19 @@ func (e *Election) run(c *call, handlers *Handlers) {
 	returned = true
 }
 
-func (e *Election) complete(c *call, warm Warm, err error) {
+// The text of an error or of a panic's value, by the host's code, which may panic too: Error of a typed nil often does.
+// It is one that the library takes: it would refuse what is not UTF-8, and with it the end of the call.
+func textOf(get func() string) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = "(its text is not known: asking for it panicked)"
+		}
+	}()
+	return strings.ReplaceAll(strings.ToValidUTF8(get(), "\uFFFD"), "\x00", "")
+}
+
+// Tells the library how a call ended.
+func (e *Election) complete(c *call, outcome int32, message string) {
 	if c.kind != callPrimary {
 		c.cancel(context.Canceled)
 	}
@@ -382,14 +413,13 @@ func (e *Election) complete(c *call, warm Warm, err error) {
 	}
 	e.mu.Unlock()
 	after := c.end()
-	outcome, message := outcomeDone, ""
-	switch {
-	case err != nil:
-		outcome, message = outcomeFailed, err.Error()
-	case bool(warm) && c.kind == callWarmup:
-		outcome = outcomeWarm
+	err := electionComplete(e.handle, c.id, outcome, message)
+	if err != nil && message != "" && !errors.Is(err, ErrCall) {
+		err = electionComplete(e.handle, c.id, outcome, "")
 	}
-	electionComplete(e.handle, c.id, outcome, message)
+	if err != nil && !errors.Is(err, ErrCall) { // ErrCall: the library has ended the call, and did not wait
+		e.session.warn("the end of a handler could not be told", "role", e.role, "error", err)
+	}
 	for _, f := range after {
 		f()
 	}

@@ -260,6 +260,24 @@ func TestWhatAHandlerAsksForTakesEffectWhenItReturns(t *testing.T) {
 	}
 }
 
+func TestResignWithTheContextOfAWinEndsWithThatWin(t *testing.T) {
+	noLeaks(t)
+	resigned := make(chan struct{})
+	h := campaign(t, open(t, configOf(t, newRoot())), "rootcoord", func(handlers *Handlers) {
+		// As one does that ends its work before the lock goes.
+		handlers.OnLost = func(context.Context, Lost) error { <-resigned; return nil }
+	})
+	next(t, "primary", h.primary)
+	ctx, cancel := context.WithTimeout(next(t, "its context", h.context), 10*time.Second)
+	defer cancel()
+	eventually(t, "ready", func() bool { return next(t, "an event", h.election.Events()).Kind == EventReady })
+	if err := h.election.Resign(ctx); err != nil {
+		t.Error(err)
+	}
+	close(resigned)
+	next(t, "standby", h.standby)
+}
+
 func TestCloseInsideAHandlerDoesNotWaitForItself(t *testing.T) {
 	for _, of := range []string{"session", "election"} {
 		t.Run(of, func(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 	ErrNull Code = 2
 	// ErrClosed is the use of a session, election or observer that was closed, or never opened.
 	ErrClosed Code = 3
-	// ErrUTF8 is a text that is not UTF-8.
+	// ErrUTF8 is a text that is not UTF-8, or has a NUL in it.
 	ErrUTF8 Code = 4
 	// ErrArgument is a value that can not be used here; the message says which would do.
 	ErrArgument Code = 5
@@ -70,11 +70,13 @@ var ErrUnsupported = errors.New("primacy: built without its C library, which nee
 // Error says what the code means.
 func (c Code) Error() string { return "primacy: " + codeText(c) }
 
-// MayPass says whether the same call may succeed later without anybody changing anything.
+// MayPass says whether the same call may succeed later without anybody changing anything. It is no leave to repeat a
+// Commit: see the function MayPass.
 func (c Code) MayPass() bool { return codeMayPass(c) }
 
 // MayPass says whether the call that failed with err may succeed later without anybody changing anything, so that
-// trying again makes sense.
+// trying again makes sense: for [Open], [Observe], Register, Read. Not for a Commit that ended with [ErrIndefinite]: it may
+// have been written, and whoever repeats it writes twice, or takes their own write for a conflict. Read first.
 func MayPass(err error) bool {
 	var code Code
 	return errors.As(err, &code) && code.MayPass()

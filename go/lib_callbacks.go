@@ -65,7 +65,7 @@ func primacyGoObserverStopped(known C.uintptr_t) {
 
 //export primacyGoLine
 func primacyGoLine(known C.uintptr_t, level C.int32_t, text *C.char) {
-	cgo.Handle(known).Value().(*queue[line]).put(line{int32(level), C.GoString(text)})
+	cgo.Handle(known).Value().(*queue[line]).put(line{level: int32(level), text: C.GoString(text)})
 }
 
 //export primacyGoLogStopped

@@ -95,6 +95,7 @@ static int64_t election_token(primacy_election election) {
 import "C"
 
 import (
+	"strings"
 	"time"
 	"unsafe"
 
@@ -125,7 +126,8 @@ func plain(status C.primacy_status) error { return fault(status, nil) }
 type texts []unsafe.Pointer
 
 func (t *texts) text(text string) *C.char {
-	copied := C.CString(text)
+	// For C a text ends at its first NUL. Rather than use another text than the host's, have it refused, as not UTF-8.
+	copied := C.CString(strings.ReplaceAll(text, "\x00", "\xff"))
 	*t = append(*t, unsafe.Pointer(copied))
 	return copied
 }
@@ -144,32 +146,35 @@ func (t *texts) free() {
 	}
 }
 
-func newConfig(config *Config) (C.primacy_config, error) {
+// The log, nil without a logger, is closed by the library when nothing made of the configuration is left.
+func newConfig(config *Config) (C.primacy_config, *queue[line], error) {
 	settings, err := config.settings()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	var made C.primacy_config
 	if status := C.primacy_config_new(&made); status != C.PRIMACY_OK {
-		return 0, plain(status)
+		return 0, nil, plain(status)
 	}
 	for _, s := range settings {
 		if err := setConfig(made, s); err != nil {
 			C.primacy_config_free(made)
-			return 0, err
+			return 0, nil, err
 		}
 	}
-	if config.Logger != nil {
-		log := handle.New(newLog(config.Logger))
-		var detail *C.primacy_error
-		status := C.config_set_log(made, C.int32_t(libLevel(config.Logger)), C.uintptr_t(log), &detail)
-		if status != C.PRIMACY_OK {
-			logStopped(log)
-			C.primacy_config_free(made)
-			return 0, fault(status, detail)
-		}
+	if config.Logger == nil {
+		return made, nil, nil
 	}
-	return made, nil
+	log := newLog(config.Logger)
+	known := handle.New(log)
+	var detail *C.primacy_error
+	status := C.config_set_log(made, C.int32_t(libLevel(config.Logger)), C.uintptr_t(known), &detail)
+	if status != C.PRIMACY_OK {
+		logStopped(known)
+		C.primacy_config_free(made)
+		return 0, nil, fault(status, detail)
+	}
+	return made, log, nil
 }
 
 func setConfig(config C.primacy_config, s setting) error {
@@ -179,10 +184,10 @@ func setConfig(config C.primacy_config, s setting) error {
 	return fault(C.primacy_config_set(config, t.text(s.name), t.text(s.value), &detail), detail)
 }
 
-func sessionOpen(config *Config) (uint64, error) {
-	made, err := newConfig(config)
+func sessionOpen(config *Config) (uint64, *queue[line], error) {
+	made, log, err := newConfig(config)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer C.primacy_config_free(made)
 	var t texts
@@ -213,7 +218,7 @@ func sessionOpen(config *Config) (uint64, error) {
 	var session C.primacy_session
 	var detail *C.primacy_error
 	status := C.primacy_session_open(made, &candidate, &session, &detail)
-	return uint64(session), fault(status, detail)
+	return uint64(session), log, fault(status, detail)
 }
 
 func sessionServerID(session uint64) int64 {
@@ -287,10 +292,11 @@ func electionFree(election uint64) error {
 	return plain(C.primacy_election_free(C.primacy_election(election)))
 }
 
-func electionComplete(election uint64, call uint64, outcome int32, message string) {
+func electionComplete(election uint64, call uint64, outcome int32, message string) error {
 	var t texts
 	defer t.free()
-	C.primacy_election_complete(C.primacy_election(election), C.uint64_t(call), C.int32_t(outcome), t.optional(message))
+	return plain(C.primacy_election_complete(C.primacy_election(election), C.uint64_t(call), C.int32_t(outcome),
+		t.optional(message)))
 }
 
 func electionIsCancelled(election uint64, call uint64) bool {
@@ -405,7 +411,7 @@ func takeResult(result C.primacy_result, gets int) *Result {
 }
 
 func observerOpen(config *Config, role string, o *Observer) (uint64, Primary, error) {
-	made, err := newConfig(config)
+	made, _, err := newConfig(config)
 	if err != nil {
 		return 0, Primary{}, err
 	}

@@ -12,7 +12,7 @@ func codeText(Code) string     { return "the C library is not built in" }
 func codeMayPass(Code) bool    { return false }
 func reasonText(Reason) string { return "unknown" }
 
-func sessionOpen(*Config) (uint64, error)                         { return 0, ErrUnsupported }
+func sessionOpen(*Config) (uint64, *queue[line], error)           { return 0, nil, ErrUnsupported }
 func sessionServerID(uint64) int64                                { return 0 }
 func sessionRegister(uint64, string, *Election) (uint64, error)   { return 0, ErrUnsupported }
 func sessionRead(uint64, *Txn, uint64) (*Result, error)           { return nil, ErrUnsupported }
@@ -25,7 +25,7 @@ func electionCampaign(uint64) error                               { return ErrUn
 func electionResign(uint64) error                                 { return ErrUnsupported }
 func electionStop(uint64, uint64) error                           { return ErrUnsupported }
 func electionFree(uint64) error                                   { return ErrUnsupported }
-func electionComplete(uint64, uint64, int32, string)              {}
+func electionComplete(uint64, uint64, int32, string) error        { return ErrUnsupported }
 func electionIsCancelled(uint64, uint64) bool                     { return true }
 func electionToken(uint64) Token                                  { return 0 }
 func electionRemaining(uint64) time.Duration                      { return 0 }

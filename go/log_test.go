@@ -65,6 +65,39 @@ func TestALogHandlerThatBlocksHoldsUpNothing(t *testing.T) {
 	close(stuck.let)
 }
 
+func TestALogHandlerThatBlocksHoldsUpNoHandlerThatPanicked(t *testing.T) {
+	noLeaks(t)
+	stuck := &stuckHandler{slog.DiscardHandler, make(chan string, 10*queueLimit), make(chan struct{})}
+	config := configOf(t, newRoot())
+	config.Logger = slog.New(enabled{stuck})
+	session := open(t, config)
+	h := campaign(t, session, "rootcoord", func(handlers *Handlers) {
+		handlers.OnPrimary = func(context.Context, Win) error { panic("no disk") }
+	})
+	if lost := next(t, "lost", h.lost); lost.Reason != ActivationFailed {
+		t.Errorf("%+v", lost)
+	}
+	close(stuck.let)
+	eventually(t, "the line", func() bool { return next(t, "a line", stuck.seen) == "primacy: a handler panicked" })
+}
+
+// A handler of log lines that panics.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("no log") }
+
+func TestALogHandlerThatPanicsEndsNothing(t *testing.T) {
+	noLeaks(t)
+	config := configOf(t, newRoot())
+	config.Logger = slog.New(enabled{panickingHandler{slog.DiscardHandler}})
+	h := campaign(t, open(t, config), "rootcoord", func(handlers *Handlers) {
+		handlers.OnPrimary = func(context.Context, Win) error { panic("no disk") }
+	})
+	if lost := next(t, "lost", h.lost); lost.Reason != ActivationFailed {
+		t.Errorf("%+v", lost)
+	}
+}
+
 type enabled struct{ slog.Handler }
 
 func (enabled) Enabled(context.Context, slog.Level) bool { return true }

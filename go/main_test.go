@@ -5,7 +5,6 @@ package primacy
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -18,15 +17,10 @@ import (
 var etcd *etcdtest.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if etcd, err = etcdtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	ShowEndpoint(etcd.Endpoint)
-	code := m.Run()
-	etcd.Stop()
-	os.Exit(code)
+	os.Exit(etcdtest.Main(m, handle.Live, func(server *etcdtest.Server) {
+		etcd = server
+		ShowEndpoint(etcd.Endpoint)
+	}))
 }
 
 // Fails the test if anything is left over when it ends: a goroutine, or a value that the library may still ask for. Comes

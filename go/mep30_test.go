@@ -188,8 +188,15 @@ func TestMEP30(t *testing.T) {
 			})
 			before = client.writes()
 			eventually(t, "the client's calls go on", func() bool { return client.writes() > before+10 })
+			handover := client.gap()
 			t.Logf("%s: killed: calls stood still for %v (TTL %v); stopped: for %v",
-				role, gap.Round(time.Millisecond), processTTL, client.gap().Round(time.Millisecond))
+				role, gap.Round(time.Millisecond), processTTL, handover.Round(time.Millisecond))
+			if gap >= processTTL+3*time.Second {
+				t.Errorf("the kill was noticed too late: calls stood still for %v", gap)
+			}
+			if handover >= processTTL {
+				t.Errorf("the stop did not hand over: calls stood still for %v", handover)
+			}
 			cancel()
 			client.running.Wait()
 			c.judge(won.Token, again.Token, third.Token)

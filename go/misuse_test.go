@@ -3,8 +3,10 @@
 package primacy
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -79,6 +81,7 @@ func TestAnOpenThatCanNotSucceedSaysWhyAndLeavesNothing(t *testing.T) {
 		"part of a second":   {func(c *Config) { c.TTL = 1500 * time.Millisecond }, ErrConfigValue},
 		"root":               {func(c *Config) { c.Root = "by-dev" }, ErrConfigValue},
 		"not UTF-8":          {func(c *Config) { c.Candidate.Address = "\xff" }, ErrUTF8},
+		"NUL":                {func(c *Config) { c.Candidate.Address = "127.0.0.1:1\x00" }, ErrUTF8},
 		"no address":         {func(c *Config) { c.Candidate.Address = "" }, ErrCandidate},
 		"version":            {func(c *Config) { c.Candidate.Version = "three" }, ErrCandidate},
 		"nobody there": {func(c *Config) {
@@ -112,8 +115,10 @@ func TestRolesAndHandlersThatCanNotBe(t *testing.T) {
 		_, err = Observe(context.Background(), configOf(t, newRoot()), role)
 		expect(t, "observer of "+role, err, ErrRole)
 	}
+	_, err := session.Register("rootcoord\x00x")
+	expect(t, "a role with a NUL", err, ErrUTF8)
 	election := register(t, session, "rootcoord")
-	_, err := session.Register("rootcoord")
+	_, err = session.Register("rootcoord")
 	expect(t, "again", err, ErrRoleTaken)
 	_, err = session.Register("mixcoord")
 	expect(t, "mixcoord beside it", err, ErrRoleTaken)
@@ -344,7 +349,8 @@ func TestUseOfAnElectionAndAnObserverThatWereClosed(t *testing.T) {
 var inHandlers = []string{"OnStandby", "OnWarmup", "OnPrimary", "OnLost"}
 
 // Campaigns with one handler that does what it is told to, and has it called.
-func campaignWith(t *testing.T, root string, session *Session, which string, do func(context.Context)) *Election {
+func campaignWith(t *testing.T, root string, session *Session, which string,
+	do func(context.Context) error) *Election {
 	t.Helper()
 	if which == "OnStandby" || which == "OnWarmup" {
 		other := campaign(t, open(t, configOf(t, root)), "rootcoord", nil)
@@ -352,16 +358,16 @@ func campaignWith(t *testing.T, root string, session *Session, which string, do 
 	}
 	h := campaign(t, session, "rootcoord", func(handlers *Handlers) {
 		if which == "OnStandby" {
-			handlers.OnStandby = func(ctx context.Context, _ Standby) error { do(ctx); return nil }
+			handlers.OnStandby = func(ctx context.Context, _ Standby) error { return do(ctx) }
 		}
 		if which == "OnWarmup" {
-			handlers.OnWarmup = func(ctx context.Context) (Warm, error) { do(ctx); return true, nil }
+			handlers.OnWarmup = func(ctx context.Context) (Warm, error) { return true, do(ctx) }
 		}
 		if which == "OnPrimary" {
-			handlers.OnPrimary = func(ctx context.Context, _ Win) error { do(ctx); return nil }
+			handlers.OnPrimary = func(ctx context.Context, _ Win) error { return do(ctx) }
 		}
 		if which == "OnLost" {
-			handlers.OnLost = func(ctx context.Context, _ Lost) error { do(ctx); return nil }
+			handlers.OnLost = func(ctx context.Context, _ Lost) error { return do(ctx) }
 		}
 	})
 	if which == "OnLost" {
@@ -380,7 +386,7 @@ func TestAHandlerThatNeverReturnsHoldsUpNeitherCloseNorIsPrimary(t *testing.T) {
 			called, release := make(chan bool, 1), make(chan struct{})
 			root := newRoot()
 			session := open(t, configOf(t, root))
-			election := campaignWith(t, root, session, which, func(context.Context) { called <- true; <-release })
+			election := campaignWith(t, root, session, which, func(context.Context) error { called <- true; <-release; return nil })
 			next(t, "the handler", called)
 			start := time.Now()
 			expect(t, "Close of the election", election.Close(within(t, 500*time.Millisecond)), ErrTimeout)
@@ -398,6 +404,97 @@ func TestAHandlerThatNeverReturnsHoldsUpNeitherCloseNorIsPrimary(t *testing.T) {
 	}
 }
 
+// An error whose text can not be had.
+type noText struct{ way func() }
+
+func (e *noText) Error() string { e.way(); return "" }
+
+func TestAHandlerThatFailsWithoutATextEndsAllTheSame(t *testing.T) {
+	var none *noText
+	for name, fails := range map[string]func() error{
+		"error that is not UTF-8":  func() error { return errors.New("\xff\x00 no disk") },
+		"panic that is not UTF-8":  func() error { panic("\xff\x00") },
+		"error that is nil inside": func() error { return none },
+		"error that panics":        func() error { return &noText{func() { panic(&noText{func() { panic("again") }}) }} },
+		"panic with such an error": func() error { panic(&noText{func() { panic(&noText{func() { panic("again") }}) }}) },
+		"error that ends it all":   func() error { return &noText{runtime.Goexit} },
+	} {
+		for _, which := range inHandlers {
+			t.Run(name+" in "+which, func(t *testing.T) {
+				noLeaks(t)
+				root := newRoot()
+				session := open(t, configOf(t, root))
+				called := make(chan struct{}, 100)
+				election := campaignWith(t, root, session, which, func(context.Context) error {
+					called <- struct{}{}
+					return fails()
+				})
+				next(t, "the handler", called)
+				if which == "OnPrimary" {
+					eventually(t, "primacy is given back", func() bool {
+						event := next(t, "an event", election.Events())
+						return event.Kind == EventLost && event.Reason == ActivationFailed
+					})
+				}
+				// It would say that the handler has not returned.
+				if err := session.Close(within(t, 10*time.Second)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestAnElectionThatIsRegisteredWhileItsSessionClosesIsFreed(t *testing.T) {
+	noLeaks(t)
+	session := open(t, configOf(t, newRoot()))
+	registered := make(chan error, 1)
+	session.mu.Lock()
+	go func() {
+		_, err := session.Register("rootcoord")
+		registered <- err
+	}()
+	eventually(t, "the library has it", func() bool {
+		status, err := session.Status()
+		return err == nil && len(status.Elections) == 1
+	})
+	session.closing = true // who closes has begun, and taken the list of elections already
+	session.mu.Unlock()
+	expect(t, "Register", next(t, "Register", registered), ErrStopped)
+	eventually(t, "it has ended", func() bool {
+		status, err := session.Status()
+		return err == nil && (len(status.Elections) == 0 || status.Elections[0].State == "stopped")
+	})
+	session.mu.Lock()
+	session.closing = false
+	session.mu.Unlock()
+}
+
+func TestTheMemoryOfAValueStaysTheHosts(t *testing.T) {
+	noLeaks(t)
+	root := newRoot()
+	h := campaign(t, open(t, configOf(t, root)), "rootcoord", nil)
+	win := next(t, "primary", h.primary)
+	// C must not get a pointer into it: Go ends a program for that.
+	value := &struct {
+		p     *int
+		bytes [8]byte
+	}{p: new(int), bytes: [8]byte([]byte("original"))}
+	put := new(Txn).Put(root+"/a", value.bytes[:])
+	compare := new(Txn).IfValue(root+"/a", value.bytes[:])
+	copy(value.bytes[:], "changed!")
+	for what, txn := range map[string]*Txn{"Put": put, "IfValue": compare} {
+		if bytes.Equal(txn.steps[0].value, value.bytes[:]) {
+			t.Errorf("%s keeps the host's memory", what)
+		}
+	}
+	for _, txn := range []*Txn{put, compare} {
+		if _, err := h.election.Commit(context.Background(), win.Token, txn); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAnyHandlerMayCloseWhatCalledIt(t *testing.T) {
 	for _, which := range inHandlers {
 		for _, whole := range []bool{false, true} {
@@ -408,7 +505,7 @@ func TestAnyHandlerMayCloseWhatCalledIt(t *testing.T) {
 				inside := make(chan error, 100)
 				var election *Election
 				known := make(chan struct{})
-				election = campaignWith(t, root, session, which, func(ctx context.Context) {
+				election = campaignWith(t, root, session, which, func(ctx context.Context) error {
 					<-known
 					start := time.Now()
 					err := election.Resign(ctx)
@@ -421,6 +518,7 @@ func TestAnyHandlerMayCloseWhatCalledIt(t *testing.T) {
 						err = errors.Join(err, errors.New("it waited for itself"))
 					}
 					inside <- err
+					return nil
 				})
 				close(known)
 				if err := next(t, "the handler", inside); err != nil {

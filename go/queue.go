@@ -23,6 +23,9 @@ func newQueue[T any]() *queue[T] {
 func (q *queue[T]) put(item T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	if len(q.items) >= queueLimit {
 		q.left++
 		return

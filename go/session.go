@@ -3,7 +3,6 @@ package primacy
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +12,7 @@ import (
 // A Session is a connection to etcd, a lease, a server id, and the elections on them.
 type Session struct {
 	handle uint64
-	logger *slog.Logger
+	log    *queue[line] // nil: no logger
 
 	mu        sync.Mutex
 	elections []*Election
@@ -32,11 +31,12 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 	}
 	type opened struct {
 		handle uint64
+		log    *queue[line]
 		err    error
 	}
 	got, ok := await(ctx, func() opened {
-		handle, err := sessionOpen(&config)
-		return opened{handle, err}
+		handle, log, err := sessionOpen(&config)
+		return opened{handle, log, err}
 	}, func(late opened) {
 		if late.err == nil {
 			_ = sessionFree(late.handle)
@@ -48,7 +48,7 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 	if got.err != nil {
 		return nil, named("open", got.err)
 	}
-	return &Session{handle: got.handle, logger: config.Logger, closed: make(chan struct{})}, nil
+	return &Session{handle: got.handle, log: got.log, closed: make(chan struct{})}, nil
 }
 
 // ServerID is this process's id in etcd: positive, and the same for as long as the session lives, unless etcd is put
@@ -83,8 +83,16 @@ func (s *Session) Register(role string) (*Election, error) {
 	}
 	e.handle = handle
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.elections = append(s.elections, e)
+	closing := s.closing
+	if !closing {
+		s.elections = append(s.elections, e)
+	}
+	s.mu.Unlock()
+	if closing { // who closes the session may have taken the list already, and would not free this one
+		_ = electionStop(e.handle, 1)
+		_ = electionFree(e.handle)
+		return nil, failed("register", ErrStopped, "")
+	}
 	return e, nil
 }
 
@@ -229,8 +237,9 @@ func (s *Session) forget(e *Election) {
 	s.elections = slices.DeleteFunc(s.elections, func(other *Election) bool { return other == e })
 }
 
+// Never waits, and runs no code of the host.
 func (s *Session) warn(text string, args ...any) {
-	if s.logger != nil {
-		s.logger.Warn("primacy: "+text, args...)
+	if s.log != nil {
+		s.log.put(line{warning, "primacy: " + text, args})
 	}
 }

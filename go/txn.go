@@ -1,5 +1,7 @@
 package primacy
 
+import "bytes"
+
 // A Txn is a transaction under construction. Its methods add to it and return it. It can be committed any number of
 // times, by several goroutines too, once nothing is added to it any more. Keys are whole etcd keys.
 type Txn struct {
@@ -22,7 +24,7 @@ const (
 type step struct {
 	kind   stepKind
 	key    string
-	value  []byte
+	value  []byte // our own: C gets it, and must not get memory of the host's that has pointers in it
 	number int64
 }
 
@@ -41,17 +43,17 @@ func (t *Txn) IfVersion(key string, version int64) *Txn {
 	return t.with(step{kind: ifVersion, key: key, number: version})
 }
 
-// IfValue compares: the key is there with this value.
+// IfValue compares: the key is there with this value, which is copied.
 func (t *Txn) IfValue(key string, value []byte) *Txn {
-	return t.with(step{kind: ifValue, key: key, value: value})
+	return t.with(step{kind: ifValue, key: key, value: bytes.Clone(value)})
 }
 
 // IfAbsent compares: the key is not there.
 func (t *Txn) IfAbsent(key string) *Txn { return t.with(step{kind: ifAbsent, key: key}) }
 
-// Put writes a key, on no lease, if all comparisons hold. etcd refuses a transaction that writes a key twice.
+// Put writes a key, on no lease, if all comparisons hold. The value is copied. etcd refuses a transaction that writes a key twice.
 func (t *Txn) Put(key string, value []byte) *Txn {
-	return t.with(step{kind: doPut, key: key, value: value})
+	return t.with(step{kind: doPut, key: key, value: bytes.Clone(value)})
 }
 
 // Delete deletes a key, if it is there, if all comparisons hold.

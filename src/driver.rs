@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 use std::io;
+#[cfg(any(test, feature = "defect"))]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -38,6 +40,9 @@ pub(crate) struct Shared {
     pub recorder: Mutex<Recorder>,
     pub progress: Mutex<Progress>,
     pub progressed: Condvar,
+    /// The next step panics.
+    #[cfg(any(test, feature = "defect"))]
+    pub defect: AtomicBool,
 }
 
 /// How far the session is.
@@ -122,6 +127,8 @@ pub(crate) fn start(
         recorder: Mutex::default(),
         progress: Mutex::default(),
         progressed: Condvar::new(),
+        #[cfg(any(test, feature = "defect"))]
+        defect: AtomicBool::new(false),
     });
     tokio::spawn(drive(shared.clone(), alarm, events, reports));
     Ok(shared)
@@ -145,10 +152,12 @@ async fn drive(
     let why = end.try_into_panic().map_or_else(|end| end.to_string(), |payload| panic::text(&*payload));
     let text = format!("the engine has panicked, which is a bug: the session is over: {why}");
     shared.log.line(Level::Error, &text);
+    // First, so that none is registered that is not among those that are abandoned.
+    shared.advance(|progress| (progress.closed, progress.broken) = (Some(false), true));
     let lanes: Vec<Arc<Lane>> = lock(&shared.lanes).values().cloned().collect();
-    shared.advance(|progress| {
-        (progress.closed, progress.broken, progress.over) = (Some(false), true, lanes.is_empty());
-    });
+    if lanes.is_empty() {
+        shared.advance(|progress| progress.over = true);
+    }
     lanes.iter().for_each(Lane::abandon);
 }
 
@@ -205,6 +214,11 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
+        #[cfg(any(test, feature = "defect"))]
+        #[allow(clippy::panic, reason = "that is what it is for")]
+        if self.shared.defect.load(Ordering::SeqCst) {
+            panic!("on demand");
+        }
         let now = self.shared.clock.now();
         self.note_failure(&event);
         let recorded = event.clone();

@@ -16,7 +16,7 @@ use crate::milvus::Role;
 use crate::panic;
 use crate::runtime::lock;
 use crate::session::JoinError;
-use crate::store::{Answer, Compare, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::store::{Answer, Compare, Failure, LeaseId, Op, Range, Txn, TxnAnswer};
 use crate::win::{Lent, WinCell};
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
@@ -179,8 +179,8 @@ impl Election {
         let own = otherwise.len();
         otherwise.extend(keys.iter().map(|range| Op::Get((*range).clone())));
         when.extend(guard.iter().cloned());
-        let request = Request::Txn(Txn { when, then, otherwise });
-        let mut answer = match io.block_on(self.shared.etcd.call(request, timeout)) {
+        let txn = Txn { when, then, otherwise };
+        let mut answer = match io.block_on(self.shared.etcd.call_for_host(txn, timeout)) {
             Ok(Answer::Txn(answer)) => answer,
             Ok(_) => return Err(CommitError::Unknown("an answer to something else".into())),
             Err(Failure::Indefinite(why)) => return Err(CommitError::Unknown(why)),
@@ -206,8 +206,7 @@ impl Election {
     /// Where it stands; `None`: it is over. Does not block.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
         let snapshot = lock(&self.shared.engine).snapshot(self.shared.clock.now());
-        // The last: an earlier one of the same role may not be quite over.
-        snapshot.elections.into_iter().rfind(|election| election.role == self.lane.role.to_string())
+        snapshot.elections.into_iter().find(|election| election.id == self.lane.id)
     }
 
     /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.

@@ -2,31 +2,37 @@
 //! virtual time, over cables that a test can silence and cut.
 //!
 //! An hour passes in well under a second, and what is true "within 50 ms" is exact.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
+use tonic::{Status, body::Body};
 
 use crate::clock::Clock;
+use crate::config::{Auth, Password};
 use crate::driver::{self, Shared};
 use crate::election::{Election, Host, Reply};
 use crate::embedded::Server;
 use crate::embedded::model::Options;
-use crate::engine::{Call, CallId, Event, LostReason, Notice, Setup, Token};
-use crate::etcd::{Credentials, Dialler, Etcd};
+use crate::engine::{Call, CallId, Event, LostReason, Notice, Outcome, Setup, Token};
+use crate::etcd::{Credentials, Dialler, Dialling, Etcd, boxed};
 use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::runtime::{Runtime, lock};
-use crate::session::Session;
-use crate::store::{Failure, LeaseId, Op, Request, Txn};
+use crate::session::{RegisterError, Session};
+use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
 
 const TTL: Duration = Duration::from_secs(6);
 const STEP: Duration = Duration::from_millis(20);
@@ -133,12 +139,24 @@ impl AsyncWrite for Wire {
 
 /// What the callbacks of a candidate were told, and when.
 #[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<(Instant, Call)>>>);
+struct Diary {
+    entries: Arc<Mutex<Vec<(Instant, Call)>>>,
+    /// Whether the next `on_primary` goes on until it is completed, and which one does.
+    hangs: Arc<AtomicBool>,
+    hanging: Arc<Mutex<Option<CallId>>>,
+}
 
 impl Host for Diary {
-    fn call(&self, _: CallId, what: &Call) -> Reply {
-        lock(&self.0).push((Instant::now(), what.clone()));
-        if *what == Call::Warmup { Reply::Warm } else { Reply::Done }
+    fn call(&self, call: CallId, what: &Call) -> Reply {
+        lock(&self.entries).push((Instant::now(), what.clone()));
+        match what {
+            Call::Warmup => Reply::Warm,
+            Call::Primary { .. } if self.hangs.load(Ordering::Relaxed) => {
+                *lock(&self.hanging) = Some(call);
+                Reply::Pending
+            }
+            _ => Reply::Done,
+        }
     }
     fn cancelled(&self, _: CallId) {}
     fn notice(&self, _: &Notice) {}
@@ -147,7 +165,7 @@ impl Host for Diary {
 
 impl Diary {
     fn primaries(&self) -> Vec<(Instant, Token)> {
-        let entries = lock(&self.0);
+        let entries = lock(&self.entries);
         let primary = |(at, call): &(Instant, Call)| match call {
             Call::Primary { token, .. } => Some((*at, *token)),
             _ => None,
@@ -156,7 +174,7 @@ impl Diary {
     }
 
     fn losses(&self) -> Vec<(Instant, LostReason)> {
-        let entries = lock(&self.0);
+        let entries = lock(&self.entries);
         let lost = |(at, call): &(Instant, Call)| match call {
             Call::Lost { reason, .. } => Some((*at, *reason)),
             _ => None,
@@ -166,11 +184,32 @@ impl Diary {
 }
 
 struct Member {
-    cable: Cable,
+    cables: Vec<Cable>,
+    etcd: Etcd,
     diary: Diary,
     election: Election,
     session: Session,
     shared: Arc<Shared>,
+}
+
+impl Member {
+    /// The only one, in most stories.
+    fn cable(&self) -> &Cable {
+        &self.cables[0]
+    }
+
+    /// Writes under its token for as long as it has one, each time to another key.
+    async fn write(etcd: Etcd, election: Election, number: usize) {
+        for write in 0.. {
+            sleep(ms(70)).await;
+            let Some(token) = election.token() else { continue };
+            let Some(guard) = election.guard(token) else { continue };
+            let key = format!("log/{number}/{write}").into();
+            let put = Op::Put(key, token.0.to_string().into(), LeaseId::NONE);
+            let txn = Txn { when: guard, then: vec![put], ..Txn::default() };
+            let _ = etcd.call_for_host(txn, ms(500)).await;
+        }
+    }
 }
 
 /// A server and its candidates for one role.
@@ -185,20 +224,25 @@ impl World {
     }
 
     async fn with_ttl(candidates: usize, ttl: Duration) -> World {
+        World::with(candidates, ttl, 1).await
+    }
+
+    /// Each candidate has so many `links`: endpoints, all of the same server.
+    async fn with(candidates: usize, ttl: Duration, links: usize) -> World {
         let server = Server::new(Options { seed: 7, ..Options::default() });
         let clock = Clock::Tokio(Instant::now());
         let mut world = World { server, candidates: Vec::new() };
         for number in 1..=candidates {
-            let candidate = world.candidate(clock, number, ttl, Log::none()).await;
+            let candidate = world.candidate(clock, number, ttl, links, Log::none()).await;
             world.candidates.push(candidate);
         }
         world
     }
 
-    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration, log: Log) -> Member {
-        let cable = Cable::default();
+    async fn candidate(&self, clock: Clock, number: usize, ttl: Duration, links: usize, log: Log) -> Member {
+        let cables: Vec<_> = (0..links).map(|_| Cable::default()).collect();
         let (report, reports) = mpsc::unbounded_channel();
-        let diallers = vec![cable.dialler(&self.server)];
+        let diallers = cables.iter().map(|cable| cable.dialler(&self.server)).collect();
         let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
         let setup = Setup {
             root: Root::join("r", "m").unwrap(),
@@ -213,7 +257,7 @@ impl World {
             first_lease: LeaseId(i64::try_from(number).unwrap() << 20),
             seed: u64::try_from(number).unwrap(),
         };
-        let shared = driver::start(clock, Runtime::inline(), etcd, reports, log, setup).unwrap();
+        let shared = driver::start(clock, Runtime::inline(), etcd.clone(), reports, log, setup).unwrap();
         shared.tell(Event::Open);
         let server_id = loop {
             if let Some(id) = shared.progress().opened {
@@ -225,7 +269,7 @@ impl World {
         let diary = Diary::default();
         let election = session.register("rootcoord", Arc::new(diary.clone())).unwrap();
         election.campaign();
-        Member { cable, diary, election, session, shared }
+        Member { cables, etcd, diary, election, session, shared }
     }
 
     /// Lets time pass; at every step at most one candidate says yes.
@@ -240,6 +284,17 @@ impl World {
     /// Who says yes now.
     fn primaries(&self) -> Vec<usize> {
         (0..self.candidates.len()).filter(|&i| self.candidates[i].election.token().is_some()).collect()
+    }
+
+    /// The tokens under which it was written, in the order of the store's revisions.
+    async fn written(&self) -> Vec<i64> {
+        let log = Op::Get(Range::Span { from: "log/".into(), to: "log0".into() });
+        let txn = Txn { then: vec![log], ..Txn::default() };
+        let answer = self.candidates[0].etcd.call_for_host(txn, ms(5000)).await.unwrap();
+        let Answer::Txn(TxnAnswer { reads, .. }) = answer else { panic!("{answer:?}") };
+        let mut found: Vec<_> = reads.into_iter().flatten().collect();
+        found.sort_by_key(|kv| kv.create_revision);
+        found.iter().map(|kv| String::from_utf8_lossy(kv.value.as_bytes()).parse().unwrap()).collect()
     }
 
     /// Waits until somebody other than `before` is primary.
@@ -259,7 +314,7 @@ impl World {
     /// Ends all sessions; what holds of every history holds of this one.
     async fn end(self) {
         for candidate in &self.candidates {
-            candidate.cable.silence(false);
+            candidate.cables.iter().for_each(|cable| cable.silence(false));
             candidate.session.stop(ms(5000));
         }
         let began = Instant::now();
@@ -290,6 +345,79 @@ fn story<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
     runtime.block_on(story());
 }
 
+/// Waits for what another thread does, in real time.
+fn comes(true_soon: impl Fn() -> bool) -> bool {
+    let began = std::time::Instant::now();
+    while !true_soon() {
+        if began.elapsed() > ms(10_000) {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+#[test]
+fn a_session_that_closes_while_a_role_is_registered_leaves_no_election_behind() {
+    story(|| async {
+        let world = World::new(1).await;
+        let Member { session, shared, .. } = &world.candidates[0];
+        std::thread::scope(|threads| {
+            // What the driver closes under.
+            let progress = lock(&shared.progress);
+            let registered = threads.spawn(|| session.register("datacoord", Arc::new(Diary::default())));
+            let holds_the_elections = comes(|| shared.lanes.try_lock().is_err());
+            drop(progress);
+            assert!(
+                holds_the_elections,
+                "the driver may find no election, and end, before this one is there"
+            );
+            assert!(registered.join().unwrap().is_ok());
+        });
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_defect_closes_the_session_before_it_ends_the_elections_that_there_are() {
+    story(|| async {
+        let world = World::new(1).await;
+        let Member { session, shared, .. } = &world.candidates[0];
+        let (of_thread, (held, holds)) = (shared.clone(), std::sync::mpsc::channel());
+        let closed_first = std::thread::spawn(move || {
+            let _lanes = lock(&of_thread.lanes);
+            held.send(()).unwrap();
+            comes(|| of_thread.progress().closed.is_some())
+        });
+        holds.recv().unwrap();
+        session.panic();
+        while !shared.progress().over {
+            sleep(STEP).await;
+        }
+        assert!(closed_first.join().unwrap(), "one that is registered now would never end");
+        let again = session.register("datacoord", Arc::new(Diary::default()));
+        assert!(matches!(again, Err(RegisterError::Stopped)));
+    });
+}
+
+#[test]
+fn an_election_that_is_over_does_not_pass_for_the_next_one_of_its_role() {
+    story(|| async {
+        let world = World::new(1).await;
+        let Member { session, election: old, .. } = &world.candidates[0];
+        old.stop(ms(1000));
+        while old.join(Duration::ZERO).is_err() {
+            sleep(STEP).await;
+        }
+        let new = session.register("rootcoord", Arc::new(Diary::default())).unwrap();
+        while new.snapshot().is_none() {
+            sleep(STEP).await;
+        }
+        assert_eq!(old.snapshot(), None);
+        world.end().await;
+    });
+}
+
 #[test]
 fn a_primary_that_is_cut_off_says_no_before_the_next_one_says_yes_and_comes_back_as_standby() {
     story(|| async {
@@ -297,17 +425,44 @@ fn a_primary_that_is_cut_off_says_no_before_the_next_one_says_yes_and_comes_back
         let first = world.next_primary(None, ms(1000)).await;
         world.pass(TTL).await;
         let cut = Instant::now();
-        world.candidates[first].cable.silence(true);
+        world.candidates[first].cable().silence(true);
         let second = world.next_primary(Some(first), TTL + ms(600)).await;
         let (lost, reason) = world.candidates[first].diary.losses()[0];
         let (won, _) = world.candidates[second].diary.primaries()[0];
         assert_eq!(reason, LostReason::LeaseExpired);
         assert!(lost < won && won - cut <= TTL + ms(600));
         world.pass(TTL).await;
-        world.candidates[first].cable.silence(false);
+        world.candidates[first].cable().silence(false);
         world.pass(TTL).await;
         assert_eq!(world.primaries(), [second]);
         assert_eq!(world.candidates[first].diary.primaries().len(), 1);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_loss_is_told_at_the_deadline_while_on_primary_still_runs() {
+    story(|| async {
+        let world = World::new(2).await;
+        let first = world.next_primary(None, ms(1000)).await;
+        let Member { diary, election, .. } = &world.candidates[first];
+        // The call of on_primary that comes next does not end before its primacy does.
+        election.resign();
+        let second = world.next_primary(Some(first), ms(1000)).await;
+        diary.hangs.store(true, Ordering::Relaxed);
+        world.candidates[second].election.resign();
+        world.next_primary(Some(second), ms(1000)).await;
+        world.pass(ms(30_000)).await;
+        assert_eq!(world.primaries(), [first], "renewals do not wait for it");
+        world.candidates[first].cable().silence(true);
+        let deadline = Instant::now() + election.remaining();
+        world.pass(TTL).await;
+        let (lost, reason) = *diary.losses().last().unwrap();
+        assert_eq!(reason, LostReason::LeaseExpired);
+        let late = lost.saturating_duration_since(deadline);
+        assert!(lost >= deadline && late < ms(50), "told {late:?} after the deadline");
+        let hanging = lock(&diary.hanging).take().unwrap();
+        election.complete(hanging, Outcome::Done).unwrap();
         world.end().await;
     });
 }
@@ -318,9 +473,9 @@ fn a_link_that_is_away_for_a_moment_again_and_again_costs_no_primacy() {
         let world = World::new(2).await;
         let first = world.next_primary(None, ms(1000)).await;
         for _ in 0..200 {
-            world.candidates[first].cable.silence(true);
+            world.candidates[first].cable().silence(true);
             world.pass(ms(1200)).await;
-            world.candidates[first].cable.silence(false);
+            world.candidates[first].cable().silence(false);
             world.pass(ms(1500)).await;
         }
         assert_eq!(world.primaries(), [first]);
@@ -335,7 +490,7 @@ fn connections_that_are_reset_every_second_cost_no_primacy_and_no_takeover() {
         let world = World::new(2).await;
         let first = world.next_primary(None, ms(1000)).await;
         for _ in 0..60 {
-            world.candidates.iter().for_each(|candidate| candidate.cable.cut());
+            world.candidates.iter().for_each(|candidate| candidate.cable().cut());
             world.pass(ms(1000)).await;
         }
         assert_eq!(world.primaries(), [first]);
@@ -387,12 +542,12 @@ fn a_primary_that_hears_no_answer_says_no_though_its_renewals_arrive() {
         let world = World::new(2).await;
         let first = world.next_primary(None, ms(1000)).await;
         world.pass(TTL).await;
-        world.candidates[first].cable.deafen(true);
+        world.candidates[first].cable().deafen(true);
         world.pass(TTL).await;
         assert_eq!(world.candidates[first].diary.losses()[0].1, LostReason::LeaseExpired);
         // Its connection is given up, and with it the renewals end.
         let second = world.next_primary(Some(first), TTL * 4).await;
-        world.candidates[first].cable.deafen(false);
+        world.candidates[first].cable().deafen(false);
         world.pass(TTL * 2).await;
         assert_eq!(world.primaries(), [second]);
         world.end().await;
@@ -404,7 +559,7 @@ fn who_is_cut_off_for_good_stops_in_time() {
     story(|| async {
         let world = World::new(2).await;
         let first = world.next_primary(None, ms(1000)).await;
-        world.candidates[first].cable.silence(true);
+        world.candidates[first].cable().silence(true);
         world.pass(TTL * 2).await;
         let (asked, candidate) = (Instant::now(), &world.candidates[first]);
         candidate.session.stop(ms(3000));
@@ -447,7 +602,7 @@ fn a_defect_ends_primacy_and_the_log_says_what_it_was() {
             lock(&written).push((level, text.to_owned()));
             assert!(!panics.swap(false, Ordering::SeqCst), "a defect on demand");
         });
-        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, log).await;
+        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, 1, log).await;
         sleep(TTL).await;
         assert!(candidate.election.token().is_some());
         defect.store(true, Ordering::SeqCst);
@@ -469,9 +624,13 @@ fn whatever_happens_to_the_links_there_is_never_a_second_primary_and_in_the_end_
     for seed in 0..20 {
         story(|| async {
             let mut random = fastrand::Rng::with_seed(seed);
-            let world = World::new(3).await;
+            let world = World::with(3, TTL, 2).await;
+            let writers = world.candidates.iter().enumerate().map(|(number, candidate)| {
+                tokio::spawn(Member::write(candidate.etcd.clone(), candidate.election.clone(), number))
+            });
+            let writers: Vec<_> = writers.collect();
             for _ in 0..40 {
-                let cable = &world.candidates[random.usize(..3)].cable;
+                let cable = &world.candidates[random.usize(..3)].cables[random.usize(..2)];
                 match random.u8(..5) {
                     0 | 1 => cable.silence(true),
                     2 | 3 => cable.silence(false),
@@ -482,16 +641,22 @@ fn whatever_happens_to_the_links_there_is_never_a_second_primary_and_in_the_end_
                 }
                 world.pass(ms(random.u64(..3000))).await;
             }
-            world.candidates.iter().for_each(|candidate| candidate.cable.silence(false));
+            for cable in world.candidates.iter().flat_map(|candidate| &candidate.cables) {
+                cable.silence(false);
+            }
             world.pass(TTL * 3).await;
             assert_eq!(world.primaries().len(), 1, "seed {seed}");
+            writers.iter().for_each(|writer| writer.abort());
+            let written = world.written().await;
+            assert!(written.len() > 100, "seed {seed}: only {} writes", written.len());
+            assert!(written.is_sorted(), "seed {seed}: a write of an older win came later: {written:?}");
             world.end().await;
         });
     }
 }
 
 #[test]
-fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_leases_wait_for_none() {
+fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_elections_and_leases_wait_for_none() {
     story(|| async {
         let (server, cable) = (Server::new(Options { seed: 7, ..Options::default() }), Cable::default());
         let (report, _reports) = mpsc::unbounded_channel();
@@ -499,17 +664,20 @@ fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_leases_wait_f
         let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
         let put = || {
             let write = Op::Put("key".into(), "value".into(), LeaseId::NONE);
-            Request::Txn(Txn { then: vec![write], ..Txn::default() })
+            Txn { then: vec![write], ..Txn::default() }
         };
-        etcd.call(put(), ms(1000)).await.unwrap();
+        etcd.call_for_host(put(), ms(1000)).await.unwrap();
         cable.silence(true);
         let calls = (0..200).map(|_| {
             let (etcd, put) = (etcd.clone(), put());
-            tokio::spawn(async move { etcd.call(put, ms(1000)).await })
+            tokio::spawn(async move { etcd.call_for_host(put, ms(1000)).await })
         });
         let calls: Vec<_> = calls.collect();
         sleep(STEP).await;
-        let renewal = etcd.call(Request::KeepAlive { lease: LeaseId(1), new_stream: false }, ms(1000)).await;
+        let renewal = Request::KeepAlive { lease: LeaseId(1), new_stream: false };
+        let (write, renewal) =
+            tokio::join!(etcd.call(Request::Txn(put()), ms(500)), etcd.call(renewal, ms(500)));
+        assert!(matches!(write, Err(Failure::Indefinite(_))), "{write:?}");
         assert!(matches!(renewal, Err(Failure::Indefinite(_))), "{renewal:?}");
         let (mut in_doubt, mut not_sent) = (0, 0);
         for call in calls {
@@ -520,5 +688,66 @@ fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_leases_wait_f
             }
         }
         assert_eq!((in_doubt, not_sent), (128, 72));
+    });
+}
+
+/// A proxy whose servers are gone: it says so at once. Counts how often it is asked.
+fn proxy_without_servers(asked: Arc<AtomicUsize>) -> Dialler {
+    let dial = move || {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let asked = asked.clone();
+        let refuse = service_fn(move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let refusal = Status::unavailable("no healthy upstream").into_http::<Body>();
+            async { Ok::<_, Infallible>(refusal) }
+        });
+        let connection =
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(server), refuse);
+        tokio::spawn(connection);
+        Box::pin(async { Ok(boxed(client)) }) as Dialling
+    };
+    Dialler { name: "proxy:1".into(), scheme: "http", dial: Box::new(dial) }
+}
+
+#[test]
+fn those_that_wait_for_a_token_together_are_refused_together() {
+    story(|| async {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (report, _reports) = mpsc::unbounded_channel();
+        let auth = Auth { user_name: "user".into(), password: Password::new("password") };
+        let diallers = vec![proxy_without_servers(asked.clone())];
+        let etcd = Etcd::through(diallers, Credentials::new(Some(auth)), report, Log::none()).unwrap();
+        let read = Txn { then: vec![Op::Get(Range::Key("key".into()))], ..Txn::default() };
+        let calls = (0..100).map(|_| {
+            let (etcd, read) = (etcd.clone(), read.clone());
+            tokio::spawn(async move { etcd.call(Request::Txn(read), ms(1000)).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            assert!(matches!(call.await.unwrap(), Err(Failure::Unreachable(_))));
+        }
+        // Twice by each, all together; and by the connection itself, for the server's version.
+        assert!(asked.load(Ordering::Relaxed) <= 4, "{asked:?}");
+    });
+}
+
+#[test]
+fn a_proxy_that_refuses_at_once_is_not_asked_again_and_again_by_one_request() {
+    story(|| async {
+        let (asked, lines) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let written = lines.clone();
+        let log = Log::new(move |level, text| lock(&written).push((level, text.to_owned())));
+        let (report, _reports) = mpsc::unbounded_channel();
+        let diallers = vec![proxy_without_servers(asked.clone())];
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, log).unwrap();
+        let read = Txn { then: vec![Op::Get(Range::Key("key".into()))], ..Txn::default() };
+        for _ in 0..10 {
+            let answer = etcd.call(Request::Txn(read.clone()), ms(1000)).await;
+            let refused = |why: &str| why.contains("no healthy upstream");
+            assert!(matches!(&answer, Err(Failure::Unreachable(why)) if refused(why)), "{answer:?}");
+        }
+        // Twice by each, and once by the connection itself, for the server's version.
+        assert!(asked.load(Ordering::Relaxed) <= 10 * 2 + 1, "{asked:?}");
+        let warnings = lock(&lines).iter().filter(|(level, _)| *level == Level::Warn).count();
+        assert_eq!(warnings, 1, "{lines:?}");
     });
 }

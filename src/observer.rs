@@ -110,16 +110,8 @@ impl Observer {
         io.spawn(observe(seen.clone(), observing, etcd, clock, alarm, reports, ended));
         let observer =
             Observer(Arc::new(Handle { seen: seen.clone(), _running: running, _runtime: runtime }));
-        let state = seen.wait(patience, |state| state.changes > 0 || state.failed);
-        if state.0 > 0 {
-            return Ok(observer);
-        }
-        let state = lock(&seen.state);
-        let failure = state
-            .failure
-            .clone()
-            .unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
-        Err(if state.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
+        seen.wait(patience, |state| state.changes > 0 || state.failed);
+        seen.opened().map(|()| observer)
     }
 
     /// The primary as far as is known now. Does not block.
@@ -192,6 +184,19 @@ impl Seen {
             self.changed.wait_timeout_while(state, timeout, |state| !state.closed && !reached(state));
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;
         (state.changes, state.primary.clone())
+    }
+
+    /// Whether it has opened. If not, `on_change` is not called any more: a host that hears of an error takes what
+    /// that needs away, and the task goes on for a moment.
+    fn opened(&self) -> Result<(), OpenError> {
+        let mut state = lock(&self.state);
+        if state.changes > 0 {
+            return Ok(());
+        }
+        state.closed = true;
+        let failure = state.failure.take();
+        let failure = failure.unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
+        Err(if state.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
     }
 
     fn saw(self: &Arc<Self>, changes: u64, primary: Option<&Primary>) {
@@ -269,5 +274,44 @@ async fn observe(
             Some(report) = reports.recv() => heard(report),
             Some(event) = events.recv() => event,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn seen(calls: &Arc<AtomicU32>) -> Arc<Seen> {
+        let calls = calls.clone();
+        Arc::new(Seen {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            on_change: Some(Box::new(move |_| {
+                calls.fetch_add(1, Ordering::SeqCst);
+            })),
+            runtime: Runtime::inline(),
+            log: Log::none(),
+        })
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_after_the_open_has_failed_is_not_told() {
+        let calls = Arc::default();
+        let seen = seen(&calls);
+        assert!(matches!(seen.opened(), Err(OpenError::Unavailable(_))));
+        seen.saw(1, None);
+        tokio::task::yield_now().await;
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_with_the_timeout_opens_it() {
+        let calls = Arc::default();
+        let seen = seen(&calls);
+        seen.saw(1, None);
+        assert!(seen.opened().is_ok());
+        tokio::task::yield_now().await;
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 }

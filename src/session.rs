@@ -18,7 +18,7 @@ use crate::etcd::Etcd;
 use crate::log::Log;
 use crate::milvus::{Candidate, Role, RoleError};
 use crate::runtime::{Runtime, lock};
-use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
+use crate::store::{Answer, Failure, LeaseId, Op, Range, Txn, TxnAnswer};
 use crate::warning;
 
 /// A session that fails to open cleans up for this long, or for a tenth of the request timeout if that is less.
@@ -144,10 +144,11 @@ impl Session {
         let role = Role::parse(role)?;
         let shared = &self.0.shared;
         let _one_at_a_time = lock(&self.0.registering);
+        // Looked at while the driver can not look here: closed, it ends once it finds no election.
+        let mut lanes = lock(&shared.lanes);
         if lock(&shared.progress).closed.is_some() {
             return Err(RegisterError::Stopped);
         }
-        let mut lanes = lock(&shared.lanes);
         for lane in lanes.values() {
             if lane.role == role {
                 return Err(RegisterError::Again(role));
@@ -179,7 +180,7 @@ impl Session {
         let Some(io) = self.0.shared.runtime.io() else {
             return Err(Failure::Unreachable("the library is shutting down".into()));
         };
-        match io.block_on(self.0.shared.etcd.call(Request::Txn(txn), timeout))? {
+        match io.block_on(self.0.shared.etcd.call_for_host(txn, timeout))? {
             Answer::Txn(answer) => Ok(answer),
             _ => Err(Failure::Indefinite("an answer to something else".into())),
         }
@@ -194,6 +195,13 @@ impl Session {
     /// stay as they are, and so does everything else. Returns at once; the snapshot says when it is told.
     pub fn mark_stopping(&self) {
         self.0.shared.tell(Event::MarkStopping);
+    }
+
+    /// Makes the engine panic, for tests of what becomes of a defect.
+    #[cfg(any(test, feature = "defect"))]
+    pub fn panic(&self) {
+        self.0.shared.defect.store(true, Ordering::SeqCst);
+        self.0.shared.tell(Event::Tick);
     }
 
     /// Where the session and its elections stand. Does not block.

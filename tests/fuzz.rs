@@ -173,7 +173,10 @@ impl Asked {
     }
 
     fn answer(&self, r: &mut Rng, what: &Request) -> Result<Answer, Failure> {
-        let ttl = Duration::from_millis(r.u64(..20_000));
+        let ttl = match r.u8(..16) {
+            0 => Duration::from_secs(u64::MAX),
+            _ => Duration::from_millis(r.u64(..20_000)),
+        };
         match r.u8(..20) {
             0 => Err(Failure::Indefinite(text(r))),
             1 => Err(Failure::Unreachable(text(r))),

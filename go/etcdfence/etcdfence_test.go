@@ -5,7 +5,6 @@ package etcdfence
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -13,19 +12,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
 	"primacy.example/go/internal/etcdtest"
+	"primacy.example/go/internal/handle"
 )
 
 var etcd *etcdtest.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if etcd, err = etcdtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	etcd.Stop()
-	os.Exit(code)
+	os.Exit(etcdtest.Main(m, handle.Live, func(server *etcdtest.Server) { etcd = server }))
 }
 
 // A primary of role, and the token of its win.

@@ -14,6 +14,10 @@
 // Where Milvus's code panics, ends the process or waits for ever, this returns an error or goes on:
 //
 //   - Init, Register: an error instead of a panic. Statements that ignore it compile as they did; what follows fails.
+//   - A mixcoord that is older, by major or minor, than one that has been active: ProcessActiveStandBy returns an error that
+//     names both versions, also while the newer one is active, since waiting does not help: session/version outlives the
+//     one that wrote it. To go back to the older version, end all newer ones and set session/version back. One that
+//     is overtaken after it was active goes on as a standby that never wins, and says so in its log and status.
 //   - A standby that lost its lease, its watch or etcd takes over all the same, once it can.
 //   - A primary that lost primacy is told by the callback of LivenessCheck, before anybody else becomes active (for at most
 //     primacy.drain_timeout_ms), and goes on as a standby. When it wins again, the function that ProcessActiveStandBy

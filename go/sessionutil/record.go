@@ -27,7 +27,7 @@ type SessionRaw struct {
 	IndexEngineVersion       IndexEngineVersion
 	ScalarIndexEngineVersion IndexEngineVersion
 	IndexNonEncoding         bool
-	LeaseID                  *clientv3.LeaseID
+	LeaseID                  *clientv3.LeaseID // when Register or ProcessActiveStandBy last returned
 
 	HostName     string
 	ServerLabels map[string]string
@@ -67,9 +67,17 @@ func (s *SessionRaw) GetResourceGroupName() string { return s.ServerLabels[Label
 // IsTriggerKill returns what Init was given.
 func (s *SessionRaw) IsTriggerKill() bool { return s.TriggerKill }
 
-// MarshalJSON returns the record as Milvus writes it.
+// MarshalJSON returns the record as Milvus writes it; of a session of this process, with the lease that it has now.
 func (s *Session) MarshalJSON() ([]byte, error) {
-	raw := &s.SessionRaw
+	raw := s.SessionRaw
+	s.mu.Lock()
+	session := s.session
+	s.mu.Unlock()
+	if status, err := session.Status(); err == nil {
+		if raw.LeaseID, err = leaseOf(status); err != nil {
+			return nil, err
+		}
+	}
 	record := recordJSON{
 		ServerID: raw.ServerID, ServerName: raw.ServerName, Address: raw.Address, Exclusive: raw.Exclusive,
 		Stopping: raw.Stopping, Version: s.Version.String(), IndexEngineVersion: raw.IndexEngineVersion,

@@ -56,7 +56,7 @@ type Rewatch func(sessions map[string]*Session) error
 type SessionWatcher interface {
 	// EventChannel is closed when the watch has ended.
 	EventChannel() <-chan *SessionEvent
-	// Stop ends the watch, and waits for that.
+	// Stop ends the watch, and waits for that; not for a Rewatch that runs, which may call it, and is not called again.
 	Stop()
 }
 
@@ -75,6 +75,9 @@ func every(*Session) bool { return true }
 
 func (s *Session) sessions(ctx context.Context, prefix string, fits func(*Session) bool) (map[string]*Session, int64,
 	error) {
+	if s.isRecord() {
+		return nil, 0, errRecord
+	}
 	response, err := s.client.Get(ctx, s.key(prefix), clientv3.WithPrefix(),
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
 	if err != nil {
@@ -114,20 +117,37 @@ type watcher struct {
 	rewatch Rewatch
 	fits    func(*Session) bool
 	events  chan *SessionEvent
-	running sync.WaitGroup
+	ended   chan struct{}
+
+	mu      sync.Mutex
+	outside bool // in rewatch
 }
 
 func (s *Session) watch(prefix string, revision int64, rewatch Rewatch, fits func(*Session) bool) *watcher {
-	ctx, cancel := context.WithCancel(s.ctx)
 	w := &watcher{
-		session: s, ctx: ctx, cancel: cancel, prefix: prefix, rewatch: rewatch, fits: fits,
-		events: make(chan *SessionEvent, 100),
+		session: s, cancel: func() {}, prefix: prefix, rewatch: rewatch, fits: fits,
+		events: make(chan *SessionEvent, 100), ended: make(chan struct{}),
 	}
-	w.running.Add(1)
-	s.watches.Add(1)
+	if s.isRecord() {
+		close(w.events)
+		close(w.ended)
+		return w
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	w.ctx, w.cancel = ctx, cancel
+	s.mu.Lock()
+	if s.watchers == nil {
+		s.watchers = make(map[*watcher]struct{})
+	}
+	s.watchers[w] = struct{}{}
+	s.mu.Unlock()
 	go func() {
-		defer s.watches.Done()
-		defer w.running.Done()
+		defer close(w.ended)
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.watchers, w)
+		}()
 		defer close(w.events)
 		defer cancel()
 		w.run(revision)
@@ -139,9 +159,36 @@ func (s *Session) watch(prefix string, revision int64, rewatch Rewatch, fits fun
 func (w *watcher) EventChannel() <-chan *SessionEvent { return w.events }
 
 // Stop is what a SessionWatcher has.
-func (w *watcher) Stop() {
+func (w *watcher) Stop() { w.stop(context.Background()) }
+
+func (w *watcher) stop(ctx context.Context) {
 	w.cancel()
-	w.running.Wait()
+	w.mu.Lock()
+	outside := w.outside
+	w.mu.Unlock()
+	if outside {
+		return
+	}
+	select {
+	case <-w.ended:
+	case <-ctx.Done():
+	}
+}
+
+// Calls rewatch, unless the watch has been stopped.
+func (w *watcher) tellAll(sessions map[string]*Session) error {
+	w.mu.Lock()
+	w.outside = w.rewatch != nil && w.ctx.Err() == nil
+	outside := w.outside
+	w.mu.Unlock()
+	if !outside {
+		return w.ctx.Err()
+	}
+	err := w.rewatch(sessions)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outside = false
+	return err
 }
 
 func (w *watcher) run(revision int64) {
@@ -170,11 +217,9 @@ func (w *watcher) run(revision int64) {
 			}
 			continue
 		}
-		if w.rewatch != nil {
-			if err := w.rewatch(sessions); err != nil {
-				w.session.logger.Warn("the watch of sessions ends", "prefix", w.prefix, "error", err)
-				return
-			}
+		if err := w.tellAll(sessions); err != nil {
+			w.session.logger.Warn("the watch of sessions ends", "prefix", w.prefix, "error", err)
+			return
 		}
 		revision = at + 1
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -34,13 +36,12 @@ type Session struct {
 	SessionRaw
 	Version semver.Version `json:"Version,omitempty"`
 
-	ctx     context.Context
-	cancel  context.CancelFunc
-	config  primacy.Config
-	client  *clientv3.Client
-	logger  *slog.Logger
-	root    string
-	watches sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+	config primacy.Config
+	client *clientv3.Client
+	logger *slog.Logger
+	root   string
 
 	standby  bool // ProcessActiveStandBy is going to be called
 	mixCoord atomic.Bool
@@ -56,7 +57,14 @@ type Session struct {
 	lost     bool          // and nobody has been told
 	stopping chan struct{} // closed when Stop begins
 	stopped  bool
+	watchers map[*watcher]struct{}
 }
+
+// A session that GetSessions or an event brought is what etcd says of a server: there is nothing to end, and nothing to
+// ask etcd with.
+func (s *Session) isRecord() bool { return s == nil || s.client == nil }
+
+var errRecord = errors.New("sessionutil: not a session of this process: NewSession makes one")
 
 // SessionOption changes what a session is made of.
 type SessionOption func(session *Session)
@@ -163,6 +171,9 @@ func (s *Session) Init(serverName, address string, exclusive bool, triggerKill .
 }
 
 func (s *Session) init(serverName, address string, exclusive bool, triggerKill []bool) error {
+	if s.isRecord() {
+		return errRecord
+	}
 	version, err := semver.Parse(s.config.Candidate.Version)
 	if err != nil {
 		return fmt.Errorf("sessionutil: version %q (see WithVersion): %w", s.config.Candidate.Version, err)
@@ -184,11 +195,7 @@ func (s *Session) init(serverName, address string, exclusive bool, triggerKill [
 	for {
 		session, err := primacy.Open(s.ctx, s.config)
 		if err == nil {
-			s.mu.Lock()
-			s.session = session
-			s.mu.Unlock()
-			s.ServerID = session.ServerID()
-			return nil
+			return s.use(session)
 		}
 		if s.ctx.Err() != nil || !primacy.MayPass(err) {
 			return err
@@ -200,6 +207,24 @@ func (s *Session) init(serverName, address string, exclusive bool, triggerKill [
 		case <-time.After(retryInterval):
 		}
 	}
+}
+
+func (s *Session) use(session *primacy.Session) error {
+	s.mu.Lock()
+	stopped := s.stopped
+	if !stopped {
+		s.session = session
+	}
+	s.mu.Unlock()
+	if !stopped {
+		s.ServerID = session.ServerID()
+		return nil
+	}
+	// Stop came before there was anything to end, and ended nothing.
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	_ = session.Close(ctx)
+	return fmt.Errorf("sessionutil: %w", primacy.ErrStopped)
 }
 
 func choice(yes bool) primacy.Choice {
@@ -254,12 +279,11 @@ func (s *Session) register() error {
 	if err != nil {
 		return err
 	}
-	id, err := strconv.ParseInt(status.Lease, 10, 64)
+	lease, err := leaseOf(status)
 	if err != nil {
-		return fmt.Errorf("sessionutil: lease %q: %w", status.Lease, err)
+		return err
 	}
-	lease := clientv3.LeaseID(id)
-	s.LeaseID = &lease
+	s.LeaseID = lease
 	if !s.Exclusive {
 		s.registeredRevision.Store(record.RecordRevision)
 	}
@@ -267,6 +291,19 @@ func (s *Session) register() error {
 	s.election = election
 	s.mu.Unlock()
 	return nil
+}
+
+// Nil: none at present.
+func leaseOf(status primacy.Status) (*clientv3.LeaseID, error) {
+	if status.Lease == "" {
+		return nil, nil
+	}
+	id, err := strconv.ParseInt(status.Lease, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("sessionutil: lease %q: %w", status.Lease, err)
+	}
+	lease := clientv3.LeaseID(id)
+	return &lease, nil
 }
 
 // GoingStop marks this server's own record, ROLE-ID, as that of one that is going to stop, and waits until it is: watchers
@@ -304,8 +341,7 @@ func (s *Session) awaitRecord(ctx context.Context, session *primacy.Session, hol
 			return status, primacy.ElectionStatus{}, err
 		}
 		for _, election := range status.Elections {
-			ended := election.State == "stopping" || election.State == "stopped" // an earlier one of this role
-			if election.Role == s.ServerName && !ended && holds(election) {
+			if s.isOurs(election) && holds(election) {
 				return status, election, nil
 			}
 		}
@@ -318,6 +354,11 @@ func (s *Session) awaitRecord(ctx context.Context, session *primacy.Session, hol
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// Not an earlier one of the same role, which has ended.
+func (s *Session) isOurs(election primacy.ElectionStatus) bool {
+	return election.Role == s.ServerName && election.State != "stopping" && election.State != "stopped"
 }
 
 func (s *Session) key(name string) string { return path.Join(s.root, DefaultServiceRoot, name) }
@@ -351,10 +392,10 @@ func (s *Session) Disconnected() bool { return s.disconnected.Load() }
 // SetDisconnected sets what Disconnected says.
 func (s *Session) SetDisconnected(b bool) { s.disconnected.Store(b) }
 
-// Stop ends the session: its keys and its lease go. It waits for what runs, for ten seconds at most. Nothing happens in
-// MixCoord mode.
+// Stop ends the session: its keys and its lease go. It waits for what runs, for ten seconds at most, and not for a Rewatch,
+// which may call it. Nothing happens in MixCoord mode, and to a session of another server.
 func (s *Session) Stop() {
-	if s.mixCoord.Load() {
+	if s.isRecord() || s.mixCoord.Load() {
 		return
 	}
 	s.Revoke(stopTimeout)
@@ -362,7 +403,7 @@ func (s *Session) Stop() {
 
 // Revoke ends the session as Stop does, also in MixCoord mode, within timeout.
 func (s *Session) Revoke(timeout time.Duration) {
-	if s == nil {
+	if s.isRecord() {
 		return
 	}
 	s.mu.Lock()
@@ -378,5 +419,10 @@ func (s *Session) Revoke(timeout time.Duration) {
 		s.logger.Warn("the session has not ended cleanly", "role", s.ServerName, "error", err)
 	}
 	s.cancel()
-	s.watches.Wait()
+	s.mu.Lock()
+	watchers := slices.Collect(maps.Keys(s.watchers))
+	s.mu.Unlock()
+	for _, w := range watchers {
+		w.stop(ctx)
+	}
 }

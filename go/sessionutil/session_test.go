@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -15,19 +16,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
 	"primacy.example/go/internal/etcdtest"
+	"primacy.example/go/internal/handle"
 )
 
 var etcd *etcdtest.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if etcd, err = etcdtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	etcd.Stop()
-	os.Exit(code)
+	os.Exit(etcdtest.Main(m, handle.Live, func(server *etcdtest.Server) { etcd = server }))
 }
 
 // What Milvus's coordinators call, by milvus-io/milvus internal/util/sessionutil: session_util.go of 3.0.0-beta, and
@@ -254,6 +249,34 @@ func TestOneThatLosesItsPlaceIsToldAndGoesOn(t *testing.T) {
 	}
 }
 
+// A handler of log lines that never returns.
+type stuckHandler struct {
+	slog.Handler
+	release chan struct{}
+}
+
+func (stuckHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h stuckHandler) Handle(context.Context, slog.Record) error { <-h.release; return nil }
+
+func TestALogHandlerThatBlocksDelaysNobodyWhoIsToldOfALoss(t *testing.T) {
+	noLeaks(t)
+	const root = "stuck-log/meta"
+	release := make(chan struct{})
+	logger := slog.New(stuckHandler{slog.DiscardHandler, release})
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"),
+		WithConfig(primacy.Config{Logger: logger}))
+	must(t, "Init", s.Init("rootcoord", "127.0.0.1:53100", true))
+	t.Cleanup(func() { close(release); s.Stop() })
+	s.SetEnableActiveStandBy(true)
+	must(t, "Register", s.Register())
+	must(t, "active", next(t, "active", stand(s, nil)))
+	told := make(chan struct{}, 1)
+	s.LivenessCheck(context.Background(), func() { told <- struct{}{} })
+	must(t, "revoke", etcd.Revoke(keys(t, root)["rootcoord"].Lease))
+	next(t, "the callback", told)
+}
+
 func TestACallbackMayStopTheSession(t *testing.T) {
 	noLeaks(t)
 	const root = "stops/meta"
@@ -427,6 +450,162 @@ func TestMisuseIsAnError(t *testing.T) {
 	if err := next(t, "Init ends with its context", ended); err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestASessionOfAnotherServerCanOnlyBeRead(t *testing.T) {
+	noLeaks(t)
+	const root = "record/meta"
+	own := coordinator(t, root, "rootcoord")
+	found, _, err := own.GetSessions(context.Background(), "rootcoord-")
+	must(t, "GetSessions", err)
+	for name, s := range map[string]*Session{"found": found["rootcoord-1"], "zero": {}} {
+		watch := s.WatchServices("rootcoord", 1, nil)
+		if _, open := <-watch.EventChannel(); open {
+			t.Errorf("%s: an event", name)
+		}
+		watch.Stop()
+		_, _, reading := s.GetSessions(context.Background(), "rootcoord")
+		_, _, ofVersion := s.GetSessionsWithVersionRange("rootcoord", semver.MustParseRange(">0.0.0"))
+		for what, err := range map[string]error{
+			"Init": s.Init("rootcoord", "127.0.0.1:1", true), "Register": s.Register(), "GoingStop": s.GoingStop(),
+			"ProcessActiveStandBy": s.ProcessActiveStandBy(nil), "GetSessions": reading, "its like": ofVersion,
+		} {
+			if err == nil {
+				t.Errorf("%s: %s: no error", name, what)
+			}
+		}
+		s.Stop()
+		s.Revoke(time.Second)
+		s.LivenessCheck(context.Background(), func() {})
+		if _, err := s.MarshalJSON(); err != nil {
+			t.Error(name, err)
+		}
+	}
+	if _, there := keys(t, root)["rootcoord-1"]; !there {
+		t.Error("Stop of what was read has stopped the server")
+	}
+	(*Session)(nil).Stop()
+}
+
+func TestStopDuringInitLeavesNothing(t *testing.T) {
+	noLeaks(t)
+	const root = "stop-init/meta"
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"),
+		WithConfig(primacy.Config{Logger: slog.New(slog.DiscardHandler)}))
+	ended := make(chan error, 1)
+	s.mu.Lock()
+	go func() { ended <- s.Init("rootcoord", "127.0.0.1:1", true) }()
+	eventually(t, "it has an id", func() bool { return keys(t, root)["id"].Value == "2" })
+	s.stopped = true // Stop has begun, and found no session yet
+	close(s.stopping)
+	s.mu.Unlock()
+	if err := next(t, "Init", ended); !errors.Is(err, primacy.ErrStopped) {
+		t.Error(err)
+	}
+	s.Stop()
+}
+
+func TestTheRecordShowsTheLeaseOfALaterWin(t *testing.T) {
+	noLeaks(t)
+	const root = "later-lease/meta"
+	s := coordinator(t, root, "rootcoord")
+	activated := make(chan struct{}, 10)
+	must(t, "active", next(t, "active", stand(s, func() error { activated <- struct{}{}; return nil })))
+	<-activated
+	first := keys(t, root)["rootcoord"].Lease
+	must(t, "revoke", etcd.Revoke(first))
+	next(t, "activated again", activated)
+	second := keys(t, root)["rootcoord"].Lease
+	text, err := s.MarshalJSON()
+	must(t, "MarshalJSON", err)
+	if want := fmt.Sprintf(`"LeaseID":%d,`, second); second == first || !strings.Contains(string(text), want) {
+		t.Errorf("%s: not %s", text, want)
+	}
+}
+
+func TestARewatchMayStopWhatCalledIt(t *testing.T) {
+	for name, stop := range map[string]func(*Session, SessionWatcher){
+		"the session":      func(s *Session, _ SessionWatcher) { s.Stop() },
+		"the session soon": func(s *Session, _ SessionWatcher) { s.Revoke(time.Second) },
+		"the watcher":      func(_ *Session, w SessionWatcher) { w.Stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			s, watching := coordinator(t, "rewatch-stops/meta", "rootcoord"), make(chan SessionWatcher, 1)
+			took := make(chan time.Duration, 1)
+			watch := watchCompacted(t, s, func(map[string]*Session) error {
+				watch := <-watching
+				start := time.Now()
+				stop(s, watch)
+				took <- time.Since(start)
+				return nil
+			})
+			watching <- watch
+			if took := next(t, "stopped", took); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			for range watch.EventChannel() { // closed
+			}
+		})
+	}
+}
+
+func TestARewatchThatDoesNotReturnHoldsUpNoStop(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "rewatch-hangs/meta", "rootcoord")
+	called, release := make(chan struct{}, 1), make(chan struct{})
+	watch := watchCompacted(t, s, func(map[string]*Session) error { called <- struct{}{}; <-release; return nil })
+	next(t, "rewatch", called)
+	stopped := make(chan struct{}, 2)
+	go func() { s.Revoke(time.Second); stopped <- struct{}{}; watch.Stop(); stopped <- struct{}{} }()
+	next(t, "Revoke", stopped)
+	next(t, "Stop of the watcher", stopped)
+	close(release)
+	if event := next(t, "the channel is closed", watch.EventChannel()); event != nil {
+		t.Errorf("%v", event)
+	}
+}
+
+// Watches from a revision that etcd has forgotten.
+func watchCompacted(t *testing.T, s *Session, rewatch Rewatch) SessionWatcher {
+	t.Helper()
+	client := newClient(t)
+	response, err := client.Put(context.Background(), "compacted", "")
+	must(t, "put", err)
+	_, err = client.Compact(context.Background(), response.Header.Revision)
+	must(t, "compact", err)
+	return s.WatchServices("datacoord", 1, rewatch)
+}
+
+func TestAMixcoordThatTheVersionRuleRefusesIsToldBothVersions(t *testing.T) {
+	noLeaks(t)
+	const root = "refused/meta"
+	newer := coordinator(t, root, "mixcoord") // 3.0.0-beta
+	must(t, "the newer one", next(t, "the newer one is active", stand(newer, nil)))
+	older := func(standby bool) *Session {
+		s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("2.9.1"), WithTTL(5))
+		must(t, "Init", s.Init("mixcoord", "127.0.0.1:53101", true))
+		t.Cleanup(s.Stop)
+		s.SetEnableActiveStandBy(standby)
+		return s
+	}
+	refused := func(what string, err error) {
+		if err == nil || !strings.Contains(err.Error(), "2.9.1") || !strings.Contains(err.Error(), "3.0.0-beta") ||
+			!strings.Contains(err.Error(), root+"/session/version") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	beside := older(true)
+	must(t, "Register", beside.Register())
+	refused("while the newer one is active", next(t, "an answer", stand(beside, nil)))
+	waiting := older(true)
+	must(t, "Register", waiting.Register())
+	newer.Stop()
+	refused("after the newer one has ended", next(t, "an answer", stand(waiting, nil)))
+	refused("without standby", older(false).Register())
+	// What the documentation says to do, for one that has been refused, too.
+	must(t, "put", etcd.Put(root+"/session/version", "2.9.0"))
+	must(t, "the older one", next(t, "the older one is active", stand(waiting, nil)))
 }
 
 func TestUseAfterStopIsAnError(t *testing.T) {

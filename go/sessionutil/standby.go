@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
 )
 
 // ProcessActiveStandBy waits, as a standby, until this server is active, runs activateFunc, which may be nil, and returns
-// what it returned. Register comes first.
+// what it returned. Register comes first. Where a newer mixcoord has been active, which Milvus's version rule holds against
+// an older one, it is an error that names both versions.
 //
 // When it fails, the place is given back, and this server takes no part until it is called again. When the place is lost
 // later and won again, activateFunc is called again; if it fails then, others go first and it is tried again.
@@ -29,7 +32,7 @@ func (s *Session) ForceActiveStandby(activateFunc func() error) error {
 // Waits until active; alone: fails if somebody else is.
 func (s *Session) activate(activateFunc func() error, alone bool) error {
 	s.mu.Lock()
-	election := s.election
+	session, election := s.session, s.election
 	s.mu.Unlock()
 	type active struct {
 		win primacy.Win
@@ -39,7 +42,6 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 	taken := make(chan primacy.Standby, 1)
 	err := election.Campaign(primacy.Handlers{
 		OnStandby: func(_ context.Context, standby primacy.Standby) error {
-			s.logger.Info("standby", "role", s.ServerName, "holder", standby.HolderID, "address", standby.HolderAddress)
 			select {
 			case taken <- standby:
 			default:
@@ -52,7 +54,6 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			s.mu.Lock()
 			s.lost = false
 			s.mu.Unlock()
-			s.logger.Info("active", "role", s.ServerName, "token", win.Token)
 			err := errors.New("activateFunc has not returned")
 			defer func() {
 				select {
@@ -67,8 +68,8 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			}
 			return err
 		},
-		OnLost: func(_ context.Context, lost primacy.Lost) error {
-			s.onLost(lost)
+		OnLost: func(context.Context, primacy.Lost) error {
+			s.onLost()
 			return nil
 		},
 	})
@@ -79,25 +80,48 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 	if alone {
 		somebody = taken
 	}
+	look := time.NewTicker(retryInterval)
+	defer look.Stop()
 	var ended error
-	select {
-	case active := <-first:
-		if active.err == nil {
-			lease := clientv3.LeaseID(active.win.Lease)
-			s.LeaseID = &lease
-			return nil
+	for ended == nil {
+		select {
+		case active := <-first:
+			if active.err == nil {
+				lease := clientv3.LeaseID(active.win.Lease)
+				s.LeaseID = &lease
+				return nil
+			}
+			ended = active.err
+		case standby := <-somebody:
+			if ended = s.refused(session); ended == nil {
+				ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, standby.HolderID,
+					standby.HolderAddress)
+			}
+		case <-look.C:
+			ended = s.refused(session)
+		case <-s.stopping:
+			return fmt.Errorf("sessionutil: %w", primacy.ErrStopped)
+		case <-s.ctx.Done():
+			ended = s.ctx.Err()
 		}
-		ended = active.err
-	case standby := <-somebody:
-		ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, standby.HolderID,
-			standby.HolderAddress)
-	case <-s.stopping:
-		return fmt.Errorf("sessionutil: %w", primacy.ErrStopped)
-	case <-s.ctx.Done():
-		ended = s.ctx.Err()
 	}
 	s.withdraw(election)
 	return ended
+}
+
+// Why this server may not become active, if the version rule says so. Waiting does not help: the version key outlives
+// the one that wrote it.
+func (s *Session) refused(session *primacy.Session) error {
+	status, err := session.Status()
+	if err != nil {
+		return nil
+	}
+	for _, election := range status.Elections {
+		if s.isOurs(election) && strings.HasPrefix(election.Trouble, "does not campaign: ") {
+			return fmt.Errorf("sessionutil: %s %s", s.ServerName, election.Trouble)
+		}
+	}
+	return nil
 }
 
 var errPanicked = errors.New("sessionutil: activateFunc panicked, or ended its goroutine")
@@ -138,8 +162,8 @@ func (s *Session) LivenessCheck(ctx context.Context, callback func()) {
 	}
 }
 
-func (s *Session) onLost(lost primacy.Lost) {
-	s.logger.Warn("not active any more", "role", s.ServerName, "token", lost.Token, "reason", lost.Reason.String())
+// Logs nothing, and so waits for no logger: the library says who won and lost, and why.
+func (s *Session) onLost() {
 	s.disconnected.Store(true)
 	s.mu.Lock()
 	callback := s.callback

@@ -118,6 +118,7 @@ impl Observing {
                 let told = events.iter().map(|event| event.revision).max();
                 self.floor = self.floor.max(told.unwrap_or_default());
                 events.into_iter().for_each(|event| self.view.watched(event));
+                self.watch.told();
             }
             Event::WatchEnded { watch, why } if self.watch.is(watch) => {
                 self.fx.log(Level::Debug, None, format!("{}: watch ended: {why}", self.setup.role));
@@ -183,9 +184,11 @@ impl Observing {
             self.watch.close(&mut self.fx);
         }
         self.floor = self.floor.max(answer.revision);
+        let mut news = false;
         for (range, found) in self.ranges.iter().zip(&answer.reads) {
-            self.view.read(range, answer.revision, found);
+            news |= self.view.read(range, answer.revision, found);
         }
+        self.watch.compared(news);
         self.changes = self.changes.max(1);
     }
 
@@ -223,5 +226,186 @@ impl Observing {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::WatchId;
+    use crate::store::{KeyEvent, KeyValue, LeaseId};
+
+    const RECORD: &str = "r/m/session/rootcoord";
+
+    /// An observer in the layout of Milvus, where the record is the lock, with what it asked for last.
+    struct Observer {
+        observing: Observing,
+        now: Time,
+        watch: Option<WatchId>,
+        request: Option<RequestId>,
+        reads: usize,
+        denied: usize,
+    }
+
+    impl Observer {
+        fn new() -> Observer {
+            let setup = ObserverSetup {
+                root: Root::join("r", "m").unwrap(),
+                layout: Layout::Milvus,
+                role: Role::parse("rootcoord").unwrap(),
+                reread: Duration::from_secs(10),
+                request_timeout: Duration::from_secs(10),
+                seed: 1,
+            };
+            let observing = Observing::new(setup);
+            let (watch, request) = (None, None);
+            let mut observer = Observer { observing, now: Time::ZERO, watch, request, reads: 0, denied: 0 };
+            observer.hear(Event::Tick);
+            observer
+        }
+
+        /// It has a confirmed watch, and has read since.
+        fn settled() -> Observer {
+            let mut observer = Observer::new();
+            observer.confirm();
+            observer.answer(1, None);
+            observer.answer(1, None);
+            observer
+        }
+
+        fn hear(&mut self, event: Event) {
+            for action in self.observing.step(self.now, event) {
+                match action {
+                    Action::Watch { watch, .. } => self.watch = Some(watch),
+                    Action::Unwatch { watch } if self.watch == Some(watch) => self.watch = None,
+                    Action::Send { request, .. } => {
+                        self.reads += 1;
+                        assert!(self.request.replace(request).is_none(), "two reads at a time");
+                    }
+                    Action::OpenFailed { .. } => self.denied += 1,
+                    _ => {}
+                }
+            }
+        }
+
+        fn confirm(&mut self) {
+            let watch = self.watch.unwrap();
+            self.hear(Event::Watching { watch });
+        }
+
+        fn answer(&mut self, revision: i64, found: Option<KeyValue>) {
+            let answer = TxnAnswer {
+                succeeded: true,
+                revision: Revision(revision),
+                reads: vec![found.into_iter().collect()],
+                cluster: 1,
+            };
+            let request = self.request.take().unwrap();
+            self.hear(Event::Answered { request, result: Ok(Answer::Txn(answer)) });
+        }
+
+        fn fail(&mut self, failure: Failure) {
+            let request = self.request.take().unwrap();
+            self.hear(Event::Answered { request, result: Err(failure) });
+        }
+
+        fn watched(&mut self, watch: WatchId, revision: i64, now: Option<KeyValue>) {
+            let event = KeyEvent { key: RECORD.into(), revision: Revision(revision), now };
+            self.hear(Event::Watched { watch, events: vec![event] });
+        }
+
+        /// At its next deadline.
+        fn wait(&mut self) {
+            self.now = self.observing.next_deadline().unwrap();
+            self.hear(Event::Tick);
+        }
+
+        fn token(&self) -> Option<i64> {
+            self.observing.seen().1.map(|primary| primary.token.0)
+        }
+    }
+
+    fn record(at: i64) -> Option<KeyValue> {
+        Some(KeyValue {
+            key: RECORD.into(),
+            value: r#"{"ServerID":1,"Address":"a:1"}"#.into(),
+            create_revision: Revision(at),
+            mod_revision: Revision(at),
+            version: 1,
+            lease: LeaseId(7),
+        })
+    }
+
+    #[test]
+    fn it_reads_at_once_and_again_when_its_watch_is_confirmed() {
+        let mut observer = Observer::new();
+        assert_eq!((observer.reads, observer.observing.seen()), (1, (0, None)));
+        observer.confirm();
+        observer.answer(5, record(4));
+        assert_eq!((observer.reads, observer.observing.seen().0, observer.token()), (2, 2, Some(4)));
+        observer.answer(9, None);
+        assert_eq!((observer.reads, observer.observing.seen()), (2, (3, None)));
+    }
+
+    #[test]
+    fn an_event_is_seen_without_a_read_and_each_change_is_counted_once() {
+        let mut observer = Observer::settled();
+        let (watch, reads) = (observer.watch.unwrap(), observer.reads);
+        observer.watched(watch, 4, record(4));
+        assert_eq!((observer.observing.seen().0, observer.token()), (2, Some(4)));
+        observer.watched(watch, 5, None);
+        assert_eq!(observer.observing.seen(), (3, None));
+        observer.watched(WatchId(watch.0 + 1), 6, record(6));
+        assert_eq!((observer.observing.seen(), observer.reads), ((3, None), reads));
+    }
+
+    #[test]
+    fn a_watch_that_ends_is_opened_again_and_all_is_read_anew() {
+        let mut observer = Observer::settled();
+        let (first, reads) = (observer.watch.unwrap(), observer.reads);
+        observer.hear(Event::WatchEnded { watch: WatchId(first.0 + 1), why: String::new() });
+        assert_eq!(observer.watch, Some(first), "another one has ended");
+        observer.hear(Event::WatchEnded { watch: first, why: String::new() });
+        observer.wait();
+        assert_ne!(observer.watch, Some(first));
+        observer.hear(Event::Watching { watch: first });
+        assert_eq!(observer.reads, reads, "the old one is confirmed late");
+        observer.confirm();
+        assert_eq!(observer.reads, reads + 1);
+    }
+
+    #[test]
+    fn only_a_refusal_before_the_first_answer_that_would_come_again_fails_the_opening() {
+        let mut observer = Observer::new();
+        observer.fail(Failure::Unreachable("away".into()));
+        assert_eq!(observer.denied, 0);
+        observer.wait();
+        observer.fail(Failure::Denied("password".into()));
+        assert_eq!(observer.denied, 1);
+        observer.wait();
+        observer.answer(1, None);
+        observer.wait();
+        observer.fail(Failure::Denied("password".into()));
+        assert_eq!(observer.denied, 1);
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_none() {
+        let mut observer = Observer::new();
+        let request = RequestId(observer.request.unwrap().0 + 1);
+        observer.hear(Event::Answered { request, result: Err(Failure::Denied("password".into())) });
+        assert_eq!((observer.denied, observer.reads), (0, 1));
+    }
+
+    #[test]
+    fn a_watch_that_tells_nothing_of_what_is_read_is_replaced() {
+        let mut observer = Observer::settled();
+        let first = observer.watch;
+        observer.wait();
+        observer.answer(4, record(4));
+        assert_eq!((observer.watch, observer.token()), (first, Some(4)));
+        observer.wait();
+        observer.answer(4, record(4));
+        assert!(observer.watch.is_some() && observer.watch != first);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Engine, Life};
+use super::{ElectionId, Engine, Life};
 use crate::milvus::Record;
 use crate::store::{KeyValue, LeaseId};
 use crate::warning;
@@ -33,6 +33,9 @@ pub struct Snapshot {
 /// An election, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ElectionSnapshot {
+    /// Which one of this role: another may have been registered since.
+    #[serde(skip)]
+    pub id: ElectionId,
     /// Its role.
     pub role: String,
     /// See [`State`](super::State).
@@ -91,6 +94,7 @@ impl Engine {
                 .values()
                 .map(|e| (e, e.record(&self.keeper)))
                 .map(|(e, record)| ElectionSnapshot {
+                    id: e.id,
                     role: e.role.to_string(),
                     state: e.state(now, &self.keeper).name(),
                     token: e.token().map_or(0, |token| token.0),

@@ -42,8 +42,8 @@ impl View {
         self.set(event.key, event.revision, event.now);
     }
 
-    /// Takes in what a read of `range` found at `revision`.
-    pub fn read(&mut self, range: &Range, revision: Revision, found: &[KeyValue]) {
+    /// Takes in what a read of `range` found at `revision`. Whether that was news.
+    pub fn read(&mut self, range: &Range, revision: Revision, found: &[KeyValue]) -> bool {
         match range {
             Range::Key(key) => self.set(key.clone(), revision, found.first().cloned()),
             Range::Span { from, to } => {
@@ -53,10 +53,12 @@ impl View {
                         && seen.known <= revision
                         && !found.iter().any(|kv| kv.key == *key)
                 };
+                let mut news = self.keys.iter().any(|(key, seen)| seen.now.is_some() && gone(key, seen));
                 self.keys.retain(|key, seen| !gone(key, seen));
                 for kv in found {
-                    self.set(kv.key.clone(), revision, Some(kv.clone()));
+                    news |= self.set(kv.key.clone(), revision, Some(kv.clone()));
                 }
+                news
             }
         }
     }
@@ -77,7 +79,9 @@ impl View {
                     let kv = self.written(key, value, *lease, answer.revision);
                     self.set(key.clone(), answer.revision, Some(kv));
                 }
-                Op::Delete(key) => self.set(key.clone(), answer.revision, None),
+                Op::Delete(key) => {
+                    self.set(key.clone(), answer.revision, None);
+                }
             }
         }
     }
@@ -94,12 +98,19 @@ impl View {
         }
     }
 
-    fn set(&mut self, key: Key, known: Revision, now: Option<KeyValue>) {
+    /// Whether that was news.
+    fn set(&mut self, key: Key, known: Revision, now: Option<KeyValue>) -> bool {
+        let written = |kv: &Option<KeyValue>| kv.as_ref().map(|kv| kv.mod_revision);
         match self.keys.get_mut(&key) {
-            Some(seen) if seen.known > known => {}
-            Some(seen) => *seen = Seen { known, now },
+            Some(seen) if seen.known > known => false,
+            Some(seen) => {
+                let before = std::mem::replace(seen, Seen { known, now });
+                written(&before.now) != written(&seen.now)
+            }
             None => {
+                let news = now.is_some();
                 self.keys.insert(key, Seen { known, now });
+                news
             }
         }
     }

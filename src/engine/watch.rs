@@ -19,6 +19,20 @@ pub(super) struct Watch {
     backoff: Backoff,
     /// There was one before, so that something may have been missed in between.
     again: bool,
+    told: Told,
+}
+
+/// What it has told, as re-reads see it. A member, or what stands before it, may answer all else and yet tell nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Told {
+    /// No re-read has looked yet: what that one finds may be older than the watch.
+    Unknown,
+    /// All that there was.
+    All,
+    /// Not what the last re-read found: it may be on its way.
+    NotYet,
+    /// Nothing, from one re-read to the next.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,11 +47,22 @@ enum State {
 
 impl Watch {
     pub fn new() -> Self {
-        Watch { state: State::Closed(Time::ZERO), backoff: Backoff::default(), again: false }
+        Watch {
+            state: State::Closed(Time::ZERO),
+            backoff: Backoff::default(),
+            again: false,
+            told: Told::Unknown,
+        }
     }
 
-    /// Opens one if there is none and it is time to.
+    /// Opens one if there is none and it is time to, or in the place of one that tells nothing.
     pub fn open(&mut self, fx: &mut Effects, ranges: &[Range]) {
+        if let State::Open(watch, _) = self.state
+            && self.told == Told::Nothing
+        {
+            fx.push(Action::Unwatch { watch });
+            self.ended(fx);
+        }
         if matches!(self.state, State::Closed(at) if at <= fx.now) {
             let watch = fx.watch_id();
             fx.push(Action::Watch { watch, ranges: ranges.to_vec() });
@@ -66,8 +91,26 @@ impl Watch {
     pub fn confirmed(&mut self, fx: &Effects) -> bool {
         if let State::Opening(watch) = self.state {
             self.state = State::Open(watch, fx.now);
+            self.told = Told::Unknown;
         }
         std::mem::replace(&mut self.again, true)
+    }
+
+    /// It has told something.
+    pub fn told(&mut self) {
+        if self.told != Told::Unknown {
+            self.told = Told::All;
+        }
+    }
+
+    /// A re-read has been; whether it found news.
+    pub fn compared(&mut self, news: bool) {
+        self.told = match self.told {
+            _ if !self.is_open() => Told::Unknown,
+            Told::All if news => Told::NotYet,
+            Told::Unknown | Told::All => Told::All,
+            Told::NotYet | Told::Nothing => Told::Nothing,
+        };
     }
 
     /// It has ended. One that has stood for a while is opened again at once; one that could not be opened, or that the

@@ -19,28 +19,30 @@ use tokio::time::{Instant, timeout_at};
 pub(super) async fn call(
     endpoints: &Endpoints,
     credentials: &Arc<Credentials>,
-    turns: &Semaphore,
+    turns: Option<&Semaphore>,
     request: &Request,
     timeout: Duration,
 ) -> Result<Answer, Failure> {
     let deadline = Instant::now() + timeout;
-    // Leases wait for nobody.
-    let _turn = match request {
-        Request::Txn(_) => Some(timeout_at(deadline, turns.acquire()).await.map_err(|_| {
+    let _turn = match turns {
+        Some(turns) => Some(timeout_at(deadline, turns.acquire()).await.map_err(|_| {
             Failure::Unreachable("not sent: too many are waiting for their answers".to_owned())
         })?),
-        _ => None,
+        None => None,
     };
     let only_reads = matches!(request, Request::Txn(txn) if translate::only_reads(txn));
     let mut token_renewed = false;
-    let mut not_served = 0;
+    let mut turned_away = 0;
     let mut patience = FIRST_ATTEMPT_WITHIN;
     loop {
         let connection = endpoints.connection(deadline).await?;
         // A read may be sent again, so a member that does not answer it gets less than all the time.
         let until = if only_reads { deadline.min(Instant::now() + patience) } else { deadline };
         let fault = match attempt(&connection, credentials, request, until).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                endpoints.served(&connection);
+                return Ok(answer);
+            }
             Err((Fault::Token(_), generation)) if !token_renewed => {
                 token_renewed = true;
                 let renewal = credentials.renew(generation, &connection);
@@ -53,24 +55,22 @@ pub(super) async fn call(
             Err((fault, _)) => fault,
         };
         let elsewhere = match &fault {
-            Fault::NotServed(why) | Fault::Silent(why) => {
+            Fault::Unknown(why) if Instant::now() >= until => {
+                endpoints.silent(&connection, why);
+                patience = patience.saturating_mul(2);
+                only_reads
+            }
+            Fault::NotServed(why) | Fault::Silent(why) | Fault::Unknown(why) => {
                 if matches!(fault, Fault::Silent(_)) {
                     endpoints.silent(&connection, why);
                 } else {
                     endpoints.failed(&connection, why);
                 }
-                // Once more than there are: the first connection may have been lost while nobody looked.
-                not_served += 1;
-                not_served <= endpoints.count()
-            }
-            Fault::Unknown(why) => {
-                if Instant::now() >= until {
-                    endpoints.silent(&connection, why);
-                } else {
-                    endpoints.failed(&connection, why);
-                }
-                patience = patience.saturating_mul(2);
-                only_reads
+                // Once more than there are: the first connection may have been lost while nobody looked. Not more
+                // often: a proxy whose servers are gone says so at once, as often as it is asked.
+                turned_away += 1;
+                let may_repeat = only_reads || !matches!(fault, Fault::Unknown(_));
+                may_repeat && turned_away <= endpoints.count()
             }
             Fault::Token(_) | Fault::Answered(_) => false,
         };

@@ -8,7 +8,7 @@
 //! A connection on which an answer failed to come can be doubted: it is then asked for a sign of life, and
 //! cut if there is none, which ends everything on it long before a ping would.
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, LastRefusal};
 use super::dial::{Dialler, refusal};
 use super::failure::Fault;
 use super::line::Line;
@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -52,9 +53,11 @@ pub(super) struct Connection {
     pub(super) auth: AuthClient,
     maintenance: MaintenanceClient,
     /// Held while a token is fetched.
-    pub(super) authenticating: Arc<tokio::sync::Mutex<()>>,
+    pub(super) authenticating: LastRefusal,
     channel: Labelled,
     doubted: Arc<Notify>,
+    /// Its member did not serve the last request: said once in the log, not each time.
+    pub(super) not_serving: AtomicBool,
     _line: CutOnDrop,
     _doubting: AbortOnDrop,
 }
@@ -118,6 +121,7 @@ impl Connection {
             authenticating: Arc::default(),
             channel,
             doubted,
+            not_serving: AtomicBool::new(false),
             _line: cut,
             _doubting: AbortOnDrop(tokio::spawn(doubting).abort_handle()),
         })

@@ -12,6 +12,10 @@ use crate::config::Auth;
 use crate::store::Failure;
 use http::HeaderValue;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+
+/// When etcd has refused, and why; held by who asks.
+pub(super) type LastRefusal = Arc<tokio::sync::Mutex<Option<(Instant, Fault)>>>;
 
 /// Counts the tokens; the one that a request was sent with, or a later one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,9 +72,16 @@ impl Credentials {
         // answer that takes longer than a renewal may wait would be asked for anew for ever.
         let fetching = tokio::spawn(tokio::time::timeout(AUTHENTICATED_WITHIN, async move {
             // Whoever waits here finds it done. Not one for all connections: on a silent one it takes long.
-            let _alone = authenticating.lock().await;
+            let began = Instant::now();
+            let mut last_refusal = authenticating.lock().await;
             if credentials.token().generation > stale {
                 return Ok(());
+            }
+            // Or refused: to check a password costs etcd too much to do it for each of those that wait together.
+            if let Some((at, fault)) = &*last_refusal
+                && *at >= began
+            {
+                return Err(fault.clone());
             }
             let header = match client.authenticate(auth.user_name, auth.password.reveal().to_owned()).await {
                 Ok(answer) => Some(HeaderValue::from_str(answer.token()).map_err(|e| {
@@ -79,10 +90,12 @@ impl Credentials {
                 // Then no token is needed; should that change, the server says so.
                 Err(e) if e.to_string().contains("authentication is not enabled") => None,
                 Err(e) => {
-                    return Err(match Fault::of(&e) {
+                    let fault = match Fault::of(&e) {
                         Fault::Unknown(text) | Fault::Token(text) => Fault::NotServed(text),
                         other => other,
-                    });
+                    };
+                    *last_refusal = Some((Instant::now(), fault.clone()));
+                    return Err(fault);
                 }
             };
             let mut token = credentials.token();

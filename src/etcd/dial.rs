@@ -87,7 +87,7 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
     }
 }
 
-fn boxed(stream: impl Stream) -> Box<dyn Stream> {
+pub(crate) fn boxed(stream: impl Stream) -> Box<dyn Stream> {
     Box::new(stream)
 }
 

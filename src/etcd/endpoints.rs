@@ -116,7 +116,14 @@ impl Endpoints {
     /// The member behind this connection does not serve now: the next request goes elsewhere.
     pub(super) fn failed(&self, connection: &Connection, why: &str) {
         self.moved_to_the_end(connection.endpoint);
-        self.log.warn(&format!("etcd endpoint {}: {why}", connection.name));
+        let known = connection.not_serving.swap(true, Ordering::Relaxed);
+        let level = if known { Level::Debug } else { Level::Warn };
+        self.log.line(level, &format!("etcd endpoint {}: {why}", connection.name));
+    }
+
+    /// It does serve.
+    pub(super) fn served(&self, connection: &Connection) {
+        connection.not_serving.store(false, Ordering::Relaxed);
     }
 
     /// What is known of their servers that may end badly.

@@ -7,7 +7,7 @@
 //! anew: a watch that ends is reported, once.
 //!
 //! From the bottom: `line` and `dial` make byte streams, `connection` is HTTP/2 with the etcd crate's clients
-//! on one of them, `endpoints` chooses and connects, `credentials` has the token, `call` performs a request,
+//! on one of them, `endpoints` chooses and connects, `credentials` has the token, `call` performs a request, in its `turns`,
 //! `watch` routes what `watch_stream` carries; `translate` and `failure` know etcd's words.
 
 mod call;
@@ -19,20 +19,24 @@ mod failure;
 mod line;
 mod tls;
 mod translate;
+mod turns;
 mod watch;
 mod watch_stream;
 
 use crate::config::EtcdSettings;
 use crate::log::Log;
-use crate::store::{Answer, Failure, KeyEvent, Range, Request};
+use crate::store::{Answer, Failure, KeyEvent, Range, Request, Txn};
 pub(crate) use credentials::Credentials;
 pub(crate) use dial::Dialler;
+#[cfg(test)]
+pub(crate) use dial::{Dialling, boxed};
 use endpoints::Endpoints;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use turns::{Asker, Turns};
 
 /// A new connection must be up by then: name, TCP, TLS, and the server's first word.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
@@ -41,9 +45,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// A token must be there by then. etcd takes 70 ms of its processor's time to check a password, so a server that is
 /// busy takes long; nobody waits for this alone, and a connection that is silent meanwhile is cut sooner.
 const AUTHENTICATED_WITHIN: Duration = Duration::from_secs(10);
-/// Transactions under way at a time. All elections of a session that lost its lease write at once: more than etcd
-/// answers in time would be given up, in doubt, and tried again, for ever.
-const TRANSACTIONS_AT_A_TIME: usize = 128;
 /// The first attempt of a request that only reads; each further one gets twice as long.
 const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(1);
 /// All ranges of a new watch must be confirmed by then.
@@ -57,7 +58,7 @@ pub struct Etcd(Arc<Inner>);
 struct Inner {
     endpoints: Arc<Endpoints>,
     credentials: Arc<Credentials>,
-    turns: Semaphore,
+    turns: Turns,
     watches: mpsc::UnboundedSender<watch::Order>,
     reports: mpsc::UnboundedSender<WatchReport>,
     _router: AbortOnDrop,
@@ -116,18 +117,30 @@ impl Etcd {
         let (watches, orders) = mpsc::unbounded_channel();
         let router = watch::route(orders, reports.clone(), endpoints.clone(), credentials.clone());
         let router = AbortOnDrop(runtime.spawn(router).abort_handle());
-        let turns = Semaphore::new(TRANSACTIONS_AT_A_TIME);
+        let turns = Turns::new();
         Ok(Etcd(Arc::new(Inner { endpoints, credentials, turns, watches, reports, _router: router })))
     }
 
-    /// Performs a request. Ends within `timeout`, connecting and authenticating included. A request that
-    /// writes is sent once; only where it certainly did not happen is it sent again.
+    /// Performs a request of an election. Ends within `timeout`, connecting and authenticating included. A request
+    /// that writes is sent once; only where it certainly did not happen is it sent again.
     ///
     /// # Errors
     /// See [`Failure`]. A request that only reads never fails as [`Failure::Indefinite`].
     pub async fn call(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+        self.call_for(Asker::Election, &request, timeout).await
+    }
+
+    /// Performs a host's own transaction: the same, but no election waits until many of these are answered.
+    ///
+    /// # Errors
+    /// As [`Etcd::call`].
+    pub async fn call_for_host(&self, txn: Txn, timeout: Duration) -> Result<Answer, Failure> {
+        self.call_for(Asker::Host, &Request::Txn(txn), timeout).await
+    }
+
+    async fn call_for(&self, asker: Asker, request: &Request, timeout: Duration) -> Result<Answer, Failure> {
         let Inner { endpoints, credentials, turns, .. } = &*self.0;
-        call::call(endpoints, credentials, turns, &request, timeout).await
+        call::call(endpoints, credentials, turns.of(request, asker), request, timeout).await
     }
 
     /// Watches ranges from now on, without a start revision. `watch` is the caller's name for it, used once.

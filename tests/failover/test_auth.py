@@ -23,7 +23,7 @@ async def with_users(scene: Scene, tokens: str, ttl: int, **options: object) -> 
 @pytest.mark.parametrize(
     ("tokens", "ttl", "idle", "version"),
     [
-        pytest.param("simple", 2, 10, "", marks=pytest.mark.short),
+        ("simple", 2, 10, ""),
         pytest.param("jwt", 3, 10, "", marks=pytest.mark.short),
         ("simple", 5, 60, ""),
         ("jwt", 5, 60, ""),

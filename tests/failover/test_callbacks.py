@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -54,6 +55,33 @@ async def test_on_lost_comes_at_once_while_on_primary_still_runs(scene: Scene, h
     # The loss lies after it; the promise is 50 ms, ten times that is what a busy machine gets.
     assert last_yes <= lost["t"] < last_yes + 500e6
     assert not pick(slow.process.lines, "ready")
+
+
+@pytest.mark.short
+async def test_on_lost_comes_within_50_ms_of_the_deadline_while_on_primary_blocks(
+    scene: Scene, measured: Measured
+) -> None:
+    """Measured from the last yes, which was before the deadline, by up to the time between two questions."""
+    scene.with_ttl(3)
+    link = await scene.link()
+    slow = ("--activate-ms", "20000", "--blocking")
+    all_ = [
+        await scene.candidate(*slow, roles=(f"coord{i}",), etcd=link.address, ask_every=0.01, writes=False)
+        for i in range(10)
+    ]
+    wins = [await candidate.process.line("primary") for candidate in all_]
+    scene.act("the link falls silent")
+    link.silence()
+    took = []
+    for candidate, won in zip(all_, wins, strict=True):
+        token = int(won["token"])
+        lost = await scene.lost(candidate, token)
+        assert lost["reason"] == "lease_expired" and not pick(candidate.process.lines, "ready")
+        last_yes = max(said.t for said in candidate.said if said.token == token)
+        took.append((lost["t"] - last_yes) / 1e6)
+    link.heal()
+    measured("on_lost after the last yes, by the deadline", took)
+    assert statistics.median(took) < 50
 
 
 @pytest.mark.short

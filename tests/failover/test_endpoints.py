@@ -11,8 +11,15 @@ from primacy.testing.process import pick
 from primacy.testing.scene import Scene
 
 
-@pytest.mark.short
-@pytest.mark.parametrize("what", ["refuses", "swallows", "is silent", "learns"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("refuses", marks=pytest.mark.short),
+        "swallows",
+        pytest.param("is silent", marks=pytest.mark.short),
+        "learns",
+    ],
+)
 async def test_beside_an_endpoint_that_is_of_no_use_all_goes_on(scene: Scene, what: str) -> None:
     etcd = await (scene.own_etcd() if what == "learns" else scene.etcd())
     swallow = Swallow()

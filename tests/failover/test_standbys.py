@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
 from primacy.testing.candidate import Candidate
+from primacy.testing.gateway import KeyValue
 from primacy.testing.process import pick
 from primacy.testing.scene import Scene
 
@@ -40,15 +43,59 @@ async def test_one_whose_lease_was_revoked_as_the_primary_died_takes_over(scene:
     await scene.ready(standby)
 
 
+async def fall_behind(scene: Scene, record: KeyValue) -> None:
+    """Changes a standby's own record until etcd holds no more for the client that watches it.
+
+    The first fill what the client's HTTP/2 takes unread, and the rest etcd's queue of 128. What happens to
+    its watches after that etcd has to read from its history once the client listens again.
+    """
+    gateway = (await scene.etcd()).gateway()
+    long = json.dumps({**json.loads(record.value), "Padding": "x" * 1_000_000})
+    for _ in range(4):
+        await gateway.put(record.key, long, record.lease)
+    for _ in range(20):
+        await asyncio.gather(*(gateway.put(record.key, record.value, record.lease) for _ in range(10)))
+
+
+async def compact(scene: Scene) -> bytes:
+    """All that there was. Returns what etcd says to end a watch that needs it, as it is sent."""
+    gateway = await scene.gateway()
+    revision = await gateway.put(f"{scene.root}/other", "")
+    await gateway.compact(revision)
+    scene.act(f"all is compacted, at {revision}")
+    return b"\x20\x01\x28" + varint(revision)  # canceled: true, compact_revision: ...
+
+
+def varint(number: int) -> bytes:
+    """As protobuf writes it."""
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
 @pytest.mark.short
 async def test_one_whose_watched_revision_is_compacted_takes_over(scene: Scene) -> None:
-    primary, (standby,) = await scene.primary_and_standbys()
-    gateway = await scene.gateway()
-    for i in range(5):
-        await gateway.put(f"{scene.root}/other", str(i))
-        await gateway.compact(await gateway.revision())
-    scene.act("all revisions are compacted")
-    await takes_over(scene, primary, standby)
+    scene.with_ttl(60)  # so that it is not the re-read that finds out
+    primary = await scene.candidate(writes=False)
+    await scene.ready(primary)
+    link = await scene.link()
+    standby = await scene.candidate(etcd=link.address, writes=False)
+    record = await scene.at_rest(standby)
+    second = await scene.candidate(writes=False)
+    await scene.at_rest(second)
+    token, link.to_client.passed = primary.token, bytearray()
+    scene.act("the standby hears nothing; it falls behind, and the lock changes hands")
+    link.to_client.silence()
+    await fall_behind(scene, record)
+    await primary.stop()
+    _, won = await scene.next_primary(token, [second], 5)
+    ended = await compact(scene)
+    link.heal()
+    passed = link.to_client.passed
+    await scene.until(lambda: ended in passed, "its watch being ended by the compaction", 5)
+    await scene.ready(second)
+    scene.act("the second primary is told to stop")
+    await second.stop()
+    await scene.next_primary(won["token"], [standby], 10)
+    await scene.ready(standby)
 
 
 @pytest.mark.short
@@ -76,18 +123,25 @@ async def test_one_cut_off_while_the_lock_is_freed_and_its_deletion_compacted_ta
 @pytest.mark.short
 async def test_one_paused_over_a_compaction_and_past_its_ttl_takes_over(scene: Scene) -> None:
     scene.with_ttl(3)
-    primary, (standby,) = await scene.primary_and_standbys()
-    token, gateway = primary.token, await scene.gateway()
+    primary = await scene.candidate()
+    await scene.ready(primary)
+    link = await scene.link()
+    standby = await scene.candidate(etcd=link.address)
+    record = await scene.at_rest(standby)
+    token, link.to_client.passed = primary.token, bytearray()
     scene.act("the standby is paused")
     await standby.pause()
     await scene.until(lambda: scene.lease_of(standby) == 0, "the end of the standby's lease")
+    await fall_behind(scene, replace(record, lease=0))
+    await (await scene.gateway()).delete(record.key)
     scene.act("the primary is killed")
     await primary.crash()
     await scene.until(lambda: scene.stored("session/rootcoord")[-1].event.deleted, "the end of the lock")
-    await gateway.put(f"{scene.root}/other", "")
-    await gateway.compact(await gateway.revision())
+    ended = await compact(scene)
     resumed = scene.act("the standby goes on")
     standby.resume()
+    passed = link.to_client.passed
+    await scene.until(lambda: ended in passed, "its watch being ended by the compaction", 5)
     _, won = await scene.next_primary(token, [standby], 5)
     await scene.ready(standby)
     assert won["t"] > resumed

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from primacy.testing.changes import Changes
 from primacy.testing.link import Link, Swallow
 
 
@@ -79,3 +80,29 @@ async def test_where_packets_vanish_no_connection_is_made_or_refused() -> None:
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(asyncio.open_connection(host, int(port)), 0.5)
     swallow.close()
+
+
+async def test_what_a_client_sent_before_it_went_still_arrives() -> None:
+    arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"to nobody")
+        arrived.set_result(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    link = await Link.open(f"{host}:{port}")
+    to_host, _, to_port = link.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(to_host, int(to_port))
+    assert await reader.readexactly(9) == b"to nobody"
+    link.to_server.silence()
+    link.to_server.passed = bytearray()
+    writer.write(b"held")
+    await Changes().until(lambda: link.to_server.held == 4, 5, "the link having it")
+    writer.transport.abort()
+    link.heal()
+    assert await asyncio.wait_for(arrived, 5) == link.to_server.passed == b"held"
+    assert not link.to_server.held
+    await link.close()
+    server.close()

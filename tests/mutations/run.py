@@ -71,15 +71,8 @@ def copy_tree() -> None:
 
 def build() -> dict[str, Path] | None:
     """The tests, by name; `None` if the tree does not compile."""
-    command = [
-        "cargo",
-        "test",
-        "--quiet",
-        "--no-run",
-        "--message-format=json",
-        "--target-dir",
-        WORK / "target",
-    ]
+    command = "cargo test --quiet --no-run --message-format=json".split()
+    command += ["--target-dir", str(WORK / "target")]
     command += [f"--test={name}" for name in CATCHERS]
     done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
     if done.returncode != 0:

@@ -127,10 +127,10 @@ fn run_many() -> ExitCode {
                         break;
                     }
                     let scenario = Scenario::of(seed);
-                    let report = world::run(&scenario, false);
-                    if seed % 1000 == 0 {
-                        let again = world::run(&scenario, false);
-                        assert_eq!(again.fingerprint, report.fingerprint, "seed {seed} is not deterministic");
+                    let mut report = world::run(&scenario, false);
+                    if seed % 1000 == 0 && world::run(&scenario, false).fingerprint != report.fingerprint {
+                        let text = "run again, it went otherwise".to_owned();
+                        report.violation.get_or_insert(world::Violation { rule: "a seed says all", text });
                     }
                     if stop && report.violation.is_some() {
                         next.store(first + seeds, Ordering::Relaxed);

@@ -132,8 +132,9 @@ pub(crate) fn register(
     match session.register(role, host(handle, life.clone())) {
         Ok(engine) => {
             let win = engine.win();
-            handle::fill(handle, Election { engine, drain, ending: Ending::of(session_ending), life })?;
+            // First: whoever closes it, as soon as it is there, takes this back.
             handle::show_win(handle, win);
+            handle::fill(handle, Election { engine, drain, ending: Ending::of(session_ending), life })?;
             Ok(handle)
         }
         Err(error) => {

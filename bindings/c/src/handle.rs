@@ -2,11 +2,12 @@
 //! that was freed, made up, or belongs to another kind of object is told apart from every live one, for ever.
 //!
 //! A look-up must not wait: each slot has its own lock, which is only tried. It is taken for writing only while
-//! the object in it comes or goes; so whoever finds it taken holds a number that is no longer valid, or not
-//! yet. `is_primary` takes not even that: see [`win`].
+//! the object in it comes or goes; so whoever finds it taken, or a writer waiting for it, holds a number that is no
+//! longer valid, or not yet. An object that is freed is neither, as long as something of it runs: that is a flag.
+//! `is_primary` takes not even the lock: see [`win`].
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ struct Slot {
 struct Entry {
     generation: u32,
     /// Freed, but something still runs that must be able to end: only [`find_closing`] sees it.
-    closing: bool,
+    closing: AtomicBool,
     object: Slotted,
 }
 
@@ -156,7 +157,11 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
             let index = free.next;
             let (chunk, _) = place(index);
             let empty = || Slot {
-                entry: RwLock::new(Entry { generation: 0, closing: false, object: Slotted(Object::Empty) }),
+                entry: RwLock::new(Entry {
+                    generation: 0,
+                    closing: AtomicBool::new(false),
+                    object: Slotted(Object::Empty),
+                }),
                 election: AtomicU64::new(0),
                 win: AtomicPtr::new(ptr::null_mut()),
             };
@@ -171,7 +176,7 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
     let slot = slot(index).ok_or(PRIMACY_E_INTERNAL)?;
     let mut entry = slot.entry.write().unwrap_or_else(PoisonError::into_inner);
     entry.generation += 1;
-    entry.closing = false;
+    *entry.closing.get_mut() = false;
     entry.object = object;
     Ok(u64::from(entry.generation) << 32 | u64::from(index))
 }
@@ -217,7 +222,7 @@ pub(crate) fn find<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
 pub(crate) fn with<T: Kind, R>(handle: u64, look: impl FnOnce(&Arc<T>) -> R) -> Result<R, Fault> {
     let entry = try_read(handle)?;
     match T::find(&entry.object) {
-        Some(object) if !entry.closing => Ok(look(object)),
+        Some(object) if !entry.closing.load(Ordering::SeqCst) => Ok(look(object)),
         _ => Err(PRIMACY_E_HANDLE.into()),
     }
 }
@@ -231,18 +236,13 @@ pub(crate) fn find_closing<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
 /// Makes the number invalid for everything but [`find_closing`], until [`remove`]. Only one caller gets
 /// through.
 pub(crate) fn close<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
-    // Asked first, so that a number of another kind does not lock the slot even for a moment.
-    with::<T, _>(handle, |_| ())?;
-    let mut entry = write(handle)?;
-    match T::find(&entry.object) {
-        Some(object) if !entry.closing => {
-            let object = object.clone();
-            entry.closing = true;
-            hide_win(handle);
-            Ok(object)
-        }
-        _ => Err(PRIMACY_E_HANDLE.into()),
+    let entry = try_read(handle)?;
+    let object = T::find(&entry.object).ok_or(PRIMACY_E_HANDLE)?;
+    if entry.closing.swap(true, Ordering::SeqCst) {
+        return Err(PRIMACY_E_HANDLE.into());
     }
+    hide_win(handle);
+    Ok(object.clone())
 }
 
 fn hide_win(handle: u64) {
@@ -330,6 +330,34 @@ mod tests {
         assert!(find_closing::<Batch>(handle).is_ok());
         remove(handle);
         assert!(find_closing::<Batch>(handle).is_err());
+    }
+
+    #[test]
+    fn what_is_closing_is_found_at_every_moment() {
+        for _ in 0..300 {
+            let handle = new(Batch::default()).unwrap();
+            let (looking, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+            let look = || {
+                looking.fetch_add(1, Ordering::SeqCst);
+                let mut missed = 0;
+                while !closed.load(Ordering::SeqCst) {
+                    missed += usize::from(find_closing::<Batch>(handle).is_err());
+                }
+                missed
+            };
+            let missed: usize = std::thread::scope(|s| {
+                let lookers = [s.spawn(look), s.spawn(look)];
+                while looking.load(Ordering::SeqCst) < 2 {
+                    std::thread::yield_now();
+                }
+                let was_open = close::<Batch>(handle).is_ok();
+                closed.store(true, Ordering::SeqCst);
+                assert!(was_open);
+                lookers.into_iter().map(|looker| looker.join().unwrap()).sum()
+            });
+            remove(handle);
+            assert_eq!(missed, 0);
+        }
     }
 
     #[test]

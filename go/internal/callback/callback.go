@@ -1,8 +1,9 @@
 //go:build cgo && linux
 
-// Package callback measures what it costs that a thread of the library, which Go does not know, calls into Go, and how
-// soon a goroutine that is started there runs: the way of every handler of package primacy. And the other way: what a call
-// into C costs at the least, which no answer of the library can be cheaper than.
+// Package callback measures what it costs that a thread that Go does not know calls into Go, and how soon a goroutine that is
+// started there runs: the last part of the way of every handler of package primacy, done again here without the library.
+// BenchmarkCloseToOnLost, there, measures a whole way. And the other way: what a call into C costs at the least, which no
+// answer of the library can be cheaper than.
 package callback
 
 /*

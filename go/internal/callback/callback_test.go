@@ -16,8 +16,8 @@ func BenchmarkCall(b *testing.B) {
 	b.ReportMetric(float64(took.Nanoseconds()), "ns/call")
 }
 
-// The call, with what package primacy does in it: a context, an entry in a map, a goroutine. How long the library's
-// thread is held is ns/call; how long until the handler runs, ns-median/start and ns-p99/start. One at a time, as the
+// The call, with the like of what package primacy does in it: a context, an entry in a map, a goroutine. How long the
+// thread of C is held is ns/call; how long until the handler runs, ns-median/start and ns-p99/start. One at a time, as the
 // handlers of an election.
 func BenchmarkHandler(b *testing.B) {
 	var mu sync.Mutex

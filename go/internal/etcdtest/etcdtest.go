@@ -68,7 +68,7 @@ func start(program string) (*Server, error) {
 		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer,
 		"--initial-cluster", "default=http://"+peer)
 	s.process.Stdout, s.process.Stderr = log, log
-	if err := startTied(s.process); err != nil {
+	if err := StartTied(s.process); err != nil {
 		return nil, err
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {

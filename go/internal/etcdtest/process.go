@@ -47,7 +47,7 @@ func StartCoordinator(flags ...string) (*Coordinator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := startTied(c.process); err != nil {
+	if err := StartTied(c.process); err != nil {
 		return nil, fmt.Errorf("no coordinator: run `make coordinators`: %w", err)
 	}
 	go c.read(stdout)

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Starts a process that ends with this one, also when a test that takes too long ends it.
-func startTied(process *exec.Cmd) error {
+// StartTied starts a process that ends with this one, also when a test that takes too long ends it.
+func StartTied(process *exec.Cmd) error {
 	started := make(chan error)
 	go func() {
 		// It ends with the thread that starts it, and Go ends threads only that a goroutine keeps for itself.

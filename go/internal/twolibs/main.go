@@ -1,7 +1,8 @@
 //go:build twolibs
 
 // A program that links the library beside two other Rust static libraries: one as rustc makes it, as Milvus has one, and
-// one pre-linked as ours is. Each has its own copy of Rust's runtime; each must be able to panic and to catch it.
+// one pre-linked as ours is. Each has its own copy of Rust's runtime. The two others panic and catch it, in turns with calls
+// of ours, which must go on to answer. Ours does not panic here.
 package main
 
 /*

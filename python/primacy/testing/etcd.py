@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import signal
 import ssl
@@ -15,7 +16,7 @@ from pathlib import Path
 from primacy.testing.certificates import Authority, signing_keys
 from primacy.testing.changes import Changes, NotInTime, now
 from primacy.testing.gateway import Gateway, Json
-from primacy.testing.link import Note
+from primacy.testing.link import Link, Note
 from primacy.testing.ports import free_ports
 from primacy.testing.process import Process
 
@@ -32,6 +33,7 @@ class Options:
     password: str = ""  # of `root`: turns authentication on
     tokens: str = "simple"  # or jwt
     token_ttl: int = 300  # seconds
+    peer_links: bool = False  # members reach each other through links: `members[i].inbound`
     flags: Sequence[str] = field(default=())
 
 
@@ -50,6 +52,7 @@ class Member:
         self.flags: list[str | Path] = []
         self.program, self.changes = program, changes
         self.note: Note = lambda kind, over: None
+        self.inbound: Link | None = None  # what the other members connect to, if not to itself
         self._process: Process | None = None
 
     @property
@@ -117,7 +120,7 @@ class Etcd:
         for attempt in range(3):  # a port that was free a moment ago may be taken
             here = folder / f"etcd-{attempt}"
             here.mkdir(parents=True)
-            made = cls._prepare(program, here, changes, options or Options())
+            made = await cls._prepare(program, here, changes, options or Options())
             try:
                 await asyncio.gather(*(member.start() for member in made.members))
                 await made.up(auth=False)
@@ -127,6 +130,8 @@ class Etcd:
             except (NotInTime, OSError) as error:
                 failure = error
                 await made.kill()
+                for link in made.peer_links:
+                    await link.close()
         raise NotInTime(f"etcd did not start: {failure}")
 
     @classmethod
@@ -139,7 +144,7 @@ class Etcd:
         return made
 
     @classmethod
-    def _prepare(cls, program: Path, folder: Path, changes: Changes, options: Options) -> Etcd:
+    async def _prepare(cls, program: Path, folder: Path, changes: Changes, options: Options) -> Etcd:
         members = [Member(program, folder, f"m{i + 1}", changes) for i in range(options.members)]
         scheme = "https" if options.tls else "http"
         secured: dict[str, Path] = {}
@@ -168,12 +173,16 @@ class Etcd:
             ]
         elif options.password:
             shared += ["--auth-token-ttl", str(options.token_ttl)]
-        cluster = ",".join(f"{member.name}={scheme}://{member.peer}" for member in members)
+        if options.peer_links:
+            for member in members:
+                member.inbound = await Link.open(member.peer)
+        told = {m.name: f"{scheme}://{m.inbound.address if m.inbound else m.peer}" for m in members}
+        cluster = ",".join(f"{name}={peer}" for name, peer in told.items())
         for member in members:
             client, peer = f"{scheme}://{member.client}", f"{scheme}://{member.peer}"
             member.flags = [
                 *("--listen-client-urls", client, "--advertise-client-urls", client),
-                *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+                *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", told[member.name]),
                 *("--initial-cluster", cluster, *shared),
             ]
         return cls(members, options, secured)
@@ -189,6 +198,10 @@ class Etcd:
     def endpoint(self) -> str:
         """All members, as `--etcd` wants it."""
         return ",".join(member.client for member in self.members)
+
+    @property
+    def peer_links(self) -> list[Link]:
+        return [member.inbound for member in self.members if member.inbound]
 
     def gateway(self, member: Member | None = None) -> Gateway:
         """As an administrator, at that member, or the first that has not been killed."""
@@ -225,6 +238,14 @@ class Etcd:
                         if told == status["leader"]:
                             return member
         raise NotInTime("etcd has no leader")
+
+    async def counted(self, member: Member, name: str) -> float:
+        """A metric of a member without TLS; one that has labels, over all of them."""
+        reader, writer = await asyncio.open_connection(*member.client.split(":"))
+        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        lines = (await reader.read()).decode().splitlines()
+        writer.close()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}[ {{]", line))
 
     async def version(self) -> tuple[int, ...]:
         """What the first member is: (3, 4, 31)."""

@@ -26,6 +26,8 @@ class Direction:
 
     def __init__(self, note: Note) -> None:
         self.delay = 0.0  # seconds
+        self.held = 0  # bytes that came, and were not handed on yet
+        self.passed: bytearray | None = None  # what is handed on from now on, if somebody wants it
         self._note = note
         self._open = asyncio.Event()
         self._open.set()
@@ -139,8 +141,11 @@ class Link:
         upstream_reader, upstream = await asyncio.open_connection(host, int(port))
         self._writers.add(upstream)
         try:
+            # If one end goes, what it had sent before is still on its way to the other.
             await asyncio.gather(
-                _pump(reader, upstream, self.to_server), _pump(upstream_reader, writer, self.to_client)
+                _pump(reader, upstream, self.to_server),
+                _pump(upstream_reader, writer, self.to_client),
+                return_exceptions=True,
             )
         finally:
             self._writers.discard(upstream)
@@ -156,7 +161,11 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way:
     async def read() -> None:
         data = b"-"
         while data:
-            data = await reader.read(SIZE)
+            try:
+                data = await reader.read(SIZE)
+            except OSError:  # a reset
+                data = b""
+            way.held += len(data)
             await held.put((loop.time() + way.delay, data))
 
     async def write() -> None:
@@ -165,10 +174,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way:
             if (wait := at - loop.time()) > 0:
                 await asyncio.sleep(wait)
             await way.passes()
+            way.held -= len(data)
             if not data:
                 with contextlib.suppress(OSError):
                     writer.write_eof()
                 return
+            if way.passed is not None:
+                way.passed += data
             writer.write(data)
             await writer.drain()
 

@@ -15,7 +15,7 @@ from primacy.testing.candidate import ASK_EVERY, UP, Candidate, Cluster
 from primacy.testing.changes import Changes, NotInTime, now
 from primacy.testing.checks import Entry, verdict
 from primacy.testing.etcd import Etcd, Options
-from primacy.testing.gateway import Compacted, Gateway
+from primacy.testing.gateway import Compacted, Gateway, KeyValue
 from primacy.testing.history import Append, History, Stored
 from primacy.testing.link import Link
 from primacy.testing.machine import Clock, Network
@@ -58,6 +58,7 @@ class Scene:
     async def own_etcd(self, version: str = "", **options: object) -> Etcd:
         """One that this test alone uses, and may do anything to. `version`: empty for the newest."""
         self._own = await self._launch(version, Options(**options))  # type: ignore[arg-type]
+        self.links += self._own.peer_links
         await self._use(self._own)
         return self._own
 
@@ -228,6 +229,16 @@ class Scene:
             what = f"{candidate} being a warm standby"
             await self.until(lambda c=candidate: c.state == "warm", what, bound)  # type: ignore[misc]
 
+    async def at_rest(self, standby: Candidate) -> KeyValue:
+        """It is warm and has told so: no request of it is under way. Returns its own record."""
+        await self.warm(standby)
+
+        def holds() -> KeyValue | None:
+            record = self.record_of(standby)
+            return record if record and json.loads(record.value).get("Primacy", {}).get("Warm") else None
+
+        return await self.until(holds, f"{standby} telling that it is warm")
+
     async def next_primary(
         self, token: int, among: Iterable[Candidate] | None = None, bound: float | None = None, role: str = ""
     ) -> tuple[Candidate, Line]:
@@ -299,11 +310,16 @@ class Scene:
         key = f"{self.root}/{name}"
         return [r for r in self.history.records if isinstance(r, Stored) and r.event.kv.key == key]
 
-    def lease_of(self, candidate: Candidate) -> int:
-        """That its own record is under now; 0 if there is none."""
+    def record_of(self, candidate: Candidate) -> KeyValue | None:
+        """Its own record as etcd told of it last."""
         id_ = next((line["id"] for line in reversed(candidate.process.lines) if line["id"]), 0)
         seen = self.stored(f"session/{candidate.role}-{id_}")
-        return 0 if not seen or seen[-1].event.deleted else seen[-1].event.kv.lease
+        return None if not seen or seen[-1].event.deleted else seen[-1].event.kv
+
+    def lease_of(self, candidate: Candidate) -> int:
+        """That its own record is under now; 0 if there is none."""
+        record = self.record_of(candidate)
+        return record.lease if record else 0
 
     def excuse(self, check: str, why: str) -> None:
         """This check of the verdict does not hold here, for a reason that a reader should know."""

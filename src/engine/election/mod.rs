@@ -154,6 +154,7 @@ impl Election {
         for event in events {
             self.view.watched(event);
         }
+        self.watch.told();
         // The store is there, and something has changed: no reason to wait for a second try.
         self.retry = None;
     }
@@ -165,9 +166,11 @@ impl Election {
 
     pub fn reread(&mut self, revision: Revision, reads: &[Vec<KeyValue>]) {
         if let Some(claim) = &self.claim {
+            let mut news = false;
             for (range, found) in claim.ranges().iter().zip(reads) {
-                self.view.read(range, revision, found);
+                news |= self.view.read(range, revision, found);
             }
+            self.watch.compared(news);
         }
     }
 
