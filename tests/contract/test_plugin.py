@@ -94,6 +94,65 @@ def test_a_test_whose_history_shows_what_must_not_be_fails(
     assert code == 1 and "greeter 1 ended with code -9, which nobody asked for" in said, said
 
 
+# It says that it is primary, and answers `who` with whatever it is told to.
+SPEAKS_NONSENSE = """#!{python}
+import json, signal, socket, sys, threading, time
+
+answer = {answer!r}
+server = socket.create_server(("127.0.0.1", 0))
+
+def say(event, **fields):
+    line = {{"t": time.clock_gettime_ns(time.CLOCK_BOOTTIME), "id": 1, "event": event, **fields}}
+    print(json.dumps(line), flush=True)
+
+def end(*_):
+    say("lost", role="greeter", token=5, reason="stopped")
+    say("stopped")
+    sys.exit(0)
+
+def serve(connection):
+    for request in connection.makefile():
+        connection.sendall(answer.encode())
+
+signal.signal(signal.SIGTERM, end)
+say("listening", address="127.0.0.1:%d" % server.getsockname()[1])
+say("primary", role="greeter", token=5, lease="1")
+say("ready", role="greeter", token=5)
+while True:
+    threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "excuse", "text"),
+    [
+        ('{"primary": true}\n', "", "asked: greeter 1 was asked no more after KeyError('token')"),
+        ("nonsense\n", "", "asked: greeter 1 was asked no more after JSONDecodeError"),
+        ("[]\n", "", "asked: greeter 1 was asked no more after TypeError"),
+        ("", "", "asked: greeter 1: it never said that it is primary of greeter under token 5"),
+        ("", "asked", "1 passed"),
+        ("", "askd", "the verdict has no such check; it has overlap, order,"),
+    ],
+    ids=["no token", "no JSON", "no object", "nothing", "excused", "excused wrongly"],
+)
+def test_a_coordinator_that_does_not_say_who_is_primary_fails_its_test(
+    run: Run, suite: Path, etcd_program: Callable[[str], Path], answer: str, excuse: str, text: str
+) -> None:
+    program = suite / "speaks-nonsense"
+    program.write_text(SPEAKS_NONSENSE.format(python=sys.executable, answer=answer))
+    program.chmod(0o755)
+    (suite / "test_greeter.py").write_text(
+        "import asyncio\n"
+        "async def test_it(scene):\n"
+        + (f"    scene.excuse({excuse!r}, 'why')\n" if excuse else "")
+        + "    one = await scene.candidate(roles=('greeter',), writes=False)\n"
+        "    await scene.ready(one)\n"
+        "    await asyncio.sleep(1.2)\n"
+    )
+    code, said = run("--primacy-coordinator", program, "--primacy-etcd", etcd_program(""))
+    assert code == (0 if text == "1 passed" else 1) and text in said, said
+
+
 @pytest.mark.parametrize(
     ("etcd", "text"),
     [("./no-such-etcd", "no such program"), ("9.9.9", "no etcd-9.9.9 in the PATH")],

@@ -12,12 +12,13 @@ from primacy.testing.checks import (
     late_writes,
     missing,
     overlaps,
+    unanswered,
     verdict,
     windows,
     wrongly_lost,
 )
 from primacy.testing.gateway import KeyEvent, KeyValue
-from primacy.testing.history import Append, History, Said
+from primacy.testing.history import Append, Fault, History, Said
 
 
 def yes(t: int, id: int, token: int, received: int | None = None) -> Said:
@@ -250,7 +251,30 @@ def test_a_clean_stop_without_lost_is_found() -> None:
     assert story.verdict() == ["lost: two: rootcoord: token 4 was won 1 times and lost 0 times"]
 
 
-def test_what_is_excused_is_not_judged() -> None:
-    story = good()
-    story.append("gone", 3, 4)
-    assert verdict(story.history, story.root, {"rootcoord": story.log}, {"kept"}) == []
+# What was not asked has nothing wrong in it
+
+
+S = 10**9
+WIN = win(10 * S, 1, 5)
+NEVER = ["it never said that it is primary of rootcoord under token 5, for 1 s"]
+
+
+def test_a_win_that_could_have_said_yes_for_a_second_and_never_did_is_named() -> None:
+    assert unanswered([WIN], [], [], 11 * S) == NEVER
+    assert unanswered([WIN], [no(10 * S, 1), yes(10 * S, 1, 4)], [], 11 * S) == NEVER
+    assert unanswered([WIN], [yes(10 * S, 1, 5)], [], 11 * S) == []
+
+
+def test_a_win_that_was_over_within_a_second_need_not_have_said_yes() -> None:
+    assert unanswered([WIN], [], [], 11 * S - 1) == []
+    assert unanswered([WIN, {**lost(5), "role": "rootcoord", "t": 11 * S - 1}], [], [], 20 * S) == []
+    assert unanswered([WIN, {**lost(5), "role": "rootcoord", "t": 11 * S}], [], [], 20 * S) == NEVER
+
+
+def test_a_win_in_whose_first_second_something_was_done_to_it_need_not_have_said_yes() -> None:
+    killed, before = Fault(11 * S - 1, "killed", "one"), Fault(9 * S, "told to stop", "one")
+    paused, resumed = Fault(9 * S, "paused", "one"), Fault(20 * S, "paused", "one", over=True)
+    assert unanswered([WIN], [], [killed], 20 * S) == []
+    assert unanswered([WIN], [], [before], 20 * S) == NEVER
+    assert unanswered([WIN], [], [paused, resumed], 30 * S) == []
+    assert unanswered([WIN], [], [paused, Fault(9 * S, "paused", "one", over=True)], 30 * S) == NEVER

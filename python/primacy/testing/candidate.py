@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from primacy.testing.changes import Changes, now
+from primacy.testing.changes import Changes, NotInTime, now
+from primacy.testing.checks import unanswered
 from primacy.testing.coordinator import Connection, Coordinator
-from primacy.testing.history import Append, History, Said
+from primacy.testing.history import Append, Fault, History, Said, Told
 from primacy.testing.machine import REAL, Clock, Network
 from primacy.testing.process import Line, pick
 
 ASK_EVERY = 0.025  # seconds between two questions to one process
+PATIENCE = 1.0  # seconds that a first yes may take
 WRITE_EVERY = 0.05  # seconds between two appends through one process
 UP = 20.0  # seconds that a process may take to be a standby or primary
 STATES = ("standby", "warmup", "warm", "primary", "ready", "suspended", "resumed", "lost")
@@ -110,13 +112,38 @@ class Candidate:
     # Questions that never stop
 
     async def _while_it_runs(self, process: Coordinator, talk: Talk, every: float) -> None:
+        """Over each connection's end. An answer that makes no sense ends it: `unasked` says so."""
         while process.code is None:
-            with contextlib.suppress(OSError, ValueError):
-                async with process.connection() as connection:
-                    while True:
-                        await talk(connection)
-                        await asyncio.sleep(every)
+            try:
+                with contextlib.suppress(OSError):
+                    async with process.connection() as connection:
+                        while True:
+                            await talk(connection)
+                            await asyncio.sleep(every)
+            except NotInTime:
+                if process.code is None:
+                    raise
             await asyncio.sleep(every)
+
+    def unasked(self) -> list[str]:
+        """What nobody could judge, because it did not answer as it should."""
+        ended = [task for task in self._tasks + self._writers if task.done() and not task.cancelled()]
+        wrong = [f"{self} was asked no more after {error!r}" for t in ended if (error := t.exception())]
+        records = self._cluster.history.records
+        faults = [r for r in records if isinstance(r, Fault) and r.target == self.name]
+        told = [r for r in records if isinstance(r, Told) and r.candidate == self.name]
+        for number, process in enumerate(self.processes):
+            wrong += [
+                f"{self}: {text}"
+                for text in unanswered(
+                    [record.line for record in told if record.process == number],
+                    self.said,
+                    faults,
+                    process.ended_at or now(),
+                    max(PATIENCE, 4 * self._ask_every),
+                )
+            ]
+        return wrong
 
     async def _ask(self, connection: Connection) -> None:
         """Who is primary?"""

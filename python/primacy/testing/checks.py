@@ -3,15 +3,16 @@
 *Overlap*: two candidates of a role were primary at once, by their own answers. *Late write*: the store
 accepted an append under a token that was not the lock's. *Order*: a token is not higher than the one before.
 *Kept*: an append that was acknowledged is not in the store. *Lost*: not exactly one `lost` for a `primary`.
+*Asked*: a candidate did not answer, so that the others have nothing to judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from primacy.testing.history import Append, History, Said, Stored, Told
+from primacy.testing.history import Append, Fault, History, Said, Stored, Told
 
 
 @dataclass(frozen=True)
@@ -195,12 +196,42 @@ def refused_but_written(appends: Iterable[Append], held: dict[str, list[Entry]])
     ]
 
 
+def unanswered(
+    lines: list[dict[str, Any]],
+    said: Sequence[Said],
+    faults: Sequence[Fault],
+    until: int,
+    patience: float = 1.0,
+) -> list[str]:
+    """For one process: wins of which it never said yes, though it could have for `patience` seconds.
+
+    `faults`: what was done to it; within that time of the win they excuse it. `until`: when it ended, or now.
+    Without a yes a win has no window, and is no overlap with any other.
+    """
+    wrong = []
+    for win in (line for line in lines if line.get("event") == "primary"):
+        role, token, begun = win["role"], win["token"], int(win["t"])
+        over = [
+            line["t"]
+            for line in lines
+            if (line.get("event"), line.get("role"), line.get("token")) == ("lost", role, token)
+            and line["t"] >= begun
+        ]
+        pauses = [fault for fault in faults if fault.kind == "paused" and fault.t < begun]
+        asked_for = min([until, *over, *(fault.t for fault in faults if fault.t >= begun)]) - begun
+        if asked_for < patience * 1e9 or (pauses and not pauses[-1].over):
+            continue
+        if not any((answer.role, answer.token) == (role, token) for answer in said):
+            wrong.append(
+                f"it never said that it is primary of {role} under token {token}, for {patience:g} s"
+            )
+    return wrong
+
+
 CHECKS = ("overlap", "order", "writes", "kept", "lost")
 
 
-def verdict(
-    history: History, root: str, held: dict[str, list[Entry]], excused: Iterable[str] = ()
-) -> list[str]:
+def verdict(history: History, root: str, held: dict[str, list[Entry]]) -> list[str]:
     """All that is wrong with a history. `held`: the logs in the store at the end, by role."""
     told = [record for record in history.ordered() if isinstance(record, Told)]
     wins = [record.line for record in told if record.line.get("event") == "primary"]
@@ -223,4 +254,4 @@ def verdict(
             if lines[-1].get("event") == "stopped":
                 wrong += wrongly_lost(own)
             found["lost"] += [f"{process[0]}: {role}: {text}" for text in wrong]
-    return [f"{name}: {text}" for name in CHECKS if name not in excused for text in found[name]]
+    return [f"{name}: {text}" for name in CHECKS for text in found[name]]

@@ -29,7 +29,7 @@ class Connection:
 
     async def receive(self) -> Answer:
         raw = await self._reader.readline()
-        if not raw:
+        if not raw.endswith(b"\n"):  # it died, perhaps in the middle of a line
             raise ConnectionResetError("closed without an answer")
         answer: Answer = json.loads(raw)
         answer["received"] = now()

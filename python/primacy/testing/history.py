@@ -147,7 +147,7 @@ class History:
             answer = await connection.ask(f"append {role} {text}")
             n, token = int(answer.get("n", 0)), int(answer.get("token", 0))
             done = Append(t, now(), candidate, role, text, n, token, "" if answer["ok"] else answer["why"])
-        except (OSError, ValueError, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError) as error:
             self.add(Append(t, now(), candidate, role, text, why=f"unknown: {error!r}"))
             raise
         self.add(done)

@@ -35,6 +35,7 @@ class Process:
         self.lines: list[Line] = []
         self.listeners: list[Callable[[Line], None]] = []
         self.code: int | None = None
+        self.ended_at = 0  # when we knew; 0 while it runs
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -71,6 +72,7 @@ class Process:
                 line = {"event": "not JSON", "text": raw.decode(errors="replace").rstrip()}
             self.heard(line)
         self.code = await self._child.wait()
+        self.ended_at = now()
         self._changes.tell()
 
     def signal(self, number: signal.Signals) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from primacy.testing.candidate import ASK_EVERY, UP, Candidate, Cluster
 from primacy.testing.changes import Changes, NotInTime, now
-from primacy.testing.checks import Entry, verdict
+from primacy.testing.checks import CHECKS, Entry, verdict
 from primacy.testing.etcd import Etcd, Options
 from primacy.testing.gateway import Compacted, Gateway, KeyValue
 from primacy.testing.history import Append, History, Stored
@@ -23,6 +23,7 @@ from primacy.testing.process import Line, Process, pick
 
 T = TypeVar("T")
 ROLE = "rootcoord"
+JUDGED = (*CHECKS, "asked", "alive", "stop")
 
 
 class Scene:
@@ -323,6 +324,8 @@ class Scene:
 
     def excuse(self, check: str, why: str) -> None:
         """This check of the verdict does not hold here, for a reason that a reader should know."""
+        if check not in JUDGED:
+            raise ValueError(f"excuse({check!r}): the verdict has no such check; it has {', '.join(JUDGED)}")
         self.act(f"(from here on {check!r} is not judged: {why})")
         self.excused.add(check)
 
@@ -341,6 +344,7 @@ class Scene:
         ]
         await asyncio.gather(*(candidate.quiet() for candidate in self.candidates))
         wrong += await self._stop_all()
+        wrong += [f"asked: {text}" for c in self.candidates for text in c.unasked()]
         held: dict[str, list[Entry]] = {}
         if self._etcd:
             gateway = self._etcd.gateway()
@@ -351,7 +355,8 @@ class Scene:
             # The watch may be a moment behind the read: what it has not told yet is not judged wrong.
             last = max((e.revision for entries in held.values() for e in entries), default=0)
             await self.until(lambda: self._seen() >= last, "etcd's own events", 10)
-        wrong += verdict(self.history, self.root, held, self.excused)
+        wrong += verdict(self.history, self.root, held)
+        wrong = [text for text in wrong if text.partition(":")[0] not in self.excused]
         assert not wrong, "the history shows what must not be:\n  " + "\n  ".join(wrong)
 
     async def _stop_all(self) -> list[str]:
@@ -365,7 +370,7 @@ class Scene:
             for kv in await self._etcd.gateway().prefix(f"{self.root}/session/"):
                 if kv.lease and json.loads(kv.value)["ServerID"] in ids:
                     wrong.append(f"stop: {kv.key} was left in etcd")
-        return [] if "stop" in self.excused else wrong
+        return wrong
 
     def _seen(self) -> int:
         """The newest revision that the watch has told."""
