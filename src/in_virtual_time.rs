@@ -666,7 +666,7 @@ fn watches_that_panic_end_primacy_as_an_engine_that_does() {
         while candidate.election.remaining() < TTL * 17 / 20 {
             sleep(STEP).await;
         }
-        candidate.cable.deafen(true);
+        candidate.cable().deafen(true);
         candidate.session.register("datacoord", Arc::new(Diary::default())).unwrap().campaign();
         sleep(ms(2500)).await;
         let reasons: Vec<_> = candidate.diary.losses().into_iter().map(|(_, reason)| reason).collect();
