@@ -160,17 +160,18 @@ test-kit: venv ## the fault kit judges as it should
 	$(PYTHON) -m pytest tests/kit
 
 # Several tests at a time: nearly all of their time is waiting for a lease to run out.
-FAILOVER = $(PYTHON) -m pytest --primacy-coordinator "$(COORDINATORS)" --primacy-report "$(REPORT)" \
-	-n 4 --dist worksteal
+FAILOVER = $(PYTHON) -m pytest --primacy-report "$(REPORT)" -n 4 --dist worksteal
 REPORT ?= target/failover.html
+COMMA := ,
+ALL_LANGUAGES := c,$(if $(GO),go$(COMMA))py
 
 .PHONY: test-failover
 test-failover: coordinators etcd etcd-versions venv ## the short ones of `make failover`
-	$(FAILOVER) -m short tests/failover
+	$(FAILOVER) --primacy-coordinator "$(COORDINATORS)" -m short tests/failover
 
 .PHONY: failover
-failover: coordinators etcd etcd-versions venv ## everything done to real etcds and coordinators; a page of it: REPORT=target/failover.html
-	$(FAILOVER) tests/failover
+failover: coordinators etcd etcd-versions venv ## everything done to real etcds and coordinators in all languages, or COORDINATORS=c; a page of it: REPORT=target/failover.html
+	$(FAILOVER) --primacy-coordinator "$(if $(filter file,$(origin COORDINATORS)),$(ALL_LANGUAGES),$(COORDINATORS))" tests/failover
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict

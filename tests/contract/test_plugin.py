@@ -94,6 +94,32 @@ def test_a_test_whose_history_shows_what_must_not_be_fails(
     assert code == 1 and "greeter 1 ended with code -9, which nobody asked for" in said, said
 
 
+def test_each_of_several_coordinators_is_the_first_in_some_tests(
+    run: Run, suite: Path, coordinator: Path, etcd_program: Callable[[str], Path]
+) -> None:
+    names = [suite / name for name in ("one", "two", "three")]
+    for name in names:
+        name.write_text(f'#!/bin/sh\nexec "{coordinator}" "$@"\n')
+        name.chmod(0o755)
+    (suite / "test_greeter.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('i', range(4))\n"
+        "async def test_turns(scene, i):\n"
+        "    order = [(await scene.candidate(writes=False)).program.name for _ in range(4)]\n"
+        "    print('order:', i, *order)\n"
+    )
+    flags = ("-s", "--primacy-coordinator", ",".join(map(str, names)), "--primacy-etcd", etcd_program(""))
+    code, said = run(*flags)
+    orders = re.findall(r"order: \d+ (\w+) (\w+) (\w+) (\w+)", said)
+    assert code == 0 and len(orders) == 4, said
+    assert {first for first, *_ in orders} == {"one", "two", "three"}
+    assert set(orders) <= {
+        ("one", "two", "three", "one"),
+        ("two", "three", "one", "two"),
+        ("three", "one", "two", "three"),
+    }
+
+
 # It says that it is primary, and answers `who` with whatever it is told to.
 SPEAKS_NONSENSE = """#!{python}
 import json, signal, socket, sys, threading, time
@@ -108,7 +134,7 @@ def say(event, **fields):
 def end(*_):
     say("lost", role="greeter", token=5, reason="stopped")
     say("stopped")
-    sys.exit(0)
+    sys.exit({code})
 
 def serve(connection):
     for request in connection.makefile():
@@ -139,7 +165,7 @@ def test_a_coordinator_that_does_not_say_who_is_primary_fails_its_test(
     run: Run, suite: Path, etcd_program: Callable[[str], Path], answer: str, excuse: str, text: str
 ) -> None:
     program = suite / "speaks-nonsense"
-    program.write_text(SPEAKS_NONSENSE.format(python=sys.executable, answer=answer))
+    program.write_text(SPEAKS_NONSENSE.format(python=sys.executable, answer=answer, code=0))
     program.chmod(0o755)
     (suite / "test_greeter.py").write_text(
         "import asyncio\n"
@@ -151,6 +177,35 @@ def test_a_coordinator_that_does_not_say_who_is_primary_fails_its_test(
     )
     code, said = run("--primacy-coordinator", program, "--primacy-etcd", etcd_program(""))
     assert code == (0 if text == "1 passed" else 1) and text in said, said
+
+
+@pytest.mark.parametrize(
+    ("code", "then", "text"),
+    [
+        (0, "", "1 passed"),
+        (3, "", "stop: greeter 1: not a clean stop: exit code 3, last line 'stopped'"),
+        (3, "scene.excuse('stop', 'why')", "1 passed"),
+        (0, "await g.put(f'{scene.root}/session/greeter-1', '{\"ServerID\": 1}', LEASE)", "was left in etcd"),
+    ],
+    ids=["clean", "exit code", "excused", "key"],
+)
+def test_a_candidate_that_does_not_stop_cleanly_in_the_middle_of_a_test_fails_it(
+    run: Run, suite: Path, etcd_program: Callable[[str], Path], code: int, then: str, text: str
+) -> None:
+    program = suite / "ends-wrongly"
+    lease = "int((await g.post('lease/grant', {'TTL': 60}))['ID'])"
+    yes = '{"role": "greeter", "id": 1, "primary": true, "token": 5, "t": 1}\n'
+    program.write_text(SPEAKS_NONSENSE.format(python=sys.executable, answer=yes, code=code))
+    program.chmod(0o755)
+    (suite / "test_greeter.py").write_text(
+        "async def test_it(scene):\n"
+        "    one, g = await scene.candidate(roles=('greeter',), writes=False), await scene.gateway()\n"
+        "    await scene.ready(one)\n"
+        "    await one.stop()\n"
+        f"    {then.replace('LEASE', lease)}\n"
+    )
+    ended, said = run("--primacy-coordinator", program, "--primacy-etcd", etcd_program(""))
+    assert ended == (0 if text == "1 passed" else 1) and text in said, said
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,10 @@ class Faults:
 
     async def candidate_resigns(self) -> None:
         if (candidate := self.candidate()) and candidate.is_running():
+            self.busy.add(candidate)  # else another fault may kill it while it is asked
             self.scene.act(f"{candidate} resigns")
             await candidate.process.ask(f"resign {candidate.role}")
+            self.busy.discard(candidate)
 
     async def link_is_silent(self) -> None:
         link = self.draw.choice(self.links)

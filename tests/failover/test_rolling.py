@@ -14,6 +14,7 @@ from primacy.testing.scene import ROLE, Scene
 
 Measured = Callable[[str, Sequence[float]], None]
 pytestmark = pytest.mark.timeout(240)
+USUAL = 0.25  # seconds between two writes of one that is primary, on a busy machine
 
 
 @contextlib.asynccontextmanager
@@ -38,10 +39,13 @@ async def load(scene: Scene, etcd: Etcd) -> AsyncIterator[None]:
 
 
 def report(scene: Scene, measured: Measured, what: str, since: int) -> list[float]:
-    gaps = scene.history.gaps(ROLE, since)
-    total = sum(gaps) * 1000
+    """The gaps between two accepted writes that are longer than usual."""
+    every = scene.history.gaps(ROLE, since)
+    gaps = [gap for gap in every if gap > USUAL]
     measured(
-        f"no guarded write accepted while {what} (sum {total:.0f} ms)", [1000 * gap for gap in gaps] or [0]
+        f"no guarded write accepted while {what} (gaps above {USUAL * 1000:.0f} ms: {len(gaps)}, "
+        f"sum {sum(gaps) * 1000:.0f} ms; longest of all {max(every) * 1000:.0f} ms)",
+        [1000 * gap for gap in every],
     )
     return gaps
 

@@ -131,11 +131,12 @@ def test_the_tables_axis_goes_from_a_power_of_ten_to_the_next() -> None:
 def test_the_page_holds_all_that_it_needs_and_escapes_what_it_is_told() -> None:
     tests = [
         Result("f.py::test_b[<x>]", 9, why="a < b", outcome="failed", timeline=drawn(killed())),
-        Result("f.py::test_a", 3, outcome="skipped", why="no Go"),
+        Result("f.py::test_a", 3, outcome="skipped", why="no Go", coordinators="go, py, c"),
     ]
     text = page(tests, datetime.datetime.now().astimezone(), "coordinators: <c>")
     assert text.index("no Go") < text.index("a &lt; b"), "in the order of their file"
     assert "coordinators: &lt;c&gt;" in text and "<x>" not in text
+    assert "took turns to run go, py, c<" in text and text.count("took turns") == 1
     assert "1 failed" in text and "1 left out" in text and "4.50 s" in text
     for fetched in ("http:", "https:", "src=", "@import", "<script", "<link"):
         assert fetched not in text

@@ -57,6 +57,7 @@ class Candidate:
         self.said: list[Said] = []  # its answers to `who`, of all its processes
         self.processes: list[Coordinator] = []
         self.ended_by_us = False
+        self.unclean: list[str] = []  # what was wrong with its stops
         self._ask_every = ask_every
         self._writes = writes
         self._written = 0
@@ -234,16 +235,27 @@ class Candidate:
         return before
 
     async def stop(self, bound: float = 15) -> str:
-        """Ends it by SIGTERM. Empty if that was a clean stop, else what was wrong with it."""
+        """Ends it by SIGTERM. Empty if that was a clean stop, else what was wrong with it, which the
+        verdict says, too."""
         self.ended_by_us = True
         await self.process.up()
         self._fault("told to stop")
         self.process.signal(signal.SIGTERM)
-        code = await self.process.ended(bound)
-        last = self.process.lines[-1]["event"] if self.process.lines else "nothing"
-        if code or last != "stopped":
-            return f"{self.name}: not a clean stop: exit code {code}, last line {last!r}"
-        return ""
+        try:
+            code = await self.process.ended(bound)
+        except NotInTime as late:
+            self.unclean.append(f"{self}: {late}")
+            raise
+        last = self.process.lines[-1].get("event") if self.process.lines else "nothing"
+        if not code and last == "stopped":
+            return ""
+        self.unclean.append(f"{self}: not a clean stop: exit code {code}, last line {last!r}")
+        return self.unclean[-1]
+
+    def ids_of_clean_stops(self) -> set[int]:
+        """Nothing that bears one of these may be left in etcd."""
+        stopped = [process for process in self.processes if process.code == 0]
+        return {int(line["id"]) for process in stopped for line in process.lines if line.get("id")}
 
     async def quiet(self) -> None:
         """Nothing is written through it any more."""

@@ -153,15 +153,14 @@ class History:
         self.add(done)
         return done
 
-    def gaps(self, role: str, since: int = 0, beyond: float = 0.25) -> list[float]:
-        """The times, in seconds, in which no guarded write was accepted though candidates went on to try."""
+    def gaps(self, role: str, since: int = 0) -> list[float]:
+        """The times, in seconds, between one accepted guarded write and the next, all of them."""
         done = sorted(
             record.received
             for record in self.records
             if isinstance(record, Append) and record.ok and record.role == role and record.received >= since
         )
-        found = [(after - before) / 1e9 for before, after in zip(done, done[1:])]
-        return [gap for gap in found if gap > beyond]
+        return [(after - before) / 1e9 for before, after in zip(done, done[1:])]
 
     def ordered(self) -> list[Record]:
         return sorted(self.records, key=lambda record: record.t)

@@ -8,9 +8,11 @@ left out with the reason where it can not be had.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +29,20 @@ def needs_network() -> None:
     """Leaves the test out where no network namespace can be made."""
     if shutil.which("ip") is None:
         pytest.skip("LEFT OUT: a network of its own needs the program `ip` (Debian: iproute2)")
-    if os.geteuid():
-        pytest.skip("LEFT OUT: a network of its own needs root")
+    if why := _no_network():
+        pytest.skip(f"LEFT OUT: no network of its own can be made here: {why}")
+
+
+@functools.lru_cache(maxsize=1)
+def _no_network() -> str:
+    """Why not; empty if one can. Root in a container may have no right to."""
+    name = f"pr{uuid.uuid4().hex[:6]}"
+    for action in ("add", "delete"):
+        command = ["ip", "netns", action, name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"{' '.join(command[:3])}: {done.stderr.strip()}"
+    return ""
 
 
 def needs_faketime() -> None:

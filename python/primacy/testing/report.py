@@ -41,6 +41,7 @@ class Result:
     why: str = ""  # it failed, or was left out
     where: str = ""  # it failed: the whole text of pytest's
     doc: str = ""
+    coordinators: str = ""  # in the order in which they took turns; empty where there was one
     seconds: float = 0.0
     measured: list[str] = field(default_factory=list)
     timeline: Timeline | None = None
@@ -110,6 +111,11 @@ class Report:
             test.why = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
         test.doc = getattr(report, "primacy_doc", test.doc)
         test.timeline = getattr(report, "primacy_timeline", test.timeline)
+        (test.coordinators,) = [
+            str(value)
+            for name, value in report.user_properties
+            if name == "coordinators" and "," in str(value)
+        ] or [test.coordinators]
         test.measured = [str(value) for name, value in report.user_properties if name == "measured"]
 
     def pytest_sessionfinish(self) -> None:

@@ -360,13 +360,18 @@ class Scene:
         assert not wrong, "the history shows what must not be:\n  " + "\n  ".join(wrong)
 
     async def _stop_all(self) -> list[str]:
-        """Ends all that still run, at once. What was not clean about it."""
+        """Ends all that still run, at once. What was not clean about this or an earlier stop."""
         self.act("the end: all are told to stop")
         alive = [candidate for candidate in self.candidates if candidate.is_running()]
-        ids = {line["id"] for c in alive for line in c.process.lines}
         ends = await asyncio.gather(*(candidate.stop(30) for candidate in alive), return_exceptions=True)
-        wrong = [f"stop: {end}" for end in ends if end]
-        if self._etcd and not wrong:
+        wrong = [f"stop: {text}" for candidate in self.candidates for text in candidate.unclean]
+        wrong += [
+            f"stop: {candidate}: {end!r}"
+            for candidate, end in zip(alive, ends)
+            if isinstance(end, BaseException) and not candidate.unclean
+        ]
+        ids = {id_ for candidate in self.candidates for id_ in candidate.ids_of_clean_stops()}
+        if self._etcd and ids:
             for kv in await self._etcd.gateway().prefix(f"{self.root}/session/"):
                 if kv.lease and json.loads(kv.value)["ServerID"] in ids:
                     wrong.append(f"stop: {kv.key} was left in etcd")
