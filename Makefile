@@ -254,6 +254,12 @@ check-install: ## what `make install` puts there is what the README promises
 	@$(MAKE) install DESTDIR=$(CURDIR)/target/installed PREFIX=/usr
 	$(TOOLS)/check-library target/installed /usr "$(VERSION)"
 
+.PHONY: check-wheel
+check-wheel: ## the wheel, and the package from its sources, in each Python from 3.9 on that is here
+	rm -rf target/wheels
+	@$(MAKE) wheel
+	$(TOOLS)/check-wheel target/wheels/primacy-*.whl target/checked-wheels
+
 .PHONY: bench
 bench: build etcd ## what a look at is_primary, a takeover and an idle standby cost; each with its bound
 	@failed=; \

@@ -145,11 +145,12 @@ async fn drive(
     reports: mpsc::UnboundedReceiver<WatchReport>,
 ) {
     let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
-    let Err(end) = tokio::spawn(driver.run(alarm, events, reports)).await else {
-        return shared.advance(|progress| progress.over = true);
+    let why = match tokio::spawn(driver.run(alarm, events, reports)).await {
+        Ok(Ok(())) => return shared.advance(|progress| progress.over = true),
+        Ok(Err(why)) => why,
+        // Without a panic the runtime is going, which it does only when no session is left.
+        Err(end) => end.try_into_panic().map_or_else(|end| end.to_string(), |payload| panic::text(&*payload)),
     };
-    // Without a panic the runtime is going, which it does only when no session is left.
-    let why = end.try_into_panic().map_or_else(|end| end.to_string(), |payload| panic::text(&*payload));
     let text = format!("the engine has panicked, which is a bug: the session is over: {why}");
     shared.log.line(Level::Error, &text);
     // First, so that none is registered that is not among those that are abandoned.
@@ -161,28 +162,37 @@ async fn drive(
     lanes.iter().for_each(Lane::abandon);
 }
 
-/// Sends a request; the answer comes as an event, also when nobody answers.
+/// Sends a request; the answer comes as an event, also when nobody answers, or what asks has a defect.
 pub(crate) fn send(
     etcd: &Etcd,
     events: &mpsc::UnboundedSender<Event>,
+    log: &Log,
     request: RequestId,
     what: Request,
     timeout: Duration,
 ) {
-    let (etcd, events) = (etcd.clone(), events.clone());
+    let (etcd, events, log) = (etcd.clone(), events.clone(), log.clone());
     tokio::spawn(async move {
-        let result = etcd.call(what, timeout).await;
+        let result = panic::caught(etcd.call(what, timeout)).await.unwrap_or_else(|why| {
+            let why = format!("a defect: a request panicked: {why}");
+            log.line(Level::Error, &why);
+            Err(Failure::Indefinite(why))
+        });
         let _ = events.send(Event::Answered { request, result });
     });
 }
 
 /// A report of the watches, as an event.
-pub(crate) fn heard(report: WatchReport) -> Event {
-    match report {
+///
+/// # Errors
+/// The text of the panic that ended them all.
+pub(crate) fn heard(report: WatchReport) -> Result<Event, String> {
+    Ok(match report {
         WatchReport::Confirmed { watch } => Event::Watching { watch: WatchId(watch) },
         WatchReport::Events { watch, events } => Event::Watched { watch: WatchId(watch), events },
         WatchReport::Ended { watch, why } => Event::WatchEnded { watch: WatchId(watch), why },
-    }
+        WatchReport::Panicked { why } => return Err(why),
+    })
 }
 
 struct Driver {
@@ -197,16 +207,17 @@ impl Driver {
         alarm: Alarm,
         mut events: mpsc::UnboundedReceiver<Event>,
         mut reports: mpsc::UnboundedReceiver<WatchReport>,
-    ) {
+    ) -> Result<(), String> {
         while !self.is_over() {
             let next = lock(&self.shared.engine).next_deadline();
             let event = tokio::select! {
                 () = alarm.until(next) => Event::Tick,
-                Some(report) = reports.recv() => heard(report),
+                Some(report) = reports.recv() => heard(report)?,
                 Some(event) = events.recv() => event,
             };
             self.step(event);
         }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
@@ -247,7 +258,7 @@ impl Driver {
         let shared = &self.shared;
         match action {
             Action::Send { request, timeout, what, .. } => {
-                send(&shared.etcd, &shared.events, request, what, timeout);
+                send(&shared.etcd, &shared.events, &shared.log, request, what, timeout);
             }
             Action::Watch { watch, ranges } => shared.etcd.watch(watch.0, ranges),
             Action::Unwatch { watch } => shared.etcd.unwatch(watch.0),

@@ -243,7 +243,7 @@ impl World {
         let cables: Vec<_> = (0..links).map(|_| Cable::default()).collect();
         let (report, reports) = mpsc::unbounded_channel();
         let diallers = cables.iter().map(|cable| cable.dialler(&self.server)).collect();
-        let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, log.clone()).unwrap();
         let setup = Setup {
             root: Root::join("r", "m").unwrap(),
             layout: Layout::Milvus,
@@ -616,6 +616,62 @@ fn a_defect_ends_primacy_and_the_log_says_what_it_was() {
         let lines = lock(&lines);
         let (level, text) = lines.last().unwrap();
         assert!(*level == Level::Error && text.ends_with("a defect on demand"), "{level:?} {text}");
+    });
+}
+
+type Lines = Arc<Mutex<Vec<(Level, String)>>>;
+
+/// A log that panics at lines with `panics_at` in them, wherever they are written, and keeps all others.
+fn log_with_a_defect(panics_at: &'static str) -> (Log, Lines) {
+    let lines = Lines::default();
+    let written = lines.clone();
+    let log = Log::new(move |level, text: &str| {
+        assert!(level == Level::Error || !text.contains(panics_at), "a defect on demand");
+        lock(&written).push((level, text.to_owned()));
+    });
+    (log, lines)
+}
+
+#[test]
+fn a_request_that_panics_has_no_answer_and_is_made_again() {
+    story(|| async {
+        let (log, lines) = log_with_a_defect("etcd endpoint virtual:1: no answer in time");
+        let mut world = World::new(0).await;
+        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, 1, log).await;
+        world.candidates.push(candidate);
+        sleep(TTL).await;
+        for _ in 0..3 {
+            world.candidates[0].cable().silence(true);
+            sleep(TTL / 3).await;
+            world.candidates[0].cable().silence(false);
+            sleep(TTL).await;
+        }
+        assert_eq!(world.primaries(), [0]);
+        assert_eq!(world.candidates[0].diary.losses(), []);
+        let defect =
+            |(level, text): &(Level, String)| *level == Level::Error && text.ends_with("a defect on demand");
+        assert!(lock(&lines).iter().any(defect));
+        world.end().await;
+    });
+}
+
+#[test]
+fn watches_that_panic_end_primacy_as_an_engine_that_does() {
+    story(|| async {
+        let (log, _) = log_with_a_defect("a new watch was not confirmed");
+        let world = World::new(0).await;
+        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, 1, log).await;
+        sleep(TTL).await;
+        // No renewal is due before the watch is.
+        while candidate.election.remaining() < TTL * 17 / 20 {
+            sleep(STEP).await;
+        }
+        candidate.cable().deafen(true);
+        candidate.session.register("datacoord", Arc::new(Diary::default())).unwrap().campaign();
+        sleep(ms(2500)).await;
+        let reasons: Vec<_> = candidate.diary.losses().into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, [LostReason::InternalError]);
+        assert!(candidate.shared.progress().over);
     });
 }
 

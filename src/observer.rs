@@ -253,7 +253,9 @@ async fn observe(
         }
         for action in observing.step(clock.now(), event) {
             match action {
-                Action::Send { request, timeout, what, .. } => send(&etcd, &tell, request, what, timeout),
+                Action::Send { request, timeout, what, .. } => {
+                    send(&etcd, &tell, &seen.log, request, what, timeout)
+                }
                 Action::Watch { watch, ranges } => etcd.watch(watch.0, ranges),
                 Action::Unwatch { watch } => etcd.unwatch(watch.0),
                 Action::OpenFailed { failure } => {
@@ -271,7 +273,12 @@ async fn observe(
         event = tokio::select! {
             _ = &mut ended => return,
             () = alarm.until(next) => Event::Tick,
-            Some(report) = reports.recv() => heard(report),
+            Some(report) = reports.recv() => heard(report).unwrap_or_else(|why| {
+                // It lives on what it reads every half TTL.
+                let text = format!("the watches have panicked, which is a bug: news come late: {why}");
+                seen.log.line(Level::Error, &text);
+                Event::Tick
+            }),
             Some(event) = events.recv() => event,
         };
     }

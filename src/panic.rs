@@ -2,7 +2,11 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Once;
+use std::task::Poll;
 
 thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -28,4 +32,15 @@ pub fn text(payload: &(dyn Any + Send)) -> String {
     let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     // An earlier one may have been caught by somebody who did not ask.
     LAST.take().filter(|last| last.ends_with(said)).unwrap_or_else(|| said.to_owned())
+}
+
+/// What comes of `future`, or the text of its panic. Costs no task and no memory.
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        // It is not polled again.
+        Err(payload) => Poll::Ready(Err(text(&*payload))),
+    })
+    .await
 }

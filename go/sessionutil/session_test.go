@@ -4,6 +4,7 @@ package sessionutil
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -454,7 +455,7 @@ func TestMisuseIsAnError(t *testing.T) {
 
 func TestASessionOfAnotherServerCanOnlyBeRead(t *testing.T) {
 	noLeaks(t)
-	const root = "record/meta"
+	root := "record-" + rand.Text() + "/meta"
 	own := coordinator(t, root, "rootcoord")
 	found, _, err := own.GetSessions(context.Background(), "rootcoord-")
 	must(t, "GetSessions", err)
@@ -489,7 +490,7 @@ func TestASessionOfAnotherServerCanOnlyBeRead(t *testing.T) {
 
 func TestStopDuringInitLeavesNothing(t *testing.T) {
 	noLeaks(t)
-	const root = "stop-init/meta"
+	root := "stop-init-" + rand.Text() + "/meta"
 	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"),
 		WithConfig(primacy.Config{Logger: slog.New(slog.DiscardHandler)}))
 	ended := make(chan error, 1)

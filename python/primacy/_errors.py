@@ -38,9 +38,8 @@ class Unavailable(Error):
 
 
 class Unknown(Error):
-    """No answer from etcd: it may have happened, or may happen a little later. Read before you decide."""
-
-    may_pass = True
+    """No answer from etcd: it may have happened, or may happen a little later. Read before you decide: to do
+    it again is no way to find out."""
 
 
 class Denied(Error):

@@ -25,6 +25,7 @@ mod watch_stream;
 
 use crate::config::EtcdSettings;
 use crate::log::Log;
+use crate::panic;
 use crate::store::{Answer, Failure, KeyEvent, Range, Request, Txn};
 pub(crate) use credentials::Credentials;
 pub(crate) use dial::Dialler;
@@ -86,6 +87,11 @@ pub enum WatchReport {
         /// For people.
         why: String,
     },
+    /// A defect: nothing more is heard of any watch.
+    Panicked {
+        /// Where, and what was said.
+        why: String,
+    },
 }
 
 impl Etcd {
@@ -116,6 +122,12 @@ impl Etcd {
         let endpoints = Arc::new(Endpoints::new(diallers, &credentials, log));
         let (watches, orders) = mpsc::unbounded_channel();
         let router = watch::route(orders, reports.clone(), endpoints.clone(), credentials.clone());
+        let of_router = reports.clone();
+        let router = async move {
+            if let Err(why) = panic::caught(router).await {
+                let _ = of_router.send(WatchReport::Panicked { why });
+            }
+        };
         let router = AbortOnDrop(runtime.spawn(router).abort_handle());
         let turns = Turns::new();
         Ok(Etcd(Arc::new(Inner { endpoints, credentials, turns, watches, reports, _router: router })))

@@ -391,6 +391,7 @@ mod tests {
                         format!("{watch} saw {revisions:?}").replace("Revision", "")
                     }
                     WatchReport::Ended { watch, why } => format!("{watch} ended: {why}"),
+                    WatchReport::Panicked { why } => format!("panicked: {why}"),
                 });
             }
             told

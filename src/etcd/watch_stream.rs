@@ -6,6 +6,7 @@ use super::endpoints::Endpoints;
 use super::failure::Fault;
 use super::translate::Bounds;
 use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN};
+use crate::panic;
 use etcd_client::proto::PbWatchResponse;
 use etcd_client::{Error, WatchOptions, WatchRequestSender, WatchResponseStream};
 use std::sync::Arc;
@@ -42,7 +43,10 @@ pub(super) fn open(
 ) -> (mpsc::UnboundedSender<Outgoing>, AbortOnDrop) {
     let (orders, outgoing) = mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
-        let why = run(number, stale, &endpoints, &credentials, outgoing, &inbox).await;
+        let run = run(number, stale, &endpoints, &credentials, outgoing, &inbox);
+        let why = panic::caught(run)
+            .await
+            .unwrap_or_else(|why| format!("a defect: a watch stream panicked: {why}"));
         let _ = inbox.send((number, Incoming::Closed(why))).await;
     });
     (orders, AbortOnDrop(task.abort_handle()))

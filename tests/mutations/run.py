@@ -71,7 +71,7 @@ def copy_tree() -> None:
 
 def build() -> dict[str, Path] | None:
     """The tests, by name; `None` if the tree does not compile."""
-    command = "cargo test --quiet --no-run --message-format=json".split()
+    command = ["cargo", "test", "--quiet", "--no-run", "--message-format=json"]
     command += ["--target-dir", str(WORK / "target")]
     command += [f"--test={name}" for name in CATCHERS]
     done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
