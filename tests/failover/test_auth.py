@@ -88,6 +88,7 @@ async def test_a_password_that_takes_longer_to_check_than_a_renewal_waits_costs_
 
 @pytest.mark.short
 async def test_users_are_added_under_jwt_and_no_primacy_is_lost(scene: Scene) -> None:
+    """X2: api7/aisix#1136, etcdv3/etcd-client#54: "auth store is old" after any change of a user."""
     user = await with_users(scene, "jwt", 300)
     primary, (standby,) = await scene.primary_and_standbys(1, *user)
     token, gateway = primary.token, await scene.gateway()

@@ -25,6 +25,7 @@ async def takes_over(scene: Scene, primary: Candidate, standby: Candidate, bound
 
 @pytest.mark.short
 async def test_one_whose_lease_was_revoked_gets_a_new_one_and_takes_over(scene: Scene) -> None:
+    """L1: milvus-io/milvus#30100, #28834, #44111, #44112: "requested lease not found", for ever."""
     primary, (standby,) = await scene.primary_and_standbys()
     old = scene.lease_of(standby)
     scene.act("the standby's lease is revoked")
@@ -73,6 +74,7 @@ def varint(number: int) -> bytes:
 
 @pytest.mark.short
 async def test_one_whose_watched_revision_is_compacted_takes_over(scene: Scene) -> None:
+    """L3: milvus-io/milvus#9810, #36554: the watch dies or blocks after a compaction."""
     scene.with_ttl(60)  # so that it is not the re-read that finds out
     primary = await scene.candidate(writes=False)
     await scene.ready(primary)
@@ -102,6 +104,7 @@ async def test_one_whose_watched_revision_is_compacted_takes_over(scene: Scene) 
 async def test_one_cut_off_while_the_lock_is_freed_and_its_deletion_compacted_takes_over(
     scene: Scene,
 ) -> None:
+    """L3: milvus-io/milvus#9810, #36554: the watch dies or blocks after a compaction."""
     etcd = await scene.etcd()
     primary = await scene.candidate()
     await scene.ready(primary)

@@ -39,6 +39,7 @@ async def test_a_primary_whose_lease_is_revoked_is_told_and_one_is_next(scene: S
 async def test_a_primary_whose_key_is_deleted_is_told_and_one_is_next(
     scene: Scene, role: str, name: str
 ) -> None:
+    """S7: milvus-io/milvus#21599, #21658: the key was deleted by hand, and the component carried on."""
     excused(scene)
     primary, _ = await scene.primary_and_standbys(2, roles=(role,))
     token = primary.token
@@ -55,6 +56,7 @@ async def test_a_primary_whose_key_is_deleted_is_told_and_one_is_next(
 async def test_a_primary_whose_key_is_overwritten_is_told_and_one_is_next_when_it_is_free(
     scene: Scene, role: str, name: str
 ) -> None:
+    """S7: milvus-io/milvus#21599, #21658: the key was deleted by hand, and the component carried on."""
     excused(scene)
     gateway = await scene.gateway()
     primary, _ = await scene.primary_and_standbys(2, roles=(role,))

@@ -24,6 +24,7 @@ async def test_election(scene: Scene, version: str) -> None:
 
 @versions
 async def test_one_that_may_revoke_a_lease_that_is_kept_alive_is_named(scene: Scene, version: str) -> None:
+    """L9: etcd-io/etcd#15247 and its changelogs: fixed in 3.4.31 and 3.5.13."""
     etcd = await scene.own_etcd(version)
     candidate = await scene.candidate()
     await scene.ready(candidate)
