@@ -152,7 +152,7 @@ def etcd_program() -> Callable[[str], Path]:
         name = f"etcd-{version}" if version else "etcd"
         if found := shutil.which(name):
             return Path(found)
-        raise FileNotFoundError(f"there is no {name} in the PATH; --primacy-etcd=FILE says where one is")
+        raise pytest.UsageError(f"there is no {name} in the PATH; --primacy-etcd=FILE says where one is")
 
     return find
 
@@ -181,7 +181,7 @@ class Servers:
             return self._find(self._wanted)
         found = shutil.which(self._wanted)
         if found is None:
-            raise FileNotFoundError(f"--primacy-etcd={self._wanted}: no such program")
+            raise pytest.UsageError(f"--primacy-etcd={self._wanted}: no such program")
         return Path(found).resolve()
 
 
