@@ -86,6 +86,7 @@ class Demo:
             overlaps += len(found.overlaps)
             late += len(found.late)
             self.failures += [f"{story.role}: {text}" for text in found.wrong()]
+            self.failures += [text for candidate in story.candidates for text in candidate.unasked()]
         left = await server.sessions(self._root)
         if left and not self.failures:
             self.failures.append(f"left in etcd after a clean stop of all: {', '.join(left)}")
