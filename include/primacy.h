@@ -942,8 +942,9 @@ const char *primacy_status_string(primacy_status status);
 /**
  * Whether the same call may succeed later without anybody changing anything: 1 or 0.
  *
- * 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any
- * thread, does not block.
+ * 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Not for `PRIMACY_E_INDEFINITE`:
+ * what it was may have happened, so repeated blindly it may happen twice; read first. Any thread, does not
+ * block.
  */
 int32_t primacy_status_may_pass(primacy_status status);
 
@@ -1128,12 +1129,15 @@ primacy_status primacy_session_mark_stopping(primacy_session session);
  * Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are
  * released when their callbacks have returned, records and lease are removed from etcd.
  *
- * Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only
- * shorten that. Inside a callback of this session it takes effect when that call is completed. Any thread.
+ * Returns at once. Within `timeout_ms` the session is through with etcd, whatever that and the callbacks do; a
+ * later stop can only shorten that. What could not be removed there ends with the lease. While a callback
+ * hangs, `primacy_session_join` answers `PRIMACY_E_TIMEOUT`, and `on_stopped` of its election comes when it is
+ * completed. Inside a callback of this session it takes effect when that call is completed. Any thread.
  *
  * `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_session_stop(primacy_session session, uint64_t timeout_ms);
+primacy_status primacy_session_stop(primacy_session session,
+                                    uint64_t timeout_ms);
 
 /**
  * Waits until the session has stopped and no callback of it runs any more. It does not stop it.
@@ -1183,8 +1187,11 @@ primacy_status primacy_election_resign(primacy_election election);
  * Begins to end this election; the session and its other elections go on.
  *
  * A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called.
- * Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of
- * this election it takes effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
+ * Returns at once. Within `timeout_ms` this process has let go of the lock, whatever etcd and the callbacks
+ * do; where etcd can not be reached, its keys there end with the lease. A callback that hangs keeps nobody
+ * else out: `primacy_election_join` answers `PRIMACY_E_TIMEOUT`, and `on_stopped` comes when it is completed.
+ * Inside a callback of this election it takes effect when that call is completed. Any thread.
+ * `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_election_stop(primacy_election election, uint64_t timeout_ms);
 
@@ -1480,7 +1487,7 @@ primacy_status primacy_queue_new(primacy_queue *queue_out, struct primacy_error 
  * A descriptor for poll, epoll, asyncio and the like: readable exactly while an event waits.
  *
  * Do not read, write or close it. It is good until `primacy_queue_free`. Any thread, does not block.
- * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`; then it is 0.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`; then it is -1.
  */
 primacy_status primacy_queue_fd(primacy_queue queue, int32_t *fd_out);
 

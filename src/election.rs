@@ -16,7 +16,7 @@ use crate::milvus::Role;
 use crate::panic;
 use crate::runtime::lock;
 use crate::session::JoinError;
-use crate::store::{Answer, Compare, Failure, LeaseId, Op, Range, Txn, TxnAnswer};
+use crate::store::{Answer, Compare, Failure, LeaseId, Op, Txn, TxnAnswer};
 use crate::win::{Lent, WinCell};
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
@@ -173,13 +173,8 @@ impl Election {
             return Err(CommitError::NotPrimary(token));
         };
         let Some(io) = self.shared.runtime.io() else { return refused("the library is shutting down") };
-        let Txn { mut when, then, mut otherwise } = txn;
-        // Where the guard does not hold, the lock's keys say so: read last, and kept from the host.
-        let keys: Vec<&Range> = guard.iter().map(|compare| &compare.range).collect();
-        let own = otherwise.len();
-        otherwise.extend(keys.iter().map(|range| Op::Get((*range).clone())));
-        when.extend(guard.iter().cloned());
-        let txn = Txn { when, then, otherwise };
+        let own = txn.otherwise.len();
+        let txn = guarded(&guard, txn);
         let mut answer = match io.block_on(self.shared.etcd.call_for_host(txn, timeout)) {
             Ok(Answer::Txn(answer)) => answer,
             Ok(_) => return Err(CommitError::Unknown("an answer to something else".into())),
@@ -213,6 +208,15 @@ impl Election {
     pub fn recording(&self) -> String {
         lock(&self.shared.recorder).of(self.lane.id)
     }
+}
+
+/// The transaction that commits only if `guard` holds too. Where it does not, the lock's keys say so: they are read
+/// last in the else-branch.
+pub fn guarded(guard: &[Compare], txn: Txn) -> Txn {
+    let Txn { mut when, then, mut otherwise } = txn;
+    when.extend(guard.iter().cloned());
+    otherwise.extend(guard.iter().map(|compare| Op::Get(compare.range.clone())));
+    Txn { when, then, otherwise }
 }
 
 impl fmt::Debug for Election {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use common::etcd::EtcdServer;
 use primacy::config::Config;
-use primacy::election::{CommitError, Election, Host, Reply};
+use primacy::election::{CommitError, Election, Host, Reply, guarded};
 use primacy::engine::{Call, CallId, LostReason, Notice, Token};
+use primacy::etcd::Etcd;
 use primacy::log::Log;
 use primacy::milvus::Candidate;
 use primacy::observer::Observer;
 use primacy::session::Session;
-use primacy::store::{LeaseId, Op, Txn};
+use primacy::store::{Answer, Compare, LeaseId, Op, Request, Txn};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -124,4 +125,41 @@ fn takes_over(config: &Config) {
         session.join(SOON).unwrap();
     }
     assert!(matches!(next(&second_calls), Call::Lost { reason: LostReason::Stopped, .. }));
+}
+
+/// No process has a say here but the store: what was guarded while the lock was held arrives when it no longer is.
+#[test]
+fn a_guarded_write_that_arrives_late_is_refused_by_the_store() {
+    let server = EtcdServer::start();
+    let config = config(&server.endpoint());
+    let session = session(&config, 1001);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let (reports, _) = tokio::sync::mpsc::unbounded_channel();
+    let second = Etcd::new(&config.settings().unwrap().etcd, reports, Log::none()).unwrap();
+    let commits = |txn: Txn| match runtime.block_on(second.call(Request::Txn(txn), SOON)).unwrap() {
+        Answer::Txn(answer) => answer.succeeded,
+        other => unreachable!("an answer to something else: {other:?}"),
+    };
+    let lock = "by-dev/meta/session/rootcoord";
+    let losses: [Op; 2] = [Op::Put(lock.into(), "taken".into(), LeaseId::NONE), Op::Delete(lock.into())];
+    let (election, calls) = campaign(&session, "rootcoord");
+    for loss in losses {
+        let token = loop {
+            if let Call::Primary { token, .. } = next(&calls) {
+                break token;
+            }
+        };
+        let guard: Vec<Compare> = election.guard(token).unwrap();
+        assert!(commits(guarded(&guard, put("x"))));
+        let taken = matches!(loss, Op::Put(..));
+        assert!(commits(Txn { then: vec![loss], ..Txn::default() }));
+        assert!(!commits(guarded(&guard, put("x"))), "taken: {taken}");
+        assert!(commits(put("x")));
+        if taken {
+            assert!(commits(Txn { then: vec![Op::Delete(lock.into())], ..Txn::default() }));
+        }
+    }
+    session.stop(SOON);
+    session.join(SOON).unwrap();
 }

@@ -47,6 +47,7 @@ static void every_status_has_its_sentence(void) {
             CHECK(strcmp(primacy_status_string(all[i]), primacy_status_string(all[j])) != 0);
     }
     CHECK_EQUAL(primacy_status_may_pass(PRIMACY_E_UNREACHABLE), 1);
+    CHECK_EQUAL(primacy_status_may_pass(PRIMACY_E_INDEFINITE), 0);
     CHECK_EQUAL(primacy_status_may_pass(PRIMACY_E_DENIED), 0);
     CHECK_EQUAL(primacy_status_may_pass(PRIMACY_E_CONFIG_RELATION), 0);
     CHECK_EQUAL(primacy_status_may_pass(INT32_MIN), 0);
@@ -295,7 +296,9 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_election_snapshot(handle, &election_state), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_recording(handle, &json), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_guard(handle, 1, &made), PRIMACY_E_HANDLE);
+    fd = 0;
     CHECK_EQUAL(primacy_queue_fd(handle, &fd), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(fd, -1);
     CHECK_EQUAL(primacy_queue_next(handle, 0, &event), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_queue_wake(handle, 1), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_queue_free(handle), PRIMACY_E_HANDLE);

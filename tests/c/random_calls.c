@@ -1,7 +1,7 @@
 /* Random calls from four threads, on live, freed, foreign and made-up handles, with arguments good and bad: nothing
  * crashes, and when all is freed nothing is left. Needs no etcd.
  *
- *     random_calls CALLS [SEED]
+ *     random_calls CALLS SEED
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -283,9 +283,9 @@ static void *call_at_random(void *thread) {
 
 int main(int argc, char **argv) {
     static struct thread callers[THREADS];
-    CHECK(argc == 2 || argc == 3);
+    CHECK_EQUAL(argc, 3);
     calls = atol(argv[1]);
-    const uint64_t seed = argc == 3 ? strtoull(argv[2], NULL, 10) : (uint64_t)time(NULL);
+    const uint64_t seed = strtoull(argv[2], NULL, 10);
     const int before = descriptors();
     CHECK_OK(primacy_queue_new(&events, NULL));
     for (int i = 0; i < THREADS; i++) {

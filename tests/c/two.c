@@ -2,11 +2,14 @@
 #include "check.h"
 
 int32_t second_catches_its_panic(void);
-primacy_status primacy_defect(void);
+primacy_status primacy_defect(primacy_error **error_out);
 
 int main(void) {
     for (int i = 0; i < 3; i++) {
-        CHECK_EQUAL(primacy_defect(), PRIMACY_E_INTERNAL);
+        primacy_error *error;
+        CHECK_EQUAL(primacy_defect(&error), PRIMACY_E_INTERNAL);
+        CHECK(strstr(primacy_error_message(error), "defect.rs:") != NULL); /* where */
+        primacy_error_free(error);
         CHECK_EQUAL(second_catches_its_panic(), 1);
     }
     primacy_config config;

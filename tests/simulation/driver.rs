@@ -84,7 +84,9 @@ impl World<'_> {
         if session.closed.is_some() {
             return;
         }
-        session.stopped_calmly = matches!(self.phase, Phase::Idle { .. }) && session.goes_on();
+        // What is under way since the faults may have to be waited for longer than the stop takes.
+        let nothing_old = session.open.iter().all(|open| open.calm);
+        session.stopped_calmly = matches!(self.phase, Phase::Idle { .. }) && session.goes_on() && nothing_old;
         session.will_stop(now, timeout);
         session.stop_began = true;
         session.again = session.again.or(again);

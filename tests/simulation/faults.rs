@@ -90,9 +90,10 @@ impl World<'_> {
                 }
             }
             Fault::HoldWatches { process, length } => {
+                let until = (self.now + length).min(self.scenario.faults_end);
                 let p = &mut self.processes[process];
-                p.stream_at = p.stream_at.max(self.now + length);
-                p.unsettled = p.unsettled.max(self.now + length);
+                p.stream_at = p.stream_at.max(until);
+                p.unsettled = p.unsettled.max(until);
             }
             Fault::Operator { what, pick } => self.by_hand(what, pick),
             Fault::Resign { process, election } => {

@@ -240,6 +240,7 @@ impl Session {
         }
         if let Call::Lost { token, lease, reason } = what {
             e.called.1 += 1;
+            e.resigned += u32::from(*reason == LostReason::Resigned);
             if e.called.0 != e.called.1 || e.last_token != *token {
                 return Some(("one lost for each primary", format!("the last win was {}", e.last_token)));
             }

@@ -326,8 +326,8 @@ impl World<'_> {
 }
 
 impl Session {
-    /// How often its elections have lost, but for those with a callback that never ends.
+    /// How often its elections have lost what they did not give away, but for those with a callback that never ends.
     fn losses_of_the_sound(&self) -> u32 {
-        self.elections.iter().filter(|e| !e.hangs).map(|e| e.called.1).sum()
+        self.elections.iter().filter(|e| !e.hangs).map(|e| e.called.1 - e.resigned).sum()
     }
 }

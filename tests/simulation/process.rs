@@ -146,6 +146,8 @@ pub struct Election {
     pub lost: Option<Lost>,
     /// How often `on_primary` and `on_lost` were called.
     pub called: (u32, u32),
+    /// How often of these because its host resigned.
+    pub resigned: u32,
     /// `on_primary` of the published win has succeeded.
     pub ready: bool,
     /// Ended by the host: when it has to be over, by its own clock.
@@ -319,6 +321,7 @@ impl Election {
             last_token: Token(0),
             lost: None,
             called: (0, 0),
+            resigned: 0,
             ready: false,
             withdraw: None,
             withdrawn: false,

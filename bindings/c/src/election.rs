@@ -237,8 +237,11 @@ pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy
 /// Begins to end this election; the session and its other elections go on.
 ///
 /// A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called.
-/// Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do. Inside a callback of
-/// this election it takes effect when that call is completed. Any thread. `PRIMACY_E_HANDLE`.
+/// Returns at once. Within `timeout_ms` this process has let go of the lock, whatever etcd and the callbacks
+/// do; where etcd can not be reached, its keys there end with the lease. A callback that hangs keeps nobody
+/// else out: `primacy_election_join` answers `PRIMACY_E_TIMEOUT`, and `on_stopped` comes when it is completed.
+/// Inside a callback of this election it takes effect when that call is completed. Any thread.
+/// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_stop(election: primacy_election, timeout_ms: u64) -> primacy_status {
     ending::stop::<Election>(election, timeout_ms)

@@ -15,7 +15,7 @@
 pub mod call;
 pub mod candidate;
 pub mod config;
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "defect"))]
 pub mod defect;
 pub mod election;
 mod ending;

@@ -107,11 +107,13 @@ pub unsafe extern "C" fn primacy_queue_new(
 /// A descriptor for poll, epoll, asyncio and the like: readable exactly while an event waits.
 ///
 /// Do not read, write or close it. It is good until `primacy_queue_free`. Any thread, does not block.
-/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`; then it is 0.
+/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`; then it is -1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_queue_fd(queue: primacy_queue, fd_out: *mut i32) -> primacy_status {
     // SAFETY: the header's contract for out parameters.
     let out = unsafe { Out::zeroed(fd_out) };
+    // 0 is a descriptor.
+    out.set(-1);
     ffi::enter_plain(|| {
         out.required("fd_out")?;
         out.set(handle::find::<Queue>(queue)?.engine.as_fd().as_raw_fd());

@@ -232,8 +232,10 @@ pub extern "C" fn primacy_session_mark_stopping(session: primacy_session) -> pri
 /// Begins to stop the session with all its elections: those that are primary get `on_lost`, their locks are
 /// released when their callbacks have returned, records and lease are removed from etcd.
 ///
-/// Returns at once. It is over within `timeout_ms`, whatever etcd and the callbacks do; a later stop can only
-/// shorten that. Inside a callback of this session it takes effect when that call is completed. Any thread.
+/// Returns at once. Within `timeout_ms` the session is through with etcd, whatever that and the callbacks do; a
+/// later stop can only shorten that. What could not be removed there ends with the lease. While a callback
+/// hangs, `primacy_session_join` answers `PRIMACY_E_TIMEOUT`, and `on_stopped` of its election comes when it is
+/// completed. Inside a callback of this session it takes effect when that call is completed. Any thread.
 ///
 /// `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]

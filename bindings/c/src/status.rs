@@ -110,11 +110,11 @@ pub extern "C" fn primacy_status_string(status: primacy_status) -> *const c_char
 
 /// Whether the same call may succeed later without anybody changing anything: 1 or 0.
 ///
-/// 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_INDEFINITE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Any
-/// thread, does not block.
+/// 1 for `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_TIMEOUT` and `PRIMACY_E_SYSTEM`. Not for `PRIMACY_E_INDEFINITE`:
+/// what it was may have happened, so repeated blindly it may happen twice; read first. Any thread, does not
+/// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_status_may_pass(status: primacy_status) -> i32 {
-    let may_pass =
-        matches!(status, PRIMACY_E_UNREACHABLE | PRIMACY_E_INDEFINITE | PRIMACY_E_TIMEOUT | PRIMACY_E_SYSTEM);
+    let may_pass = matches!(status, PRIMACY_E_UNREACHABLE | PRIMACY_E_TIMEOUT | PRIMACY_E_SYSTEM);
     i32::from(may_pass)
 }

@@ -8,6 +8,7 @@ mod etcd;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
 /// A number that is smaller where each takes longer: under valgrind.
 fn number(variable: &str, otherwise: &str) -> String {
@@ -53,7 +54,10 @@ fn a_hosts_unit_test_needs_no_server() {
 
 #[test]
 fn random_calls_crash_nothing() {
-    check("tests/c/random_calls.c", true, &[&number("PRIMACY_RANDOM_CALLS", "1000000")]);
+    // A failure, of whatever kind, shows the arguments.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+    let (calls, seed) = (number("PRIMACY_RANDOM_CALLS", "1000000"), number("PRIMACY_SEED", &now));
+    check("tests/c/random_calls.c", true, &[&calls, &seed]);
 }
 
 #[test]
