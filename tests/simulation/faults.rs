@@ -53,10 +53,11 @@ impl World<'_> {
             }
             Fault::Restart { length } => {
                 self.settle_store();
-                self.cluster.restart(self.now, self.now + length);
-                (0..self.processes.len()).for_each(|process| self.disturb(process, self.now + length));
+                let back = (self.now + length).min(self.scenario.faults_end);
+                self.cluster.restart(self.now, back);
+                (0..self.processes.len()).for_each(|process| self.disturb(process, back));
                 self.streams_are_gone();
-                self.queue.push(self.now + length, Happening::StoreIsBack);
+                self.queue.push(back, Happening::StoreIsBack);
             }
             Fault::NewLeader => {
                 self.settle_store();
