@@ -71,9 +71,12 @@ class Process:
             except ValueError:
                 line = {"event": "not JSON", "text": raw.decode(errors="replace").rstrip()}
             self.heard(line)
-        self.code = await self._child.wait()
-        self.ended_at = now()
-        self._changes.tell()
+        self._ended(await self._child.wait())
+
+    def _ended(self, code: int) -> None:
+        if self.code is None:
+            self.code, self.ended_at = code, now()
+            self._changes.tell()
 
     def signal(self, number: signal.Signals) -> int:
         """Sends a signal; returns the time just before."""
@@ -121,7 +124,10 @@ class Process:
         """Ends it for certain: a stopped process, too, dies of SIGKILL."""
         if self.code is None:
             self.signal(signal.SIGKILL)
-            await self._child.wait()
+            # What it printed last may be on its way.
+            code = await self._child.wait()
+            await asyncio.wait([self._reader], timeout=1)
+            self._ended(code)
         self._reader.cancel()
 
     def __str__(self) -> str:
