@@ -61,9 +61,9 @@ def _faketime() -> str:
 class Clock:
     """The clocks of a process, CLOCK_BOOTTIME included, run at this rate: 0.95 is slow, 1.05 fast.
 
-    Go's own clocks are not affected, those of the library inside a Go program are. Under libfaketime, timers that
-    are set to a moment of CLOCK_BOOTTIME never fire: what the library says is right by that clock, but what it
-    does at a certain time is done when something else wakes it. Python's own waits may not end.
+    Go's own clocks are not affected, those of the library inside a Go program are. Under libfaketime, timers
+    that are set to a moment of CLOCK_BOOTTIME never fire: what the library says is right by that clock, but
+    what it does at a certain time is done when something else wakes it. Python's own waits may not end.
     """
 
     rate: float
