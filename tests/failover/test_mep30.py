@@ -19,6 +19,7 @@ def order(lines: list[dict[str, object]]) -> list[object]:
 
 async def test_mep30_step_1_the_first_locks_the_key_and_the_second_does_not(scene: Scene) -> None:
     first, (second,) = await scene.primary_and_standbys()
+    await scene.told_of(first.token)
     (put,) = scene.stored("session/rootcoord")
     assert put.event.kv.mod_revision == first.token
     assert str(put.event.kv.lease) == first.wins[0]["lease"]
@@ -39,6 +40,7 @@ async def test_mep30_step_3_a_deleted_key_makes_the_standby_campaign(scene: Scen
     scene.act("the primary resigns: its key is deleted")
     await first.process.ask("resign rootcoord")
     _, won = await scene.next_primary(token, [second])
+    await scene.told_of(won["token"])
     _, deleted, put = scene.stored("session/rootcoord")
     assert deleted.event.deleted and deleted.event.kv.mod_revision < put.event.kv.mod_revision == won["token"]
     assert won["t"] - deleted.t < 1e9, "by its watch, not by a poll"
@@ -65,6 +67,7 @@ async def test_mep30_step_6_a_standby_that_wins_is_started_with_the_token_of_its
     first, (second,) = await scene.primary_and_standbys()
     await first.stop()
     _, won = await scene.next_primary(0, [second])
+    await scene.told_of(won["token"])
     assert scene.stored("session/rootcoord")[-1].event.kv.mod_revision == won["token"]
     await scene.ready(second)
     assert second.said[-1].token in (0, won["token"])

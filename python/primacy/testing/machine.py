@@ -8,7 +8,6 @@ left out with the reason where it can not be had.
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import os
 import shutil
@@ -33,7 +32,6 @@ def needs_network() -> None:
         pytest.skip(f"LEFT OUT: no network of its own can be made here: {why}")
 
 
-@functools.lru_cache(maxsize=1)
 def _no_network() -> str:
     """Why not; empty if one can. Root in a container may have no right to."""
     name = f"pr{uuid.uuid4().hex[:6]}"

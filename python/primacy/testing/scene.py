@@ -311,6 +311,10 @@ class Scene:
         key = f"{self.root}/{name}"
         return [r for r in self.history.records if isinstance(r, Stored) and r.event.kv.key == key]
 
+    async def told_of(self, revision: int) -> None:
+        """Waits until etcd has told of all up to that revision: a candidate's line may be faster."""
+        await self.until(lambda: self._seen() >= revision, f"etcd's own events up to {revision}", 10)
+
     def record_of(self, candidate: Candidate) -> KeyValue | None:
         """Its own record as etcd told of it last."""
         id_ = next((line["id"] for line in reversed(candidate.process.lines) if line["id"]), 0)
@@ -354,7 +358,7 @@ class Scene:
                     held.setdefault(role, []).append(Entry.of(kv.key, kv.value, kv.mod_revision))
             # The watch may be a moment behind the read: what it has not told yet is not judged wrong.
             last = max((e.revision for entries in held.values() for e in entries), default=0)
-            await self.until(lambda: self._seen() >= last, "etcd's own events", 10)
+            await self.told_of(last)
         wrong += verdict(self.history, self.root, held)
         wrong = [text for text in wrong if text.partition(":")[0] not in self.excused]
         assert not wrong, "the history shows what must not be:\n  " + "\n  ".join(wrong)
