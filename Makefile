@@ -141,15 +141,15 @@ test-mutations: venv ## the most feared mistakes in the engine are noticed; `mak
 # Not those that measure memory themselves, or whose panics need the library for tests.
 C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
 VALGRIND = valgrind --quiet --trace-children=yes --fair-sched=yes --error-exitcode=9 \
-	--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
+	--suppressions=$(CURDIR)/tests/c/valgrind.supp --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
 
 .PHONY: test-c-memory
 test-c-memory: etcd library ## the C programs under AddressSanitizer, UBSan and valgrind
 	@command -v valgrind >/dev/null || $(TOOLS)/install valgrind
 	PRIMACY_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
-		PRIMACY_RANDOM_CALLS=200000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
+		PRIMACY_RANDOM_CALLS=500000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
 	PRIMACY_C_UNDER="$(VALGRIND)" PRIMACY_PROFILE=demo \
-		PRIMACY_RANDOM_CALLS=5000 PRIMACY_ROUNDS=20 $(C_PROGRAMS) --test-threads 1
+		PRIMACY_RANDOM_CALLS=50000 PRIMACY_ROUNDS=20 $(C_PROGRAMS) --test-threads 1
 
 .PHONY: test-contract
 test-contract: coordinators etcd venv ## the sample coordinators keep their contract
