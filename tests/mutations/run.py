@@ -4,11 +4,14 @@
     tests/mutations/run.py                 all of table.toml
     tests/mutations/run.py --sample        the mistakes that everybody fears: those with `feared = true`
     tests/mutations/run.py margin lease    those with one of these words in their name
+    tests/mutations/run.py --by=simulation only this catcher tries; with the other it is `--by=transcripts`
+    tests/mutations/run.py --seeds=20000   so many seeds of the simulation
     tests/mutations/run.py --tree          makes the tree that is tested, and breaks nothing
 
 Works on a copy of the pure part of the crate under target/mutations, with a target folder of its own that is
 kept, so that little is compiled each time. A mutation is as expected if the transcripts that the table names
-notice it, and the simulation if the table says so; what else notices it is told as well. The last line is
+notice it, and the simulation if the table says so; what else notices it is told as well: by the simulation, the
+rule that was broken. The last line is
 `mutations: N, K caught (T by transcripts only, S by simulation only, B by both), X not as expected`; the exit
 code is 0 if X is 0.
 """
@@ -84,9 +87,9 @@ def build() -> dict[str, Path] | None:
     return {a["target"]["name"]: Path(a["executable"]) for a in built}
 
 
-def run(catcher: str, program: Path) -> set[str]:
+def run(catcher: str, program: Path, seeds: str) -> set[str]:
     """What was noticed, by name."""
-    environment = os.environ | {"SEEDS": str(SEEDS), "STOP": "1", "CARGO_MANIFEST_DIR": str(TREE)}
+    environment = os.environ | {"SEEDS": seeds, "STOP": "1", "CARGO_MANIFEST_DIR": str(TREE)}
     try:
         done = subprocess.run(
             [program], cwd=TREE, env=environment, capture_output=True, text=True, timeout=TIMEOUT
@@ -111,7 +114,9 @@ def mutate(mutation: dict[str, Any]) -> tuple[Path, str, str]:
     return path, text, text.replace(mutation["old"], mutation["new"])
 
 
-def judge(mutation: dict[str, Any]) -> tuple[str, dict[str, set[str]], bool]:
+def judge(
+    mutation: dict[str, Any], catchers: tuple[str, ...], seeds: str
+) -> tuple[str, dict[str, set[str]], bool]:
     """Runs one mutation; returns what to say, what has noticed it, and whether that is as the table says."""
     path, text, mutated = mutate(mutation)
     path.write_text(mutated)
@@ -119,17 +124,17 @@ def judge(mutation: dict[str, Any]) -> tuple[str, dict[str, set[str]], bool]:
         programs = build()
         if programs is None:
             return "does not compile", {}, False
-        noticed = {name: run(name, programs[name]) for name in CATCHERS}
+        noticed = {name: run(name, programs[name], seeds) for name in catchers}
     finally:
         path.write_text(text)
-    transcripts, simulation = noticed["transcripts"], noticed["simulation"]
+    transcripts, simulation = noticed.get("transcripts", set()), noticed.get("simulation", set())
     missing = set(mutation.get("caught_by", [])) - transcripts
-    if transcripts & {"(does not end)", "(crashes)"}:
+    if transcripts & {"(does not end)", "(crashes)"} or "transcripts" not in catchers:
         missing = set()
     says = f"{len(transcripts):3} transcripts; simulation: {', '.join(sorted(simulation)) or '-'}"
     if missing:
         return f"{says}; NOT NOTICED by {', '.join(sorted(missing))}", noticed, False
-    if mutation.get("simulation") and not simulation:
+    if mutation.get("simulation") and not simulation and "simulation" in catchers:
         return f"{says}; NOT NOTICED by the simulation", noticed, False
     if not transcripts and not simulation:
         return "SURVIVED", noticed, False
@@ -138,31 +143,34 @@ def judge(mutation: dict[str, Any]) -> tuple[str, dict[str, set[str]], bool]:
 
 def main() -> int:
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    options = dict(word[2:].partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
+    catchers = (options["by"],) if "by" in options else CATCHERS
+    seeds = options.get("seeds", str(SEEDS))
     table = tomllib.loads((ROOT / "tests/mutations/table.toml").read_text())["mutation"]
     chosen = [m for m in table if not words or any(word in m["name"] for word in words)]
-    if "--sample" in sys.argv:
+    if "sample" in options:
         chosen = [m for m in chosen if m.get("feared")]
     known = {path.stem for path in (ROOT / "tests/transcripts").glob("*.txt")}
     for mutation in table:
         for name in set(mutation.get("caught_by", [])) - known:
             sys.exit(f"{mutation['name']}: there is no transcript {name}")
     copy_tree()
-    if "--tree" in sys.argv:
+    if "tree" in options:
         return 0
     for mutation in table:
         mutate(mutation)
     programs = build()
     if programs is None:
         sys.exit("without a mutation, it does not compile")
-    for catcher in CATCHERS:
-        if failed := run(catcher, programs[catcher]):
+    for catcher in catchers:
+        if failed := run(catcher, programs[catcher], seeds):
             sys.exit(f"without a mutation, {catcher} fails: {failed}")
     good, by = 0, {(True, False): 0, (False, True): 0, (True, True): 0, (False, False): 0}
     for number, mutation in enumerate(chosen, 1):
-        verdict, noticed, as_expected = judge(mutation)
+        verdict, noticed, as_expected = judge(mutation, catchers, seeds)
         good += as_expected
         if noticed:
-            by[bool(noticed["transcripts"]), bool(noticed["simulation"])] += 1
+            by[bool(noticed.get("transcripts")), bool(noticed.get("simulation"))] += 1
         print(f"{number:3}/{len(chosen)} {mutation['name']:55} {verdict}", flush=True)
     caught = f"{sum(by.values()) - by[False, False]} caught"
     ways = f"{by[True, False]} by transcripts only, {by[False, True]} by simulation only, "

@@ -9,7 +9,8 @@ use primacy::clock::Time;
 use primacy::embedded::model::{self, Keys, Model, Options, StreamId, WatchResponse};
 use primacy::engine::{Purpose, Token};
 use primacy::milvus::{self, Root};
-use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request};
+use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request, Value};
+use semver::Version;
 
 use crate::keys::TABLE;
 use crate::scenario::{MIXCOORD, ROLES};
@@ -75,6 +76,8 @@ pub struct Cluster {
     pub incarnation: u32,
     truth: Truth,
     leases: BTreeMap<LeaseId, (Who, Time)>,
+    /// What the version key held before it was written last.
+    version_before: Option<Value>,
     backup: Option<(model::Snapshot, Truth)>,
     spy: StreamId,
     writes: Vec<model::Event>,
@@ -108,6 +111,7 @@ impl Cluster {
             incarnation: 0,
             truth: Truth::default(),
             leases: BTreeMap::new(),
+            version_before: None,
             backup: None,
             spy,
             writes: Vec::new(),
@@ -214,6 +218,9 @@ impl Cluster {
                 }
             }
         }
+        if *key == self.root.version_key() {
+            self.version_before = write.previous.as_ref().map(|kv| kv.value.clone());
+        }
         if write.event.now.is_some() {
             self.truth.owners.insert(key.clone(), who);
         } else {
@@ -222,7 +229,15 @@ impl Cluster {
     }
 
     /// Notes a campaign of ours that has succeeded: the whole key set must stand under its revision.
-    pub fn won(&mut self, now: Time, who: Who, role: usize, keys: &milvus::Keys, answer: &Answer) {
+    pub fn won(
+        &mut self,
+        now: Time,
+        who: Who,
+        role: usize,
+        keys: &milvus::Keys,
+        own: &Version,
+        answer: &Answer,
+    ) {
         let Answer::Txn(answer) = answer else { return };
         let lease = self.key(now, &keys.locks[0].key).map_or(LeaseId::NONE, |kv| kv.lease);
         for lock in &keys.locks {
@@ -231,6 +246,17 @@ impl Cluster {
                 self.broken = Some(("whole key set", format!("{who:?} won without {}", lock.key)));
             }
             self.truth.locks.insert(lock.key.clone(), self.wins.len());
+        }
+        if role == MIXCOORD {
+            let there = self.key(now, &self.root.version_key());
+            let before = self.version_before.as_ref();
+            if !there.is_some_and(|kv| {
+                kv.mod_revision == answer.revision && kv.value == own.to_string().as_str().into()
+            }) {
+                self.broken = Some(("a mixcoord's win tells its version", format!("{who:?} won without")));
+            } else if let Some(newer) = before.filter(|before| !may_lead(before, own)) {
+                self.broken = Some(("no outdated mixcoord", format!("{who:?}, {own}, won over {newer}")));
+            }
         }
         self.wins.push(Win {
             who,
@@ -241,6 +267,15 @@ impl Cluster {
             gone: None,
             excused: None,
         });
+    }
+
+    /// A session of ours has released keys: of a win that nobody else had touched, none is left.
+    pub fn released(&mut self, now: Time, who: Who) {
+        let of = |win: &Win| win.who == who && win.gone == Some((now, who)) && win.excused.is_none();
+        let left = self.truth.locks.iter().find(|(_, win)| of(&self.wins[**win]));
+        if let (Some((key, _)), None) = (left, self.restored) {
+            self.broken = Some(("whole key set", format!("{who:?} released all but {key}")));
+        }
     }
 
     /// Notes a guarded write that was committed.
@@ -322,6 +357,16 @@ impl Cluster {
                 *until = (*until).max(now + Duration::from_secs(ttl.granted.unsigned_abs()));
             }
         }
+    }
+}
+
+/// Milvus's rule, as its documentation tells it: the newest major and minor may lead.
+pub fn may_lead(stored: &Value, own: &Version) -> bool {
+    let text = String::from_utf8_lossy(stored.as_bytes()).into_owned();
+    let mut numbers = text.split('.').map(str::parse::<u64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (own.major, own.minor) >= (major, minor),
+        _ => false,
     }
 }
 

@@ -8,9 +8,13 @@ use primacy::milvus::Candidate;
 use primacy::store::{Answer, Failure, LeaseId};
 
 use crate::liveness::Phase;
+use crate::network::NOTICED;
 use crate::process::{Election, Session, Watch};
 use crate::random::{self, Draw};
 use crate::world::{Happening, World};
+
+/// When a session that is over takes one more step.
+const AFTER_THE_END: Duration = Duration::from_secs(20);
 
 impl World<'_> {
     /// A process starts; its host opens a session.
@@ -25,7 +29,7 @@ impl World<'_> {
         p.returns = false;
         let r = &mut random::of(&[scenario.seed, 2, process as u64, u64::from(p.life)]);
         let address = format!("p{process}:1");
-        let version = semver::Version::new(3, plan.minor, 0);
+        let version = plan.version();
         let setup = Setup {
             root: self.cluster.root.clone(),
             layout: plan.layout,
@@ -199,7 +203,10 @@ impl World<'_> {
                 self.strike(process, purpose, true);
             }
             Action::Watch { watch, ranges } => {
-                session.watches.push(Watch { id: watch, stream: None, confirmed: false, silent: false });
+                let election =
+                    session.elections.iter().rev().find(|e| ranges.iter().any(|r| r.contains(&e.lock)));
+                let of = election.map(|e| e.id);
+                session.watches.push(Watch { id: watch, of, stream: None, confirmed: false, silent: false });
                 self.open_watch(process, watch, ranges);
             }
             Action::Unwatch { watch } => {
@@ -209,12 +216,15 @@ impl World<'_> {
             Action::Call { election, call, what } => self.call(process, election, call, &what),
             Action::Cancel { election, call } => self.cancel(process, election, call),
             Action::Deadline { lease, until } => {
-                match session.cells.iter_mut().find(|(id, _)| *id == lease) {
-                    Some(cell) => cell.1 = until,
-                    None => session.cells.push((lease, until)),
-                }
+                let before = match session.cells.iter_mut().find(|(id, _)| *id == lease) {
+                    Some(cell) => std::mem::replace(&mut cell.1, until),
+                    None => {
+                        session.cells.push((lease, until));
+                        Time::NEVER
+                    }
+                };
                 if until > Time::ZERO {
-                    self.look_at_deadline(process, lease, until);
+                    self.look_at_deadline(process, lease, before, until);
                 }
             }
             Action::Primacy { election, win } => self.publish(process, election, win),
@@ -274,6 +284,9 @@ impl World<'_> {
         let p = &mut self.processes[process];
         let Some(session) = &mut p.session else { return };
         session.closed = Some(clean);
+        // Whatever comes to it after its end, it asks for nothing more.
+        let what = Happening::Reaches { process, life: p.life, event: Event::Tick };
+        self.queue.push(self.now + AFTER_THE_END, what);
         if let Some(again) = session.again {
             self.queue.push(self.now + again, Happening::Start { process });
         }
@@ -305,7 +318,10 @@ impl World<'_> {
             }
             Event::Watching { watch } | Event::Watched { watch, .. } => {
                 if let Some(known) = session.watches.iter_mut().find(|w| w.id == watch && !w.silent) {
-                    known.confirmed = true;
+                    if !std::mem::replace(&mut known.confirmed, true) {
+                        let what = Happening::CaughtUp { process, life, watch, since: now };
+                        self.queue.push(now + NOTICED, what);
+                    }
                     self.step(process, event);
                 }
             }

@@ -84,6 +84,10 @@ impl World<'_> {
             }
             Fault::NoSpace { length } => self.cluster.no_space_until = self.now + length,
             Fault::BreakWatches { process } => self.break_watches(process, Duration::from_millis(100)),
+            Fault::Gap { process, what, pick } => {
+                self.break_watches(process, Duration::from_millis(100));
+                self.by_hand(what, pick);
+            }
             Fault::SilenceWatches { process } => {
                 if let Some(session) = &mut self.processes[process].session {
                     // One that is not confirmed yet is waited for by the driver, and ended in the end.

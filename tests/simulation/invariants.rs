@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use primacy::clock::Time;
-use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token};
+use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token, WatchId};
 use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
 
 use crate::cluster::Who;
@@ -135,9 +135,14 @@ impl World<'_> {
         self.look_for_overlap(process, election);
     }
 
-    /// The engine sets a deadline: by then the store must still keep the lease.
-    pub fn look_at_deadline(&mut self, process: usize, lease: LeaseId, until: Time) {
+    /// The engine sets a deadline, in place of one that has not passed: by then the store must still keep the lease.
+    pub fn look_at_deadline(&mut self, process: usize, lease: LeaseId, before: Time, until: Time) {
         let p = &self.processes[process];
+        if before <= p.stepped {
+            let text =
+                format!("p{process}: lease {lease} was lost at {before}, and is ours until {until} again");
+            return self.violate("a lost lease is not revived", text);
+        }
         let ends = p.clock.when(until);
         let kept = self.cluster.kept_until(lease);
         if kept.is_none_or(|kept| ends > kept) || self.cluster.lease_of(lease) != Some(p.who()) {
@@ -194,6 +199,28 @@ impl World<'_> {
         if let Some(e) = still {
             let text = format!("p{process} {} is still primary under {}", e.id, self.cluster.wins[win].token);
             self.violate("what is taken away is noticed", text);
+        }
+    }
+
+    /// A watch was confirmed a while ago: what had happened before that has been read since, if nothing was in the way.
+    pub fn look_whether_caught_up(&mut self, process: usize, life: u32, watch: WatchId, since: Time) {
+        let p = &self.processes[process];
+        let Some(session) = p.session.as_ref().filter(|_| p.life == life) else { return };
+        let disturbed = p.disturbed + Duration::from_secs(8) > self.now || session.went_back;
+        let of = session.watches.iter().find(|w| w.id == watch).and_then(|w| w.of);
+        let Some(e) = of.and_then(|id| session.elections.get(id.0 as usize)).filter(|_| !disturbed) else {
+            return;
+        };
+        let Some(published) = e.published else { return };
+        if let Some((at, _)) = self.cluster.wins[published.win].gone
+            && at <= since
+            && self.says(process, e.id).is_some()
+        {
+            let text = format!(
+                "p{process} {} is still primary: its lock went at {at}, {watch} came at {since}",
+                e.id
+            );
+            self.violate("what no watch told is read", text);
         }
     }
 
@@ -303,6 +330,7 @@ impl Session {
             return kept.map(|e| ("keys stay while callbacks run", format!("{} has {:?}", e.id, e.running)));
         }
         let drains_until = self.drains_until;
+        let watched = self.watches.iter().any(|watch| watch.confirmed && watch.of == election);
         let stopping = self.stop.is_some() && self.stop_began;
         let busy = election.is_some_and(|id| self.open.iter().any(|open| open.election == Some(id)));
         let e = self.election(election?)?;
@@ -314,6 +342,9 @@ impl Session {
         }
         if purpose != Purpose::Campaign {
             return None;
+        }
+        if !watched {
+            return Some(("watch first, then campaign", "no watch of it is confirmed".into()));
         }
         if e.runs_of_a_win() || e.running.iter().any(|r| r.cancelled) {
             return Some(("no campaign while an older win's callbacks run", format!("{:?}", e.running)));

@@ -216,9 +216,8 @@ impl World<'_> {
         let (mut willing, mut primary) = (None, false);
         for p in &self.processes {
             let Some(session) = p.session.as_ref().filter(|s| s.closed.is_none()) else { continue };
-            let own = semver::Version::new(3, self.scenario.processes[p.index].minor, 0);
-            let outdated = role == MIXCOORD
-                && version.is_some_and(|kv| primacy::milvus::may_lead(&kv.value, &own).is_err());
+            let own = self.scenario.processes[p.index].version();
+            let outdated = role == MIXCOORD && version.is_some_and(|kv| !cluster::may_lead(&kv.value, &own));
             for e in session.elections.iter().filter(|e| e.role == role && !e.withdrawn) {
                 primary |= self.says(p.index, e.id).is_some();
                 if e.wants && !e.hangs && !outdated && self.is_registered(p, session, e, keys) {

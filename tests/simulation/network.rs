@@ -18,7 +18,7 @@ use crate::world::{Happening, Listener, Sent, World};
 const PINGS: Duration = Duration::from_secs(8);
 
 /// How soon a process that nothing disturbs sees that its keys were taken away.
-const NOTICED: Duration = Duration::from_secs(1);
+pub const NOTICED: Duration = Duration::from_secs(1);
 
 impl World<'_> {
     /// A request leaves a process.
@@ -246,8 +246,12 @@ impl World<'_> {
         {
             let who = Who::Session(sent.process, sent.life);
             if let Some((role, keys)) = self.keys_of(sent.process, txn) {
-                self.cluster.won(self.now, who, role, keys, answer);
+                let version = self.scenario.processes[sent.process].version();
+                self.cluster.won(self.now, who, role, keys, &version, answer);
             }
+        }
+        if sent.purpose == Purpose::Release && matches!(result, Ok(Answer::Txn(answer)) if answer.succeeded) {
+            self.cluster.released(self.now, Who::Session(sent.process, sent.life));
         }
         if let Some((rule, text)) = self.cluster.broken.take() {
             self.violate(rule, format!("{text}, by {}", sent.purpose));

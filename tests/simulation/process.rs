@@ -115,6 +115,8 @@ pub struct Open {
 pub struct Watch {
     /// Its name.
     pub id: WatchId,
+    /// The election that it is of.
+    pub of: Option<ElectionId>,
     /// Its stream at the store, once it is open there.
     pub stream: Option<StreamId>,
     /// The driver knows that it is open.

@@ -66,12 +66,21 @@ pub struct ProcessPlan {
     pub roles: Vec<(usize, bool)>,
     /// Its layout.
     pub layout: Layout,
-    /// Its version: 3.`minor`.0.
+    /// Its version: 3.`minor`.`patch`.
     pub minor: u64,
+    /// See `minor`.
+    pub patch: u64,
     /// What its clock gains, in microseconds a second.
     pub drift: i64,
     /// What its clock shows at the start, in nanoseconds.
     pub origin: u64,
+}
+
+impl ProcessPlan {
+    /// Its version.
+    pub fn version(&self) -> semver::Version {
+        semver::Version::new(3, self.minor, self.patch)
+    }
 }
 
 /// A coordinator that runs Milvus's own code.
@@ -201,6 +210,8 @@ pub enum Fault {
     NoSpace { length: Duration },
     /// The watches of a process end.
     BreakWatches { process: usize },
+    /// The watches of a process end, and an operator does something that neither they nor the next ones tell.
+    Gap { process: usize, what: Operator, pick: u64 },
     /// The watches of a process say nothing more.
     SilenceWatches { process: usize },
     /// What the watches of a process say arrives late.
@@ -278,8 +289,11 @@ const OPERATOR: [Operator; 9] = [
     Operator::ServerId,
 ];
 
+/// Of these, what a candidate has to learn of soon.
+const GAP: [Operator; 3] = [Operator::DeleteLock, Operator::OverwriteLock, Operator::Revoke];
+
 /// Kinds of faults; a scenario has some of them, so that each gets a run in which little else happens.
-const KINDS: [fn(&mut Rng, &Frame) -> Fault; 17] = [
+const KINDS: [fn(&mut Rng, &Frame) -> Fault; 18] = [
     |r, f| Fault::Pause { process: f.process(r), length: f.length(r), within_step: r.bool() },
     |r, f| Fault::Crash { process: f.process(r), back: f.back(r) },
     |r, f| Fault::Cut {
@@ -306,6 +320,7 @@ const KINDS: [fn(&mut Rng, &Frame) -> Fault; 17] = [
         again: f.back(r),
     },
     |r, f| Fault::Stop { process: f.process(r), timeout: f.length(r), again: f.back(r) },
+    |r, f| Fault::Gap { process: f.process(r), what: r.pick(&GAP), pick: r.u64(..) },
 ];
 
 /// What a fault is drawn for.
@@ -360,7 +375,7 @@ impl Scenario {
             observers: observers(r, &processes, length),
             members,
             min_ttl,
-            strikes: strikes(r, &frame),
+            strikes: strikes(r, &frame, &processes),
             network: network(r),
             hosts: hosts(r),
             faults: faults(r, &frame, length),
@@ -416,6 +431,7 @@ fn processes(
                 roles,
                 layout: layout.unwrap_or_else(|| r.pick(&[Layout::Milvus, Layout::AfterStart])),
                 minor: if r.permille(100) { r.u64(0..3) } else { 1 },
+                patch: r.pick(&[0, 0, 1, 7]),
                 drift: if drift == 0 { 0 } else { r.i64(-drift..=drift) },
                 origin: r.u64(1_000_000_000..1_000_000_000_000),
             }
@@ -490,18 +506,24 @@ fn faults(r: &mut Rng, frame: &Frame, length: Duration) -> Vec<(Time, Fault)> {
     faults
 }
 
-fn strikes(r: &mut Rng, frame: &Frame) -> Vec<Strike> {
+fn strikes(r: &mut Rng, frame: &Frame, processes: &[ProcessPlan]) -> Vec<Strike> {
     // What happens to one process, or to etcd as a whole; not what hosts ask for.
     let kinds = [0, 0, 1, 2, 3, 4, 5, 7, 10, 11, 12, 13];
     let count = r.pick(&[0, 0, 1, 2, 4]);
-    (0..count)
+    let mut strikes: Vec<Strike> = (0..count)
         .map(|_| Strike {
             purpose: r.pick(&PURPOSES),
             sent: r.bool(),
             nth: r.u32(0..6),
             fault: KINDS[r.pick(&kinds)](r, frame),
         })
-        .collect()
+        .collect();
+    // Another version just while a mixcoord's campaign is on its way, which nothing but its comparison sees.
+    if processes.iter().any(|p| p.roles.iter().any(|(role, _)| *role == MIXCOORD)) && r.permille(100) {
+        let fault = Fault::Operator { what: Operator::Version, pick: r.u64(..) };
+        strikes.push(Strike { purpose: Purpose::Campaign, sent: true, nth: r.u32(0..3), fault });
+    }
+    strikes
 }
 
 impl Fault {
@@ -512,6 +534,7 @@ impl Fault {
             | Fault::Crash { process, .. }
             | Fault::Cut { process, .. }
             | Fault::BreakWatches { process }
+            | Fault::Gap { process, .. }
             | Fault::SilenceWatches { process }
             | Fault::HoldWatches { process, .. }
             | Fault::Resign { process, .. }
@@ -547,10 +570,11 @@ impl fmt::Display for Scenario {
                 .collect();
             writeln!(
                 f,
-                "p{i}: {} {} 3.{}.0 from {} drift {} clock {}",
+                "p{i}: {} {} 3.{}.{} from {} drift {} clock {}",
                 roles.join(", "),
                 p.layout,
                 p.minor,
+                p.patch,
                 p.start,
                 p.drift,
                 Time::from_nanos(p.origin)

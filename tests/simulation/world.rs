@@ -103,6 +103,8 @@ pub enum Happening {
     WriteArrives { who: Who, win: usize, txn: Txn },
     /// Something breaks.
     Breaks { fault: Fault },
+    /// By now a process must know what its watch, confirmed at `since`, could not tell.
+    CaughtUp { process: usize, life: u32, watch: WatchId, since: Time },
     /// By now a win that was taken away by hand must be over.
     Noticed { win: usize },
     /// A process that was stopped goes on.
@@ -331,6 +333,9 @@ impl<'s> World<'s> {
             }
             Happening::WriteArrives { who, win, txn } => self.write_arrives(who, win, txn),
             Happening::Breaks { fault } => self.breaks(fault),
+            Happening::CaughtUp { process, life, watch, since } => {
+                self.look_whether_caught_up(process, life, watch, since);
+            }
             Happening::Noticed { win } => self.look_whether_noticed(win),
             Happening::Resumes { process } => self.resumes(process),
             Happening::StoreIsBack => self.cluster.new_leader(self.now),
