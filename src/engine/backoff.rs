@@ -41,6 +41,15 @@ impl Backoff {
         self.after(&Failure::Unreachable(String::new()), fx)
     }
 
+    /// When to begin something anew that was of no use: at once, unless the one before it was of no use either.
+    pub fn anew(&mut self, fx: &mut Effects) -> Time {
+        if self.failures > 0 {
+            return self.pass(fx);
+        }
+        self.failures = 1;
+        fx.now
+    }
+
     fn pause(&self) -> Duration {
         FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST)
     }

@@ -16,6 +16,8 @@ use crate::store::{
 };
 
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// One that was known for so long is replaced at once when it is of no use any more.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// Takes one id.
 #[derive(Clone, Debug, Hash)]
@@ -24,6 +26,8 @@ pub(super) struct Identity {
     /// An election was registered under it: it is kept from then on.
     in_use: bool,
     backoff: Backoff,
+    /// Ids in a row that were of no use: of a store that went back, or somebody else's.
+    useless: Backoff,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -35,18 +39,24 @@ enum State {
     Reading(RequestId),
     /// The counter is moved on from this id, which is ours then.
     Taking(RequestId, i64),
-    Known(i64),
+    /// Since then.
+    Known(i64, Time),
 }
 
 impl Identity {
     pub fn new() -> Self {
-        Identity { state: State::Closed, in_use: false, backoff: Backoff::default() }
+        Identity {
+            state: State::Closed,
+            in_use: false,
+            backoff: Backoff::default(),
+            useless: Backoff::default(),
+        }
     }
 
     /// The id, once it is taken.
     pub fn known(&self) -> Option<i64> {
         match self.state {
-            State::Known(id) => Some(id),
+            State::Known(id, _) => Some(id),
             _ => None,
         }
     }
@@ -60,7 +70,21 @@ impl Identity {
         self.in_use
     }
 
-    /// Takes an id, another one if there is one already.
+    /// Takes another id, more slowly each time while none is of use.
+    pub fn take_another(&mut self, fx: &mut Effects, setup: &Setup) {
+        if matches!(self.state, State::Known(_, since) if fx.now.since(since) >= STEADY) {
+            self.useless.reset();
+        }
+        self.in_use = false;
+        let at = self.useless.anew(fx);
+        if at <= fx.now {
+            self.take(fx, setup);
+        } else {
+            self.state = State::Waiting(at);
+        }
+    }
+
+    /// Takes an id.
     pub fn take(&mut self, fx: &mut Effects, setup: &Setup) {
         let key = setup.root.id_key();
         let make = Txn {
@@ -69,7 +93,6 @@ impl Identity {
             otherwise: vec![Op::Get(Range::Key(key))],
         };
         self.state = State::Reading(self.send(fx, setup, make));
-        self.in_use = false;
     }
 
     pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) {
@@ -112,14 +135,17 @@ impl Identity {
         match (taking, answer.succeeded) {
             (Some(id), true) => {
                 self.backoff.reset();
-                self.state = State::Known(id);
+                self.state = State::Known(id, fx.now);
                 Ok(true)
             }
             (None, true) => self.next(fx, setup, &Value::from("1")),
-            (_, false) => match answer.reads.first().and_then(|found| found.first()) {
-                Some(KeyValue { value, .. }) => self.next(fx, setup, value),
-                None => {
-                    self.take(fx, setup);
+            (taken, false) => match answer.reads.first().and_then(|found| found.first()) {
+                Some(KeyValue { value, .. }) if taken.is_none_or(|id| *value != id.to_string().into()) => {
+                    self.next(fx, setup, value)
+                }
+                // Deleted meanwhile, or a store that contradicts itself: not for ever without a pause.
+                _ => {
+                    self.state = State::Waiting(self.backoff.pass(fx));
                     Ok(false)
                 }
             },

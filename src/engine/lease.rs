@@ -21,12 +21,16 @@ const RENEWAL_ATTEMPT: Duration = Duration::from_secs(1);
 const RENEWAL_PAUSE: Duration = Duration::from_millis(100);
 /// The longest that a grant or a revoke is waited for at first.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// One that was held for so long is replaced at once when it is lost.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// Keeps one lease alive.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Keeper {
     state: State,
     backoff: Backoff,
+    /// Leases in a row that were of no use: somebody else's, or lost as soon as they were there.
+    useless: Backoff,
     first: LeaseId,
     /// The one to ask for next, or that is being asked for. Ids count up, so that what hangs on any from `first` on is
     /// known to be ours.
@@ -57,6 +61,7 @@ pub(super) struct Held {
     pub deadline: Time,
     /// The last renewal got no answer in time.
     pub late: bool,
+    since: Time,
     renewal: Renewal,
 }
 
@@ -97,7 +102,14 @@ pub(super) enum Change {
 
 impl Keeper {
     pub fn new(first: LeaseId) -> Self {
-        Keeper { state: State::Closed, backoff: Backoff::default(), first, next: first, retired: Vec::new() }
+        Keeper {
+            state: State::Closed,
+            backoff: Backoff::default(),
+            useless: Backoff::default(),
+            first,
+            next: first,
+            retired: Vec::new(),
+        }
     }
 
     /// The lease, if there is one.
@@ -141,10 +153,12 @@ impl Keeper {
 
     /// Gives up the lease and asks for another one.
     pub fn replace(&mut self, fx: &mut Effects, setup: &Setup) -> Option<Change> {
+        let since = self.held()?.since;
         let lost = self.lose(fx).map(Change::Lost);
-        if lost.is_some() {
-            self.ask(fx, setup, false);
+        if fx.now.since(since) >= STEADY {
+            self.useless.reset();
         }
+        self.ask_anew(fx, setup);
         lost
     }
 
@@ -247,6 +261,16 @@ impl Keeper {
         self.state = State::Asking { request, sent: fx.now, again };
     }
 
+    /// Asks for one under another id, more slowly each time while none is of use.
+    fn ask_anew(&mut self, fx: &mut Effects, setup: &Setup) {
+        let at = self.useless.anew(fx);
+        if at <= fx.now {
+            self.ask(fx, setup, false);
+        } else {
+            self.state = State::Waiting { at, again: false };
+        }
+    }
+
     fn granted(
         &mut self,
         fx: &mut Effects,
@@ -262,13 +286,14 @@ impl Keeper {
                 if deadline <= fx.now {
                     // Read too late, after a pause: this one is over already.
                     self.retire_next();
-                    self.ask(fx, setup, false);
+                    self.ask_anew(fx, setup);
                     return None;
                 }
                 let id = self.next;
                 self.next = LeaseId(id.0 + 1);
                 let renewal = Renewal::Due(sent + *ttl / 3);
-                self.state = State::Held(Held { id, ttl: *ttl, deadline, late: false, renewal });
+                self.state =
+                    State::Held(Held { id, ttl: *ttl, deadline, late: false, since: fx.now, renewal });
                 fx.push(Action::Deadline { lease: id, until: deadline });
                 self.renew_if_due(fx);
                 Some(Change::Granted)
@@ -286,7 +311,7 @@ impl Keeper {
                 } else {
                     self.next = LeaseId(self.next.0 + 1);
                 }
-                self.ask(fx, setup, false);
+                self.ask_anew(fx, setup);
                 None
             }
             Err(failure) => {

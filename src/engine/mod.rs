@@ -442,7 +442,7 @@ impl Engine {
 
     fn take_another_id(&mut self) {
         if matches!(self.life, Life::Opening | Life::Open | Life::StopAsked { .. }) {
-            self.identity.take(&mut self.fx, &self.setup);
+            self.identity.take_another(&mut self.fx, &self.setup);
         }
         self.dirty = Dirty::All;
     }

@@ -117,7 +117,7 @@ impl Observing {
                 // What a member has told of is committed: an answer to what is sent from now on is no older.
                 let told = events.iter().map(|event| event.revision).max();
                 self.floor = self.floor.max(told.unwrap_or_default());
-                events.into_iter().for_each(|event| self.view.watched(event));
+                events.into_iter().for_each(|event| self.view.watched(&self.ranges, event));
                 self.watch.told();
             }
             Event::WatchEnded { watch, why } if self.watch.is(watch) => {
@@ -181,7 +181,7 @@ impl Observing {
             // A store that went back, or another one: nothing that was seen of it counts.
             self.view = View::default();
             self.floor = Revision(0);
-            self.watch.close(&mut self.fx);
+            self.watch.replace(&mut self.fx);
         }
         self.floor = self.floor.max(answer.revision);
         let mut news = false;

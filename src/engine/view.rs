@@ -37,9 +37,11 @@ impl View {
         }
     }
 
-    /// Takes in one event of a watch.
-    pub fn watched(&mut self, event: KeyEvent) {
-        self.set(event.key, event.revision, event.now);
+    /// Takes in one event of a watch on `ranges`. What is not in there is nobody's, and kept by nobody.
+    pub fn watched(&mut self, ranges: &[Range], event: KeyEvent) {
+        if ranges.iter().any(|range| range.contains(&event.key)) {
+            self.set(event.key, event.revision, event.now);
+        }
     }
 
     /// Takes in what a read of `range` found at `revision`. Whether that was news.
@@ -135,10 +137,30 @@ mod tests {
         KeyEvent { key: key.into(), revision: Revision(at), now: there.then(|| kv(key, at)) }
     }
 
+    fn watched() -> [Range; 3] {
+        [
+            Range::Key("lock".into()),
+            Range::Key("version".into()),
+            Range::Span { from: "a-".into(), to: "a.".into() },
+        ]
+    }
+
+    #[test]
+    fn of_keys_that_nobody_watches_nothing_is_kept() {
+        let mut view = View::default();
+        for key in ["lock-1", "loc", "a", "a.", "b-1"] {
+            view.watched(&watched(), event(key, 5, true));
+            view.watched(&watched(), event(key, 6, false));
+        }
+        assert!(view.keys.is_empty(), "{view:?}");
+        view.watched(&watched(), event("a-1", 7, true));
+        assert!(view.get(&"a-1".into()).is_some());
+    }
+
     #[test]
     fn an_event_that_overtook_the_answer_is_kept() {
         let mut view = View::default();
-        view.watched(event("lock", 12, false));
+        view.watched(&watched(), event("lock", 12, false));
         view.read(&Range::Key("lock".into()), Revision(11), &[kv("lock", 5)]);
         assert_eq!(view.get(&"lock".into()), None);
     }
@@ -147,7 +169,10 @@ mod tests {
     fn an_own_put_that_the_watch_saw_first_is_not_counted_twice() {
         let mut view = View::default();
         let written = KeyValue { version: 4, create_revision: Revision(2), ..kv("version", 9) };
-        view.watched(KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written.clone()) });
+        view.watched(
+            &watched(),
+            KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written.clone()) },
+        );
         let put = Op::Put("version".into(), "v".into(), LeaseId::NONE);
         let txn = Txn { then: vec![put], ..Txn::default() };
         view.ran(&txn, &TxnAnswer { succeeded: true, revision: Revision(9), ..TxnAnswer::default() });
@@ -158,7 +183,10 @@ mod tests {
     fn a_version_that_can_not_grow_stays() {
         let mut view = View::default();
         let written = KeyValue { version: i64::MAX, ..kv("version", 9) };
-        view.watched(KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written) });
+        view.watched(
+            &watched(),
+            KeyEvent { key: "version".into(), revision: Revision(9), now: Some(written) },
+        );
         let put = Op::Put("version".into(), "v".into(), LeaseId::NONE);
         let txn = Txn { then: vec![put], ..Txn::default() };
         view.ran(&txn, &TxnAnswer { succeeded: true, revision: Revision(10), ..TxnAnswer::default() });
@@ -169,7 +197,7 @@ mod tests {
     fn a_late_event_does_not_bring_a_key_back() {
         let mut view = View::default();
         view.read(&Range::Key("lock".into()), Revision(11), &[]);
-        view.watched(event("lock", 10, true));
+        view.watched(&watched(), event("lock", 10, true));
         assert_eq!(view.get(&"lock".into()), None);
     }
 
@@ -177,8 +205,8 @@ mod tests {
     fn a_read_of_a_span_drops_what_it_did_not_find_and_keeps_what_is_newer() {
         let mut view = View::default();
         let span = Range::Span { from: "a-".into(), to: "a.".into() };
-        view.watched(event("a-1", 5, true));
-        view.watched(event("a-2", 9, true));
+        view.watched(&watched(), event("a-1", 5, true));
+        view.watched(&watched(), event("a-2", 9, true));
         view.read(&span, Revision(8), &[]);
         assert_eq!(view.first(&span).map(|kv| kv.key.clone()), Some("a-2".into()));
     }

@@ -57,16 +57,21 @@ impl Watch {
 
     /// Opens one if there is none and it is time to, or in the place of one that tells nothing.
     pub fn open(&mut self, fx: &mut Effects, ranges: &[Range]) {
-        if let State::Open(watch, _) = self.state
-            && self.told == Told::Nothing
-        {
-            fx.push(Action::Unwatch { watch });
-            self.ended(fx);
+        if self.told == Told::Nothing {
+            self.replace(fx);
         }
         if matches!(self.state, State::Closed(at) if at <= fx.now) {
             let watch = fx.watch_id();
             fx.push(Action::Watch { watch, ranges: ranges.to_vec() });
             self.state = State::Opening(watch);
+        }
+    }
+
+    /// Closes it, to open another one: at once if it has stood for a while.
+    pub fn replace(&mut self, fx: &mut Effects) {
+        if let State::Open(watch, _) | State::Opening(watch) = self.state {
+            fx.push(Action::Unwatch { watch });
+            self.ended(fx);
         }
     }
 

@@ -33,6 +33,15 @@ impl Bounds {
         }
         Ok(Bounds { from: from.as_bytes().to_vec(), to: to.map(|k| k.as_bytes().to_vec()) })
     }
+
+    /// Whether `key` lies within.
+    pub(super) fn contain(&self, key: &Key) -> bool {
+        let key = key.as_bytes();
+        match &self.to {
+            None => key == self.from,
+            Some(to) => *self.from <= *key && *key < **to,
+        }
+    }
 }
 
 /// Seconds, as etcd counts a time to live; never less than asked.
@@ -100,8 +109,12 @@ pub(super) fn txn_answer(asked: &Txn, answer: etcd_client::TxnResponse) -> Resul
     let mut reads = Vec::new();
     for (op, response) in branch.iter().zip(answer.responses) {
         match (op, response.response) {
-            (Op::Get(_), Some(PbTxnOpResponse::ResponseRange(range))) => {
-                reads.push(range.kvs.into_iter().map(key_value).collect());
+            (Op::Get(range), Some(PbTxnOpResponse::ResponseRange(answer))) => {
+                let found: Vec<KeyValue> = answer.kvs.into_iter().map(key_value).collect();
+                if let Some(other) = found.iter().find(|kv| !range.contains(&kv.key)) {
+                    return Err(format!("a read found {}, which was not asked for", other.key));
+                }
+                reads.push(found);
             }
             (Op::Get(_), _) => return Err("a read was not answered with what it found".to_owned()),
             (Op::Put(..) | Op::Delete(_), _) => {}
@@ -234,7 +247,7 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_fit_the_question_is_an_error_not_a_panic() {
         let asked = Txn { then: vec![Op::Get(key("a"))], ..Txn::default() };
-        for responses in [vec![], vec![None], vec![found(&[]), found(&[])]] {
+        for responses in [vec![], vec![None], vec![found(&[]), found(&[])], vec![found(&["b"])]] {
             assert!(txn_answer(&asked, response(true, responses)).is_err());
         }
         let headless = etcd_client::TxnResponse(PbTxnResponse::default());

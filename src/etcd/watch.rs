@@ -210,6 +210,10 @@ impl<C> Router<C> {
             Err(why) => return self.end(watch, why),
         };
         let Some(state) = self.watches.get_mut(&watch) else { return };
+        // What it does not watch is nobody's: not passed on, and not kept.
+        let bounds =
+            state.ids.iter().zip(&state.bounds).find(|(own, _)| **own == id).map(|(_, bounds)| bounds);
+        let events = events.into_iter().filter(|event| bounds.is_some_and(|b| b.contain(&event.key)));
         let was_unconfirmed = state.unconfirmed > 0;
         if response.created {
             state.unconfirmed = state.unconfirmed.saturating_sub(1);
@@ -371,9 +375,18 @@ mod tests {
             );
         }
 
+        /// Each of the key that the id is for.
         fn happens(&mut self, stream: u64, id: i64, revisions: &[i64]) {
+            let key = self.router.watches.values().find_map(|watch| {
+                let at = watch.ids.iter().position(|&own| own == id)?;
+                Some(watch.bounds[at].from.clone())
+            });
+            self.happens_to(stream, id, &key.unwrap_or_default(), revisions);
+        }
+
+        fn happens_to(&mut self, stream: u64, id: i64, key: &[u8], revisions: &[i64]) {
             let event = |&revision| {
-                let kv = PbKeyValue { key: b"k".to_vec(), mod_revision: revision, ..Default::default() };
+                let kv = PbKeyValue { key: key.to_vec(), mod_revision: revision, ..Default::default() };
                 PbEvent { r#type: 0, kv: Some(kv), prev_kv: None }
             };
             let events = revisions.iter().map(event).collect();
@@ -448,6 +461,24 @@ mod tests {
         assert_eq!((rig.told(), rig.streams()), (vec![], 1));
         rig.router.unwatch(1);
         assert_eq!(rig.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_it_does_not_watch_is_neither_passed_on_nor_kept() {
+        let mut rig = Rig::new();
+        let span = Range::Span { from: "b-".into(), to: "b.".into() };
+        rig.router.watch(1, &[Range::Key("a".into()), span], rig.now);
+        rig.created(1, 1);
+        rig.happens_to(1, 1, b"x", &[5]);
+        assert!(rig.router.watches[&1].early.is_empty());
+        rig.created(1, 2);
+        for (id, key) in [(1, "aa"), (1, "b-1"), (2, "a"), (2, "b."), (2, "b")] {
+            rig.happens_to(1, id, key.as_bytes(), &[6]);
+        }
+        assert_eq!(rig.told(), ["1 confirmed"]);
+        rig.happens_to(1, 1, b"a", &[7]);
+        rig.happens_to(1, 2, b"b-1", &[8]);
+        assert_eq!(rig.told(), ["1 saw [(7)]", "1 saw [(8)]"]);
     }
 
     #[tokio::test]

@@ -48,8 +48,10 @@ pub(super) struct Election {
     doubt: Doubt,
     retry: Option<Time>,
     backoff: Backoff,
-    /// Writes refused in a row.
-    refusals: u32,
+    /// The last write that was answered.
+    last_write: Option<(Purpose, Time)>,
+    /// Writes in a row that changed nothing.
+    vain: u32,
     win: Option<Win>,
     drain: Option<Drain>,
     standby: Option<Standby>,
@@ -93,7 +95,8 @@ impl Election {
             doubt: Doubt::Nothing,
             retry: None,
             backoff: Backoff::default(),
-            refusals: 0,
+            last_write: None,
+            vain: 0,
             win: None,
             drain: None,
             standby: None,
@@ -151,8 +154,9 @@ impl Election {
     }
 
     pub fn watched(&mut self, events: Vec<KeyEvent>) {
+        let ranges = self.claim.as_ref().map_or(&[][..], Claim::ranges);
         for event in events {
-            self.view.watched(event);
+            self.view.watched(ranges, event);
         }
         self.watch.told();
         // The store is there, and something has changed: no reason to wait for a second try.

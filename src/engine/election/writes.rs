@@ -18,6 +18,9 @@ use crate::store::{Answer, Failure, KeyValue, LeaseId, Request, Revision, Txn};
 /// The longest that a transaction is waited for at first.
 const ATTEMPT: Duration = Duration::from_secs(1);
 
+/// One that is done again after less than this has changed nothing.
+const REPEATED_WITHIN: Duration = Duration::from_secs(1);
+
 /// What writes that got no answer leave open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Doubt {
@@ -84,12 +87,14 @@ impl Election {
         }
     }
 
-    /// A write that is refused is tried again at once, on what was read along. One that is refused again and again
-    /// finds something that we do not understand: more slowly each time.
+    /// A write that is refused is tried again at once, on what was read along. One that is refused again and again, or
+    /// done and yet to be done again, finds something that we do not understand: more slowly each time.
     pub(super) fn pace(&mut self, fx: &mut Effects, purpose: Purpose, succeeded: bool) {
-        let refused = !succeeded && purpose != Purpose::Campaign;
-        self.refusals = if refused { self.refusals + 1 } else { 0 };
-        if self.refusals > 1 {
+        let again = |(last, at): (Purpose, Time)| last == purpose && fx.now.since(at) < REPEATED_WITHIN;
+        let in_vain = !succeeded || self.last_write.is_some_and(again);
+        self.last_write = Some((purpose, fx.now));
+        self.vain = if in_vain && purpose != Purpose::Campaign { self.vain + 1 } else { 0 };
+        if self.vain > 1 {
             self.retry = Some(self.backoff.pass(fx));
         } else {
             self.backoff.reset();
