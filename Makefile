@@ -6,13 +6,16 @@ MAKEFLAGS += --no-print-directory
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 PYTHON := target/venv/bin/python
-# Empty on a machine without Go.
-GO := $(shell command -v go)
 TOOLS := tests/tools
+# Go, as $(TOOLS)/go finds or gets it.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 # make demo ETCD=HOST:PORT uses that etcd; COORDINATORS=c,go,py mixes languages.
 ETCD ?=
 COORDINATORS ?= c
+COMMA := ,
+# Those of a list that are ours to build; others are programs of somebody else's.
+coordinators_in = $(patsubst %,target/coordinators/%,$(filter c go py,$(subst $(COMMA), ,$(1))))
 
 GO_MODULES := go go/etcdfence go/sessionutil
 
@@ -46,23 +49,25 @@ header: ## write include/primacy.h anew from the Rust sources
 # Optimised, but without the release's link-time optimisation, which takes minutes: see Cargo.toml.
 .PHONY: library
 library:
-	cargo build --profile demo --package primacy-c
+	@[ -e target/demo/libprimacy.a ] || echo "building the library, optimised; the first time this takes minutes"
+	@cargo build --quiet --profile demo --package primacy-c
 
 .PHONY: coordinators
-coordinators: target/coordinators/c target/coordinators/client $(if $(GO),target/coordinators/go) target/coordinators/py ## the sample coordinators, into target/coordinators/
+coordinators: $(addprefix target/coordinators/,c client go py) ## the sample coordinators, into target/coordinators/
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
 SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl
 target/coordinators/%: library
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(SOURCE) target/demo/libprimacy.a $(SYSTEM_LIBRARIES)
+	@$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(SOURCE) target/demo/libprimacy.a $(SYSTEM_LIBRARIES)
 target/coordinators/c: SOURCE = bindings/c/examples/coordinator.c
 target/coordinators/client: SOURCE = bindings/c/examples/client.c
 
 # What the Go package links to: in it only primacy_* is global, so that it links beside other Rust libraries.
 .PHONY: go-library
 go-library: library
+	@$(TOOLS)/go >/dev/null
 	@mkdir -p go/lib/linux_amd64
 	@cmp -s include/primacy.h go/lib/linux_amd64/primacy.h || cp include/primacy.h go/lib/linux_amd64/primacy.h
 	@[ go/lib/linux_amd64/libprimacy.a -nt target/demo/libprimacy.a ] || \
@@ -70,14 +75,13 @@ go-library: library
 
 .PHONY: go
 go: go-library ## the Go packages and their examples
-	@[ -n "$(GO)" ] || { echo "make go: Go is not installed: https://go.dev/dl"; exit 1; }
 	@set -e; for module in $(GO_MODULES); do (cd $$module && go build ./...); done
 	cd go/sessionutil && go build -o ../../target/examples/mixcoord ./examples/mixcoord
 
 .PHONY: target/coordinators/go
 target/coordinators/go: go-library
 	@mkdir -p $(@D)
-	cd go && go build -o ../$@ ./examples/coordinator
+	@cd go && go build -o ../$@ ./examples/coordinator
 
 # The package in target/venv, from this folder: changes of its Python are there at once.
 .PHONY: python
@@ -102,6 +106,10 @@ dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
 etcd: venv ## the newest etcd, into target/tools/etcd
 	@$(TOOLS)/etcd
 
+.PHONY: etcdctl
+etcdctl: venv ## its client, into target/tools/etcdctl
+	@$(TOOLS)/etcd --ctl
+
 .PHONY: etcd-versions
 etcd-versions: ## the older ones that the guarantees are shown on as well
 	@for version in 3.4 3.5.35 3.6.16; do $(TOOLS)/etcd $$version || exit; done
@@ -113,7 +121,7 @@ venv:
 # Running
 
 .PHONY: demo
-demo: coordinators venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT|embedded
+demo: $(call coordinators_in,$(COORDINATORS)) target/coordinators/client venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT|embedded
 	@PYTHONPATH=$(TOOLS):python $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
 
 # Testing
@@ -130,8 +138,8 @@ test: ## everything that must hold
 
 .PHONY: test-rust
 # The same random scripts each time; `make conformance` draws new ones.
-test-rust: etcd ## engine, 20,000 seeds of its simulation, driver, C library, on a real etcd
-	@command -v c++ >/dev/null || $(TOOLS)/install g++ # the header must please C++ as well
+test-rust: etcd etcdctl ## engine, 20,000 seeds of its simulation, driver, C library, on a real etcd
+	@$(TOOLS)/need c++=g++ openssl # the header must please C++ as well; certificates
 	SEEDS=20000 PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
 .PHONY: test-mutations
@@ -145,14 +153,14 @@ VALGRIND = valgrind --quiet --trace-children=yes --fair-sched=yes --error-exitco
 
 .PHONY: test-c-memory
 test-c-memory: etcd library ## the C programs under AddressSanitizer, UBSan and valgrind
-	@command -v valgrind >/dev/null || $(TOOLS)/install valgrind
+	@$(TOOLS)/need c++=g++ valgrind
 	PRIMACY_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 		PRIMACY_RANDOM_CALLS=500000 PRIMACY_ROUNDS=100 $(C_PROGRAMS)
 	PRIMACY_C_UNDER="$(VALGRIND)" PRIMACY_PROFILE=demo \
 		PRIMACY_RANDOM_CALLS=50000 PRIMACY_ROUNDS=20 $(C_PROGRAMS) --test-threads 1
 
 .PHONY: test-contract
-test-contract: coordinators etcd venv ## the sample coordinators keep their contract
+test-contract: $(call coordinators_in,$(COORDINATORS)) etcd venv ## the sample coordinators keep their contract
 	$(PYTHON) -m pytest tests/contract --primacy-coordinator "$(COORDINATORS)"
 
 .PHONY: test-kit
@@ -162,39 +170,34 @@ test-kit: venv ## the fault kit judges as it should
 # Several tests at a time: nearly all of their time is waiting for a lease to run out.
 FAILOVER = $(PYTHON) -m pytest --primacy-report "$(REPORT)" -n 4 --dist worksteal
 REPORT ?= target/failover.html
-COMMA := ,
-ALL_LANGUAGES := c,$(if $(GO),go$(COMMA))py
+ALL_LANGUAGES := c,go,py
+
+# Where these can not be had, tests that want them are left out, and say so.
+.PHONY: machine-tools
+machine-tools:
+	@$(TOOLS)/need openssl
+	@$(TOOLS)/need ip=iproute2 faketime || true
 
 .PHONY: test-failover
-test-failover: coordinators etcd etcd-versions venv ## the short ones of `make failover`
+test-failover: coordinators etcd etcd-versions machine-tools venv ## the short ones of `make failover`
 	$(FAILOVER) --primacy-coordinator "$(COORDINATORS)" -m short tests/failover
 
 .PHONY: failover
-failover: coordinators etcd etcd-versions venv ## everything done to real etcds and coordinators in all languages, or COORDINATORS=c; a page of it: REPORT=target/failover.html
+failover: coordinators etcd etcd-versions machine-tools venv ## everything done to real etcds and coordinators in all languages, or COORDINATORS=c; a page of it: REPORT=target/failover.html
 	$(FAILOVER) --primacy-coordinator "$(if $(filter file,$(origin COORDINATORS)),$(ALL_LANGUAGES),$(COORDINATORS))" tests/failover
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict
 
 .PHONY: test-go
-test-go: ## the Go packages, if Go is installed; `make test-go-memory` does the rest
-ifeq ($(GO),)
-	@echo "test-go: LEFT OUT: Go is not installed (https://go.dev/dl)"
-else
-	@$(MAKE) go target/coordinators/go etcd venv
+test-go: go target/coordinators/go etcd venv ## the Go packages; `make test-go-memory` does the rest
 	$(TOOLS)/test-go format vet static none race dynamic
 	$(TOOLS)/two-libraries
 	$(PYTHON) -m pytest tests/contract --primacy-coordinator go
-endif
 
 .PHONY: test-go-memory
-test-go-memory: ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer, if Go is installed
-ifeq ($(GO),)
-	@echo "test-go-memory: LEFT OUT: Go is not installed (https://go.dev/dl)"
-else
-	@$(MAKE) go target/coordinators/go etcd
+test-go-memory: go target/coordinators/go etcd ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer
 	$(TOOLS)/test-go cgocheck gogc asan
-endif
 
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
@@ -224,6 +227,10 @@ check: venv ## format, lints, types
 	cd python && ../$(PYTHON) -m mypy primacy benchmarks examples tests
 
 # Longer than `make test` takes the time for
+
+.PHONY: fresh
+fresh: ## `make demo` and `make test` on a fresh machine: a bare Debian in target/fresh, a clean clone; as root, takes an hour
+	@$(TOOLS)/fresh demo test
 
 SEEDS ?= 100000
 .PHONY: sim
@@ -270,4 +277,4 @@ bench: build etcd ## what a look at is_primary, a takeover and an idle standby c
 
 .PHONY: clean
 clean: ## remove all that was built and fetched
-	rm -rf target
+	rm -rf target go/lib python/primacy/*.abi3.so

@@ -4,12 +4,15 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use common::etcd::program;
 use etcd_client::{Client, Compare, CompareOp, ConnectOptions, Error, PutOptions, Txn, TxnOp, WatchOptions};
 use primacy::embedded::Server;
 use primacy::embedded::model::Options;
@@ -142,7 +145,7 @@ fn etcdctl(server: &DevServer, arguments: &[&str], input: &str) -> String {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("etcdctl (Debian: etcd-client) is needed");
+        .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -151,8 +154,8 @@ fn etcdctl(server: &DevServer, arguments: &[&str], input: &str) -> String {
 }
 
 fn etcdctl_command(server: &DevServer, arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var("PRIMACY_ETCDCTL").unwrap_or("etcdctl".to_owned()));
-    command.env("ETCDCTL_API", "3").args(["--endpoints", &server.address.to_string()]).args(arguments);
+    let mut command = Command::new(program("etcdctl", "PRIMACY_ETCDCTL"));
+    command.args(["--endpoints", &server.address.to_string()]).args(arguments);
     command
 }
 

@@ -34,7 +34,7 @@ impl EtcdServer {
 
     /// The same, with further flags, such as `--auth-token-ttl=1`.
     pub fn start_with(flags: &[&str]) -> EtcdServer {
-        EtcdServer::start_program(&binary(), flags)
+        EtcdServer::start_program(&program("etcd", "PRIMACY_ETCD"), flags)
     }
 
     /// The same, of this program.
@@ -221,20 +221,17 @@ pub fn new_folder() -> PathBuf {
     folder
 }
 
-/// The server's program: `PRIMACY_ETCD`, what `make etcd` has built, or the one on the PATH.
-fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("PRIMACY_ETCD") {
+/// A program of etcd's: what the variable names, what `make NAME` has built, or the one on the PATH.
+pub fn program(name: &str, variable: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
     // The crates of this workspace lie at its root or below it.
-    let built =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd"));
-    if let Some(built) = built.into_iter().find(|built| built.is_file()) {
-        return built;
-    }
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools"));
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&on_path)
-        .map(|folder| folder.join("etcd"))
+    built
+        .chain(std::env::split_paths(&on_path))
+        .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
-        .expect("no etcd to test with: run `make etcd`, or set PRIMACY_ETCD")
+        .unwrap_or_else(|| panic!("no {name} to test with: run `make {name}`, or set {variable}"))
 }

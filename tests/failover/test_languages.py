@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,16 +25,6 @@ def teams() -> list[object]:
     return found
 
 
-def built(scene: Scene, languages: tuple[str, ...], program: Callable[[str], Path]) -> tuple[str, ...]:
-    """Without Go, C takes its place among others, and the run says so."""
-    if len(set(languages)) > 1 and not (program("c").parent / "go").exists() and not shutil.which("go"):
-        left_out = "LEFT OUT: Go is not installed (https://go.dev/dl), C takes its place"
-        scene.act(left_out)
-        warnings.warn(left_out, stacklevel=2)
-        return tuple("c" if language == "go" else language for language in languages)
-    return languages
-
-
 @pytest.mark.parametrize(("role", "languages"), teams())
 async def test_mep30_plan_1_to_3_and_key_points_2b_and_3(
     scene: Scene, role: str, languages: tuple[str, ...], coordinator_program: Callable[[str], Path]
@@ -53,7 +41,7 @@ async def test_mep30_plan_1_to_3_and_key_points_2b_and_3(
     """
     scene.with_ttl(3)
     candidates: list[Candidate] = []
-    for language in built(scene, languages, coordinator_program):
+    for language in languages:
         candidates.append(await scene.candidate(roles=(role,), program=language))
         await scene.until(
             lambda: candidates[-1].state in ("ready", "warm"), f"{language} being primary or a warm standby"

@@ -46,7 +46,8 @@ PURE = (
     "src/store.rs",
     "src/warning.rs",
     "tests/simulation/",
-    "tests/transcripts",
+    "tests/transcripts/",
+    "tests/transcripts.rs",
 )
 RENAMED = {
     "tests/mutations/engine.toml": "Cargo.toml",
@@ -56,10 +57,11 @@ RENAMED = {
 
 
 def copy_tree() -> None:
-    """Copies what git knows of; files that are the same keep their time, and are not built again."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
-    wanted = {name: name for name in names if name.startswith(PURE) and (ROOT / name).is_file()} | RENAMED
+    """Copies it; files that are the same keep their time, and are not built again."""
+    places = [ROOT / name for name in PURE]
+    files = [path for place in places for path in (place, *place.rglob("*")) if path.is_file()]
+    names = [str(path.relative_to(ROOT)) for path in files]
+    wanted = {name: name for name in names} | RENAMED
     for name, copied in wanted.items():
         source, copy = ROOT / name, TREE / copied
         if copied == "Cargo.lock" and copy.exists():
