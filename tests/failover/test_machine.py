@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 from primacy.testing.changes import now
-from primacy.testing.checks import overlaps, windows
-from primacy.testing.history import Said, Told
+from primacy.testing.checks import overlaps_in
 from primacy.testing.machine import needs_faketime, needs_network
-from primacy.testing.process import pick
 from primacy.testing.scene import Scene
 
 
@@ -43,9 +41,7 @@ async def test_a_clock_that_is_wrong_by_far_more_than_the_margin_is_found_out(sc
     """Nobody promises anything then: this shows that the other rate is one, and that the verdict sees it."""
     scene.excuse("overlap", "the clock is wrong by more than the margin")
     await cut_off_at(scene, 0.6)
-    told = [record.line for record in scene.history.records if isinstance(record, Told)]
-    said = [record for record in scene.history.records if isinstance(record, Said)]
-    assert overlaps(windows(said, pick(told, "primary")))
+    assert overlaps_in(scene.history)
 
 
 async def cut_off_at(scene: Scene, rate: float) -> None:

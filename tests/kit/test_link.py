@@ -8,20 +8,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 from primacy.testing.changes import Changes
+from primacy.testing.etcd import PeerLink
 from primacy.testing.link import Link, Swallow
+
+
+async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that says everything again."""
+    with contextlib.suppress(OSError):
+        while data := await reader.read(100):
+            writer.write(data)
+    writer.close()
 
 
 @contextlib.asynccontextmanager
 async def echo() -> AsyncIterator[tuple[Link, asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection through a link to a server that says everything again."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(100):
-                writer.write(data)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    """A connection through a link to such a server."""
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     link = await Link.open(f"{host}:{port}")
     to_host, _, to_port = link.address.rpartition(":")
@@ -105,4 +107,29 @@ async def test_what_a_client_sent_before_it_went_still_arrives() -> None:
     assert await asyncio.wait_for(arrived, 5) == link.to_server.passed == b"held"
     assert not link.to_server.held
     await link.close()
+    server.close()
+
+
+async def test_a_members_link_can_be_silent_to_one_peer_alone() -> None:
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    link = await PeerLink.open(f"{host}:{port}")
+    link.of = {name: await Link.open(link.target) for name in ("a:1", "b:2")}
+    link.of["a:1"].silence()
+    to_host, _, to_port = link.address.rpartition(":")
+    answers, writers = {}, []
+    for name in link.of:
+        head = f"GET /raft HTTP/1.1\r\nX-Peerurls: http://{name}\r\n\r\n".encode()
+        reader, writer = await asyncio.open_connection(to_host, int(to_port))
+        writer.write(head + b"more")
+        writers.append(writer)
+        answers[name] = asyncio.create_task(reader.readexactly(len(head) + 4))
+    assert (await asyncio.wait_for(answers["b:2"], 5)).endswith(b"http://b:2\r\n\r\nmore")
+    assert not answers["a:1"].done()
+    link.of["a:1"].heal()
+    assert (await asyncio.wait_for(answers["a:1"], 5)).endswith(b"http://a:1\r\n\r\nmore")
+    for writer in writers:
+        writer.close()
+    for one in (link, *link.of.values()):
+        await one.close()
     server.close()

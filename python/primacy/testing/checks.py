@@ -84,6 +84,12 @@ def overlaps(found: Iterable[Window]) -> list[tuple[Window, Window]]:
     ]
 
 
+def overlaps_in(history: History) -> list[tuple[Window, Window]]:
+    """The same, of all that was seen."""
+    wins = [r.line for r in history.records if isinstance(r, Told) and r.line.get("event") == "primary"]
+    return overlaps(windows((r for r in history.records if isinstance(r, Said)), wins))
+
+
 def late_writes(log: Iterable[Entry], tokens: Iterable[int]) -> list[Entry]:
     """Entries of one role's log whose token had been followed by a higher one when they were written.
 
@@ -235,11 +241,10 @@ def verdict(history: History, root: str, held: dict[str, list[Entry]]) -> list[s
     """All that is wrong with a history. `held`: the logs in the store at the end, by role."""
     told = [record for record in history.ordered() if isinstance(record, Told)]
     wins = [record.line for record in told if record.line.get("event") == "primary"]
-    said = [record for record in history.records if isinstance(record, Said)]
     appends = [record for record in history.records if isinstance(record, Append)]
     stored = [record for record in history.records if isinstance(record, Stored)]
     found: dict[str, list[str]] = {name: [] for name in CHECKS}
-    found["overlap"] = [f"two primaries at once: {a}, {b}" for a, b in overlaps(windows(said, wins))]
+    found["overlap"] = [f"two primaries at once: {a}, {b}" for a, b in overlaps_in(history)]
     for role in sorted({line["role"] for line in wins}):
         found["order"] += [f"{role}: {text}" for text in disordered(w for w in wins if w["role"] == role)]
     found["writes"] = written_without_the_lock(stored, root) + refused_but_written(appends, held)

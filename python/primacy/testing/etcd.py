@@ -41,6 +41,21 @@ class NotOurs(Exception):
     """Something was to be done to a server that the kit has not started."""
 
 
+class PeerLink(Link):
+    """What the other members reach one by; what one of them alone sends passes `of[its address]`, too."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.of: dict[str, Link] = {}
+
+    async def _route(self, reader: asyncio.StreamReader) -> tuple[str, bytes]:
+        # Each request of a peer's, except a mere probe, says in a header of etcd's who has made it.
+        head = await reader.readuntil(b"\r\n\r\n")
+        said = re.search(rb"^X-PeerURLs: http://(\S+)", head, re.IGNORECASE | re.MULTILINE)
+        link = self.of.get(said[1].decode()) if said else None
+        return (link.address if link else self.target), head
+
+
 class Member:
     """A member of a cluster: an address, a folder, and a process while it runs."""
 
@@ -52,7 +67,7 @@ class Member:
         self.flags: list[str | Path] = []
         self.program, self.changes = program, changes
         self.note: Note = lambda kind, over: None
-        self.inbound: Link | None = None  # what the other members connect to, if not to itself
+        self.inbound: PeerLink | None = None  # what the other members connect to, if not to itself
         self._process: Process | None = None
 
     @property
@@ -174,8 +189,12 @@ class Etcd:
         elif options.password:
             shared += ["--auth-token-ttl", str(options.token_ttl)]
         if options.peer_links:
-            for member in members:
-                member.inbound = await Link.open(member.peer)
+            if options.tls:
+                raise ValueError("peer_links: with TLS nobody sees which member has made a connection")
+            inbound = [await PeerLink.open(member.peer) for member in members]
+            for member, link in zip(members, inbound):
+                member.inbound = link
+                link.of = {one.address: await Link.open(member.peer) for one in inbound if one is not link}
         told = {m.name: f"{scheme}://{m.inbound.address if m.inbound else m.peer}" for m in members}
         cluster = ",".join(f"{name}={peer}" for name, peer in told.items())
         for member in members:
@@ -201,7 +220,8 @@ class Etcd:
 
     @property
     def peer_links(self) -> list[Link]:
-        return [member.inbound for member in self.members if member.inbound]
+        inbound = [member.inbound for member in self.members if member.inbound]
+        return [*inbound, *(link for one in inbound for link in one.of.values())]
 
     def gateway(self, member: Member | None = None) -> Gateway:
         """As an administrator, at that member, or the first that has not been killed."""
@@ -282,6 +302,23 @@ class Etcd:
         return made
 
     # Faults
+
+    def cut_off(self, member: Member) -> None:
+        """Nothing passes between it and the others, either way, but clients reach it. With `peer_links`."""
+        member.note("etcd cut off", False)
+        for link in self._between(member):
+            link.silence()
+
+    def join(self, member: Member) -> None:
+        """It was cut off, and is not any more."""
+        member.note("etcd cut off", True)
+        for link in self._between(member):
+            link.heal()
+
+    def _between(self, member: Member) -> list[Link]:
+        assert member.inbound, "own_etcd(peer_links=True) makes links that can be cut"
+        outbound = [other.inbound.of.get(member.inbound.address) for other in self.members if other.inbound]
+        return [member.inbound, *(link for link in outbound if link)]
 
     async def pause(self) -> int:
         """All members. Returns the time after the last one had stopped."""

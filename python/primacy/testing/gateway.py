@@ -107,6 +107,17 @@ class Gateway:
 
     # Leases
 
+    async def grant(self, ttl: int) -> int:
+        """Returns the lease's id."""
+        return int((await self.post("lease/grant", {"TTL": str(ttl)}))["ID"])
+
+    async def keep_alive(self, lease: int, bound: float = 10) -> int:
+        """Renews it once; returns the TTL, 0 if there is no such lease."""
+        answer = await self.post("lease/keepalive", {"ID": str(lease)}, bound)
+        if "result" not in answer:  # a stream says so in its only message
+            raise OSError(f"etcd: lease/keepalive: {answer}")
+        return int(answer["result"].get("TTL", 0))
+
     async def revoke(self, lease: int) -> None:
         self.note("lease revoked", str(lease))
         # Where every released etcd has it; `kv/lease/revoke` is the older name.

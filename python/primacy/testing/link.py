@@ -11,11 +11,12 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from typing import TypeVar
 
 from primacy.testing.changes import now
 
 SIZE = 1 << 16
-
+L = TypeVar("L", bound="Link")
 
 Note = Callable[[str, bool], None]
 """Is told what is done to a link, and when it is as it was before."""
@@ -62,7 +63,7 @@ class Link:
         self._server: asyncio.Server | None = None
 
     @classmethod
-    async def open(cls, target: str, host: str = "127.0.0.1") -> Link:
+    async def open(cls: type[L], target: str, host: str = "127.0.0.1") -> L:
         link = cls(target)
         link._server = await asyncio.start_server(link._accept, host, 0)
         host, port = link._server.sockets[0].getsockname()
@@ -128,7 +129,7 @@ class Link:
                 _reset(writer)
                 return
             await self._carry(reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except (OSError, EOFError, asyncio.CancelledError):
             _reset(writer)
         finally:
             self._tasks.discard(task)
@@ -137,9 +138,11 @@ class Link:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self.to_server.passes()
         await asyncio.sleep(self.to_server.delay + self.to_client.delay)  # the handshake
-        host, _, port = self.target.rpartition(":")
+        target, first = await self._route(reader)
+        host, _, port = target.rpartition(":")
         upstream_reader, upstream = await asyncio.open_connection(host, int(port))
         self._writers.add(upstream)
+        upstream.write(first)
         try:
             # If one end goes, what it had sent before is still on its way to the other.
             await asyncio.gather(
@@ -151,6 +154,10 @@ class Link:
             self._writers.discard(upstream)
             upstream.close()
             writer.close()
+
+    async def _route(self, reader: asyncio.StreamReader) -> tuple[str, bytes]:
+        """Where a connection goes, and what was read to find that out."""
+        return self.target, b""
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction) -> None:
