@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
-use crate::election::Lane;
+use crate::election::{Lane, Lanes};
 use crate::engine::{
     Action, Call, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Setup, Token, WatchId,
 };
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     pub etcd: Etcd,
     pub runtime: Arc<Runtime>,
     pub log: Log,
-    pub lanes: Mutex<HashMap<ElectionId, Arc<Lane>>>,
+    pub lanes: Mutex<Lanes>,
     pub recorder: Mutex<Recorder>,
     pub progress: Mutex<Progress>,
     pub progressed: Condvar,
@@ -75,13 +75,13 @@ impl Shared {
 
     /// An election is over, its host told so.
     pub fn forget(&self, election: ElectionId) {
-        let left = {
+        let last = {
             let mut lanes = lock(&self.lanes);
-            lanes.remove(&election);
-            lanes.len()
+            lanes.remove(election);
+            lanes.is_empty()
         };
         self.tell(Event::Tick);
-        if left == 0 && lock(&self.progress).broken {
+        if last && lock(&self.progress).broken {
             self.advance(|progress| progress.over = true);
         }
     }
@@ -155,7 +155,7 @@ async fn drive(
     shared.log.line(Level::Error, &text);
     // First, so that none is registered that is not among those that are abandoned.
     shared.advance(|progress| (progress.closed, progress.broken) = (Some(false), true));
-    let lanes: Vec<Arc<Lane>> = lock(&shared.lanes).values().cloned().collect();
+    let lanes = lock(&shared.lanes).all();
     if lanes.is_empty() {
         shared.advance(|progress| progress.over = true);
     }
@@ -298,7 +298,7 @@ impl Driver {
     }
 
     fn lane(&self, election: ElectionId) -> Option<Arc<Lane>> {
-        lock(&self.shared.lanes).get(&election).cloned()
+        lock(&self.shared.lanes).get(election)
     }
 
     fn notice(&self, election: ElectionId, what: Notice) {

@@ -1,7 +1,7 @@
 //! The host's side of one election: its callbacks, its answers, `is_primary`, guarded writes.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
@@ -200,8 +200,7 @@ impl Election {
 
     /// Where it stands; `None`: it is over. Does not block.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
-        let snapshot = lock(&self.shared.engine).snapshot(self.shared.clock.now());
-        snapshot.elections.into_iter().find(|election| election.id == self.lane.id)
+        lock(&self.shared.engine).election(self.shared.clock.now(), self.lane.id)
     }
 
     /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.
@@ -222,6 +221,42 @@ pub fn guarded(guard: &[Compare], txn: Txn) -> Txn {
 impl fmt::Debug for Election {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Election({})", self.lane.role)
+    }
+}
+
+/// The elections of a session whose hosts do not know them to be over.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    all: HashMap<ElectionId, Arc<Lane>>,
+    roles: HashSet<Role>,
+}
+
+impl Lanes {
+    pub fn add(&mut self, lane: Arc<Lane>) {
+        self.roles.insert(lane.role.clone());
+        self.all.insert(lane.id, lane);
+    }
+
+    pub fn remove(&mut self, election: ElectionId) {
+        if let Some(lane) = self.all.remove(&election) {
+            self.roles.remove(&lane.role);
+        }
+    }
+
+    pub fn get(&self, election: ElectionId) -> Option<Arc<Lane>> {
+        self.all.get(&election).cloned()
+    }
+
+    pub fn has(&self, role: &Role) -> bool {
+        self.roles.contains(role)
+    }
+
+    pub fn all(&self) -> Vec<Arc<Lane>> {
+        self.all.values().cloned().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 }
 

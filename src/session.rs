@@ -149,17 +149,13 @@ impl Session {
         if lock(&shared.progress).closed.is_some() {
             return Err(RegisterError::Stopped);
         }
-        for lane in lanes.values() {
-            if lane.role == role {
-                return Err(RegisterError::Again(role));
-            }
-            if lane.role.conflicts_with(&role) {
-                return Err(RegisterError::Beside(role, lane.role.clone()));
-            }
+        if let Some(other) = role.excludes().into_iter().find(|other| lanes.has(other)) {
+            let again = other == role;
+            return Err(if again { RegisterError::Again(role) } else { RegisterError::Beside(role, other) });
         }
         let id = ElectionId(self.0.next_election.fetch_add(1, Ordering::Relaxed));
         let lane = Arc::new(Lane::new(id, role.clone(), host, shared));
-        lanes.insert(id, lane.clone());
+        lanes.add(lane.clone());
         drop(lanes);
         shared.tell(Event::Register { election: id, role });
         Ok(Election::new(shared.clone(), lane))

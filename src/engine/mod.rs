@@ -14,6 +14,7 @@ mod calls;
 mod claim;
 mod effects;
 mod election;
+mod elections;
 mod event;
 mod identity;
 mod ids;
@@ -43,7 +44,8 @@ use crate::log::Level;
 use crate::milvus::{Candidate, Layout, Role, Root};
 use crate::store::{Answer, Compare, Failure, KeyValue, LeaseId, Range, Revision};
 use effects::Effects;
-use election::{Election, Ground, Wish, reserve};
+use election::{Ground, Wish, reserve};
+use elections::Elections;
 use identity::Identity;
 use lease::{Change, Keeper};
 use reread::Reread;
@@ -88,7 +90,7 @@ pub struct Engine {
     fx: Effects,
     keeper: Keeper,
     identity: Identity,
-    elections: BTreeMap<ElectionId, Election>,
+    elections: Elections,
     /// What elections that have ended held while the present lease was ours. None of it can be there again, unless in
     /// a store that went back: then nobody would ever be primary, since the lease is still renewed.
     former: BTreeMap<Role, Vec<Range>>,
@@ -100,7 +102,6 @@ pub struct Engine {
     floor: Revision,
     cluster: Option<u64>,
     life: Life,
-    dirty: Dirty,
 }
 
 /// A request that has not been answered yet.
@@ -130,24 +131,6 @@ enum Life {
     Closed,
 }
 
-/// Which elections have something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dirty {
-    None,
-    One(ElectionId),
-    All,
-}
-
-impl Dirty {
-    fn and(self, election: ElectionId) -> Self {
-        match self {
-            Dirty::None => Dirty::One(election),
-            Dirty::One(other) if other == election => self,
-            _ => Dirty::All,
-        }
-    }
-}
-
 impl Engine {
     /// A session that has not been opened yet.
     pub fn new(setup: Setup) -> Self {
@@ -155,7 +138,7 @@ impl Engine {
             fx: Effects::new(setup.seed),
             keeper: Keeper::new(setup.first_lease),
             identity: Identity::new(),
-            elections: BTreeMap::new(),
+            elections: Elections::default(),
             former: BTreeMap::new(),
             reread: Reread::default(),
             asked: BTreeMap::new(),
@@ -163,7 +146,6 @@ impl Engine {
             floor: Revision(0),
             cluster: None,
             life: Life::New,
-            dirty: Dirty::None,
             setup,
         }
     }
@@ -175,7 +157,7 @@ impl Engine {
         self.take_in(event);
         self.follow_up();
         let actions = self.fx.take();
-        self.note_requests(&actions);
+        self.note_names(&actions);
         actions
     }
 
@@ -201,8 +183,8 @@ impl Engine {
         if self.can_reread() {
             self.reread.timers(&mut due);
         }
-        for election in self.elections.values() {
-            election.timers(&mut due);
+        if let Some((at, name)) = self.elections.next_timer() {
+            due(at, name);
         }
         match self.life {
             Life::StopAsked { begin, .. } => due(begin, "stop due"),
@@ -214,11 +196,7 @@ impl Engine {
 
     /// What a write under `token` must compare: the whole key set of that win. `None`: no such win, or released.
     pub fn guard(&self, election: ElectionId, token: Token) -> Option<Vec<Compare>> {
-        self.elections.get(&election)?.guard(token)
-    }
-
-    fn ground(&self) -> Ground<'_> {
-        Ground::new(&self.setup, &self.keeper, &self.identity, self.stopping)
+        self.elections.get(election)?.guard(token)
     }
 
     fn look_at_timers(&mut self) {
@@ -226,13 +204,7 @@ impl Engine {
         self.lease_changed(change);
         self.identity.tick(&mut self.fx, &self.setup);
         let now = self.fx.now;
-        let mut due = false;
-        for election in self.elections.values() {
-            election.timers(|at, _| due |= at <= now);
-        }
-        if due {
-            self.dirty = Dirty::All;
-        }
+        self.elections.touch_due(now);
         if let Life::StopAsked { begin, until, .. } = self.life
             && begin <= now
         {
@@ -252,61 +224,52 @@ impl Engine {
                 }
             }
             Event::Register { election, role } => {
-                self.former.retain(|former, _| !clash(former, &role));
-                self.elections.entry(election).or_insert_with(|| Election::new(election, role));
-                self.touch(election);
+                role.excludes().iter().for_each(|role| _ = self.former.remove(role));
+                self.elections.add(election, role);
                 if matches!(self.life, Life::Stopping { .. } | Life::Closed) {
                     self.take_in(Event::Withdraw { election, timeout: Duration::ZERO, within: None });
                 }
             }
             Event::Campaign { election } => {
-                if let Some(e) = self.elections.get_mut(&election) {
+                if let Some(e) = self.elections.change(election) {
                     e.campaign();
-                    self.touch(election);
                 }
             }
             Event::Resign { election, within } => {
-                if let Some(e) = self.elections.get_mut(&election) {
+                if let Some(e) = self.elections.change(election) {
                     e.resign(fx, setup, within);
-                    self.touch(election);
                 }
             }
             Event::MarkStopping => {
                 self.stopping = true;
-                self.dirty = Dirty::All;
+                self.elections.touch_all();
             }
             Event::Withdraw { election, timeout, within } => {
-                if let Some(e) = self.elections.get_mut(&election) {
+                if let Some(e) = self.elections.change(election) {
                     e.withdraw(fx, setup, timeout, within);
-                    self.touch(election);
                 }
             }
             Event::Stop { timeout, within } => self.stop(timeout, within),
             Event::Completed { call, outcome } => self.completed(call, outcome),
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
-                if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
-                    let (id, wish) = (e.id, e.watching(fx));
-                    self.touch(id);
+                if let Some(e) = self.elections.change_of_watch(watch) {
+                    let wish = e.watching(fx);
                     self.grant(wish);
                 }
             }
             Event::Watched { watch, events } => {
-                if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                if let Some(e) = self.elections.change_of_watch(watch) {
                     // What a member has told of is committed: a linearizable answer to what is sent from now on is
                     // no older.
                     let told = events.iter().map(|event| event.revision).max();
                     self.floor = self.floor.max(told.unwrap_or_default());
                     e.watched(events);
-                    let id = e.id;
-                    self.touch(id);
                 }
             }
             Event::WatchEnded { watch, why } => {
-                if let Some(e) = self.elections.values_mut().find(|e| e.has_watch(watch)) {
+                if let Some(e) = self.elections.change_of_watch(watch) {
                     e.watch_ended(fx, &why);
-                    let id = e.id;
-                    self.touch(id);
                 }
             }
         }
@@ -314,11 +277,8 @@ impl Engine {
 
     fn completed(&mut self, call: CallId, outcome: Outcome) {
         let Engine { setup, fx, elections, .. } = self;
-        let of = elections
-            .values_mut()
-            .find_map(|e| e.completed(fx, setup, call, outcome.clone()).then_some(e.id));
-        if let Some(election) = of {
-            self.touch(election);
+        if let Some(e) = elections.change_of_call(call) {
+            e.completed(fx, setup, call, &outcome);
         }
         if let Life::StopAsked { call: within, until, .. } = self.life
             && within == call
@@ -358,7 +318,7 @@ impl Engine {
                     Err(failure) => Err(failure),
                 };
                 match self.identity.answered(fx, setup, request, answer) {
-                    Ok(true) => self.dirty = Dirty::All,
+                    Ok(true) => self.elections.touch_all(),
                     Ok(false) => {}
                     Err(failure) => self.open_failed(failure),
                 }
@@ -372,7 +332,7 @@ impl Engine {
                 let mut back = false;
                 self.reread.answered(fx, request, &result, |election, revision, reads| match election {
                     Some(election) => {
-                        if let Some(e) = elections.get_mut(&election) {
+                        if let Some(e) = elections.change(election) {
                             e.reread(revision, reads);
                         }
                     }
@@ -381,16 +341,19 @@ impl Engine {
                 if back {
                     self.store_rolled_back();
                 }
-                self.dirty = Dirty::All;
             }
             (_, Some(election)) => {
                 let ground = Ground::new(setup, &self.keeper, &self.identity, self.stopping);
-                if let Some(e) = self.elections.get_mut(&election) {
+                if let Some(e) = self.elections.change(election) {
                     let wish = e.answered(fx, ground, request, result);
-                    // Whether the id is kept concerns all of them.
-                    let kept = self.identity.is_in_use();
-                    self.dirty = if kept { self.dirty.and(election) } else { Dirty::All };
-                    if e.is_registered(&self.keeper) {
+                    let registered = e.is_registered(&self.keeper);
+                    self.elections.note(election, fx.now, ground);
+                    if !self.identity.is_in_use() {
+                        // Those whose record is somebody else's wait for one of ours, to keep the id, or for none
+                        // that may be on its way, to take another one.
+                        self.elections.touch_displaced();
+                    }
+                    if registered {
                         self.identity.use_it();
                     }
                     self.grant(wish);
@@ -408,8 +371,7 @@ impl Engine {
 
     fn lease_changed(&mut self, change: Option<Change>) {
         let Some(change) = change else { return };
-        self.dirty = Dirty::All;
-        for election in self.elections.values_mut() {
+        for election in self.elections.change_all() {
             match change {
                 Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
                 Change::Granted => election.lease_granted(),
@@ -430,7 +392,7 @@ impl Engine {
         let text = "the store went back to an older state, or is another one; starting anew. After a restore, \
                     raise the revision (etcdutl snapshot restore --bump-revision --mark-compacted)";
         self.fx.log(Level::Error, None, text);
-        for election in self.elections.values_mut() {
+        for election in self.elections.change_all() {
             election.store_rolled_back(&mut self.fx, &self.setup);
         }
         self.reread.forget();
@@ -444,7 +406,7 @@ impl Engine {
         if matches!(self.life, Life::Opening | Life::Open | Life::StopAsked { .. }) {
             self.identity.take_another(&mut self.fx, &self.setup);
         }
-        self.dirty = Dirty::All;
+        self.elections.touch_all();
     }
 
     fn grant(&mut self, wish: Wish) {
@@ -459,22 +421,18 @@ impl Engine {
             self.lease_changed(change);
         }
         // Not while the record of another election may be on its way under this id.
-        if wish.another_id && !self.elections.values().any(Election::may_have_written) {
+        if wish.another_id && !self.elections.any_writes() {
             self.fx.log(
                 Level::Warn,
                 None,
                 "somebody else is registered under the server id; taking another one",
             );
             self.reread.forget();
-            for e in self.elections.values_mut() {
+            for e in self.elections.change_all() {
                 e.forget(&mut self.fx);
             }
             self.take_another_id();
         }
-    }
-
-    fn touch(&mut self, election: ElectionId) {
-        self.dirty = self.dirty.and(election);
     }
 
     fn ttl(&self) -> Duration {
@@ -490,14 +448,11 @@ impl Engine {
             self.fx.push(Action::Opened { server_id });
         }
         loop {
-            match std::mem::replace(&mut self.dirty, Dirty::None) {
-                Dirty::None => break,
-                Dirty::One(id) => self.advance(id),
-                Dirty::All => {
-                    let ids: Vec<ElectionId> = self.elections.keys().copied().collect();
-                    ids.into_iter().for_each(|id| self.advance(id));
-                }
+            let changed = self.elections.take_changed();
+            if changed.is_empty() {
+                break;
             }
+            changed.into_iter().for_each(|id| self.advance(id));
         }
         self.look_again();
         if self.life != Life::Closed {
@@ -509,46 +464,48 @@ impl Engine {
     fn advance(&mut self, id: ElectionId) {
         let barred = self.is_barred(id);
         let Engine { setup, fx, keeper, identity, elections, former, stopping, .. } = self;
-        let Some(election) = elections.get_mut(&id) else { return };
+        let Some(election) = elections.look(id) else { return };
         let mut ground = Ground::new(setup, keeper, identity, *stopping);
         ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {
-            if let Some(ended) = elections.remove(&id)
-                && keeper.held().is_some()
-                && !elections.values().any(|e| clash(&e.role, &ended.role))
-            {
-                former.insert(ended.role.clone(), ended.locks());
+            if let Some(ended) = elections.remove(id) {
+                let excluded = ended.role.excludes();
+                if keeper.held().is_some() && !elections.any_of(&excluded) {
+                    former.insert(ended.role.clone(), ended.locks());
+                }
+                // What they waited for.
+                elections.touch_roles(&excluded);
             }
-            self.dirty = Dirty::All;
+        } else {
+            elections.note(id, fx.now, ground);
         }
         self.grant(wish);
     }
 
     /// Whether an earlier election has not cleaned up the keys yet that this one would claim.
     fn is_barred(&self, id: ElectionId) -> bool {
-        let Some(new) = self.elections.get(&id).filter(|e| e.is_new()) else { return false };
-        self.elections.range(..id).any(|(_, earlier)| clash(&earlier.role, &new.role))
+        let Some(new) = self.elections.get(id).filter(|e| e.is_new()) else { return false };
+        self.elections.any_earlier(id, &new.role.excludes())
     }
 
     fn can_reread(&self) -> bool {
-        let something = || !self.former.is_empty() || self.elections.values().any(|e| !e.ranges().is_empty());
-        self.keeper.held().is_some() && something()
+        self.keeper.held().is_some() && (!self.former.is_empty() || self.elections.any_reads())
     }
 
     fn look_again(&mut self) {
         if !self.can_reread() {
             return;
         }
-        let period = if self.elections.values().any(Election::has_win) { self.ttl() / 2 } else { self.ttl() };
+        let period = if self.elections.any_win() { self.ttl() / 2 } else { self.ttl() };
         let former = self.former.values().map(|locks| (None, locks.as_slice()));
-        let all = self.elections.values().map(|e| (Some(e.id), e.ranges())).chain(former);
+        let all = self.elections.iter().map(|e| (Some(e.id), e.ranges())).chain(former);
         self.reread.start_if_due(&mut self.fx, &self.setup, period, all);
     }
 
     fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
         let now = self.fx.now;
-        let within = within.filter(|call| self.elections.values().any(|e| e.is_running(*call)));
+        let within = within.filter(|call| self.elections.is_running(*call));
         let (until, asked) = match self.life {
             Life::Closed => return,
             Life::Stopping { until } => (until.min(now + timeout), None),
@@ -567,23 +524,20 @@ impl Engine {
     fn begin_stop(&mut self, until: Time) {
         let left = until.since(self.fx.now);
         self.life = Life::Stopping { until };
-        for election in self.elections.values_mut() {
+        for election in self.elections.change_all() {
             election.withdraw(&mut self.fx, &self.setup, left - reserve(left), None);
         }
-        self.dirty = Dirty::All;
     }
 
     /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
     fn end_leases(&mut self) {
-        let now = self.fx.now;
-        let ground = self.ground();
         let stopping = matches!(self.life, Life::Stopping { .. });
-        if stopping && self.elections.values().all(|e| e.is_settled(now, ground)) {
+        if stopping && self.elections.all_settled() {
             self.keeper.close(&mut self.fx);
             self.identity.close();
         }
         let Engine { setup, fx, keeper, elections, .. } = self;
-        keeper.revoke_retired(fx, setup, |lease| elections.values().any(|e| e.needs(lease, now)));
+        keeper.revoke_retired(fx, setup, |lease| elections.any_needs(lease));
     }
 
     fn look_at_stop(&mut self) {
@@ -591,24 +545,24 @@ impl Engine {
         let clean = self.keeper.is_clean();
         if clean || self.fx.now >= until {
             self.life = Life::Closed;
-            self.elections.retain(|_, election| !election.is_withdrawn());
+            self.elections.remove_withdrawn();
             self.fx.push(Action::Closed { clean });
         }
     }
 
-    fn note_requests(&mut self, actions: &[Action]) {
+    /// Notes whose the requests and calls are that begin.
+    fn note_names(&mut self, actions: &[Action]) {
         for action in actions {
-            if let Action::Send { request, purpose, election, .. } = action {
-                let asked = Asked { purpose: *purpose, election: *election, floor: Some(self.floor) };
-                self.asked.insert(*request, asked);
+            match action {
+                Action::Send { request, purpose, election, .. } => {
+                    let asked = Asked { purpose: *purpose, election: *election, floor: Some(self.floor) };
+                    self.asked.insert(*request, asked);
+                }
+                Action::Call { election, call, .. } => self.elections.started(*call, *election),
+                _ => {}
             }
         }
     }
-}
-
-/// Whether elections of these two roles would claim the same keys.
-fn clash(one: &Role, other: &Role) -> bool {
-    one == other || one.conflicts_with(other)
 }
 
 /// All that the next steps depend on, between two steps; the setup never changes. Whoever walks through the states that
@@ -628,7 +582,6 @@ impl Hash for Engine {
             floor,
             cluster,
             life,
-            dirty: _,
         } = self;
         (fx, keeper, identity, elections, former, reread).hash(hasher);
         (asked, stopping, floor, cluster, life).hash(hasher);

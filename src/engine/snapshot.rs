@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::election::Election;
 use super::{ElectionId, Engine, Life};
+use crate::clock::Time;
 use crate::milvus::Record;
 use crate::store::{KeyValue, LeaseId};
 use crate::warning;
@@ -71,7 +73,7 @@ pub struct HolderSnapshot {
 
 impl Engine {
     /// Where it stands, as of `now`.
-    pub fn snapshot(&self, now: crate::clock::Time) -> Snapshot {
+    pub fn snapshot(&self, now: Time) -> Snapshot {
         let held = self.keeper.held();
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Snapshot {
@@ -89,28 +91,33 @@ impl Engine {
             suspended: held.is_some_and(|held| held.late),
             warnings: held.and_then(|held| warning::of_ttl(held.ttl)).into_iter().collect(),
             revision: self.floor.0,
-            elections: self
-                .elections
-                .values()
-                .map(|e| (e, e.record(&self.keeper)))
-                .map(|(e, record)| ElectionSnapshot {
-                    id: e.id,
-                    role: e.role.to_string(),
-                    state: e.state(now, &self.keeper).name(),
-                    token: e.token().map_or(0, |token| token.0),
-                    warm: e.is_warm(),
-                    running: e.running(),
-                    record_revision: record.map_or(0, |kv| kv.mod_revision.0),
-                    stopping: record.is_some_and(says_stopping),
-                    holder: e.holder().map(|holder| HolderSnapshot {
-                        server_id: holder.server_id,
-                        address: holder.address,
-                        lease: text(holder.lease),
-                        token: holder.revision.0,
-                    }),
-                    trouble: e.trouble().map(str::to_owned),
-                })
-                .collect(),
+            elections: self.elections.iter().map(|e| self.of_election(now, e)).collect(),
+        }
+    }
+
+    /// Where one election stands, as of `now`; `None`: it is over.
+    pub fn election(&self, now: Time, id: ElectionId) -> Option<ElectionSnapshot> {
+        self.elections.get(id).map(|e| self.of_election(now, e))
+    }
+
+    fn of_election(&self, now: Time, e: &Election) -> ElectionSnapshot {
+        let record = e.record(&self.keeper);
+        ElectionSnapshot {
+            id: e.id,
+            role: e.role.to_string(),
+            state: e.state(now, &self.keeper).name(),
+            token: e.token().map_or(0, |token| token.0),
+            warm: e.is_warm(),
+            running: e.running(),
+            record_revision: record.map_or(0, |kv| kv.mod_revision.0),
+            stopping: record.is_some_and(says_stopping),
+            holder: e.holder().map(|holder| HolderSnapshot {
+                server_id: holder.server_id,
+                address: holder.address,
+                lease: text(holder.lease),
+                token: holder.revision.0,
+            }),
+            trouble: e.trouble().map(str::to_owned),
         }
     }
 }

@@ -83,9 +83,17 @@ impl Watch {
         *self = Watch::new();
     }
 
-    /// Whether this is its present name; whatever bears an older one is stale.
+    /// Its present name; whatever bears an older one is stale.
+    pub fn id(&self) -> Option<WatchId> {
+        match self.state {
+            State::Open(present, _) | State::Opening(present) => Some(present),
+            State::Closed(_) => None,
+        }
+    }
+
+    /// Whether this is its present name.
     pub fn is(&self, watch: WatchId) -> bool {
-        matches!(self.state, State::Open(present, _) | State::Opening(present) if present == watch)
+        self.id() == Some(watch)
     }
 
     pub fn is_open(&self) -> bool {

@@ -66,12 +66,16 @@ impl Role {
         matches!(MIXCOORD, [mixcoord, ..] if mixcoord == self.as_str())
     }
 
-    /// Whether one session can not run both: a mixcoord beside one of its three would wait for itself.
-    pub fn conflicts_with(&self, other: &Role) -> bool {
-        self != other
-            && (self.is_mixcoord() || other.is_mixcoord())
-            && MIXCOORD.contains(&self.as_str())
-            && MIXCOORD.contains(&other.as_str())
+    /// The roles that one session can not run beside this one, itself first: elections of both would claim the same
+    /// keys, as a mixcoord and each of its three do, and wait for one another.
+    pub fn excludes(&self) -> Vec<Role> {
+        let [mixcoord, three @ ..] = &MIXCOORD;
+        let others = match self.as_str() {
+            role if role == *mixcoord => three,
+            role if three.contains(&role) => std::slice::from_ref(mixcoord),
+            _ => &[],
+        };
+        std::iter::once(self.clone()).chain(others.iter().map(|other| Role((*other).into()))).collect()
     }
 
     /// The roles that a win of this one takes, itself first.
@@ -116,12 +120,11 @@ mod tests {
     #[test]
     fn a_mixcoord_excludes_its_three_and_nothing_else() {
         let role = |name| Role::parse(name).unwrap();
+        let excluded = |name| role(name).excludes().iter().map(Role::to_string).collect::<Vec<_>>();
         for three in ["rootcoord", "datacoord", "querycoord"] {
-            assert!(role("mixcoord").conflicts_with(&role(three)));
-            assert!(role(three).conflicts_with(&role("mixcoord")));
+            assert_eq!(excluded(three), [three, "mixcoord"]);
         }
-        assert!(!role("mixcoord").conflicts_with(&role("indexcoord")));
-        assert!(!role("mixcoord").conflicts_with(&role("mixcoord")));
-        assert!(!role("rootcoord").conflicts_with(&role("datacoord")));
+        assert_eq!(excluded("mixcoord"), ["mixcoord", "querycoord", "datacoord", "rootcoord"]);
+        assert_eq!(excluded("indexcoord"), ["indexcoord"]);
     }
 }

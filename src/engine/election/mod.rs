@@ -127,20 +127,19 @@ impl Election {
         }
     }
 
-    pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: Outcome) -> bool {
-        let Some(ended) = self.calls.end(fx, call) else { return false };
-        if let Outcome::Failed(why) = &outcome {
+    pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: &Outcome) {
+        let Some(ended) = self.calls.end(fx, call) else { return };
+        if let Outcome::Failed(why) = outcome {
             let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
             fx.log(Level::Warn, Some(self.id), text);
         }
-        match (ended.kind, &outcome) {
-            (Kind::Warmup, _) => self.warmed(fx, setup, outcome == Outcome::Warm),
-            (Kind::Primary(token), _) => {
-                self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)))
+        match ended.kind {
+            Kind::Warmup => self.warmed(fx, setup, *outcome == Outcome::Warm),
+            Kind::Primary(token) => {
+                self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)));
             }
-            _ => {}
+            Kind::Standby | Kind::Lost(_) => {}
         }
-        true
     }
 
     // What the store says.
@@ -149,8 +148,9 @@ impl Election {
         Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
     }
 
-    pub fn has_watch(&self, watch: WatchId) -> bool {
-        self.watch.is(watch)
+    /// The name of its present watch.
+    pub fn watch(&self) -> Option<WatchId> {
+        self.watch.id()
     }
 
     pub fn watched(&mut self, events: Vec<KeyEvent>) {

@@ -5,7 +5,7 @@ use super::{Election, Want};
 use crate::clock::Time;
 use crate::engine::action::Holder;
 use crate::engine::claim::Claim;
-use crate::engine::ids::{CallId, Token};
+use crate::engine::ids::Token;
 use crate::engine::lease::Keeper;
 use crate::engine::state::State;
 use crate::milvus::Record;
@@ -24,10 +24,6 @@ impl Election {
     /// Whether the host has been told that it is over.
     pub fn is_withdrawn(&self) -> bool {
         self.withdrawn
-    }
-
-    pub fn is_running(&self, call: CallId) -> bool {
-        self.calls.is_running(call)
     }
 
     pub fn has_win(&self) -> bool {

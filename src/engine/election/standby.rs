@@ -84,7 +84,7 @@ impl Election {
     }
 
     /// The record under its own key, if somebody else registered it.
-    pub(super) fn others_record(&self, ground: Ground<'_>) -> Option<&KeyValue> {
+    pub fn others_record(&self, ground: Ground<'_>) -> Option<&KeyValue> {
         let record = self.claim.as_ref()?.record(&self.view);
         record.filter(|kv| !ground.keeper.is_own(kv.lease) && !matches!(self.want, Want::Nothing { .. }))
     }

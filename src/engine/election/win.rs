@@ -174,9 +174,9 @@ impl Election {
         self.drain.as_ref().is_some_and(|drain| now < drain.until && self.calls.of(drain.token))
     }
 
-    /// Whether callbacks of a win on this lease still need its keys.
-    pub fn needs(&self, lease: LeaseId, now: Time) -> bool {
-        self.is_draining(now) && self.drain.as_ref().is_some_and(|drain| drain.lease == lease)
+    /// The lease whose keys callbacks of a win on it still need.
+    pub fn needs(&self, now: Time) -> Option<LeaseId> {
+        self.drain.as_ref().filter(|_| self.is_draining(now)).map(|drain| drain.lease)
     }
 
     /// What a write under `token` compares, if that is the token of a win that has not been released yet.
