@@ -27,8 +27,8 @@ pub(super) struct Elections {
     calls: BTreeMap<CallId, ElectionId>,
     /// Those whose record somebody else has.
     displaced: BTreeSet<ElectionId>,
-    /// How many still need the keys on a lease that is over.
-    needs: BTreeMap<LeaseId, usize>,
+    /// The leases that are over and whose keys are still needed, and by whom.
+    needs: BTreeSet<(LeaseId, ElectionId)>,
     wins: usize,
     readers: usize,
     writers: usize,
@@ -198,15 +198,8 @@ impl Elections {
             after.watch.map(|watch| self.watches.insert(watch, id));
         }
         if before.needs != after.needs {
-            if let Some(lease) = before.needs
-                && let Some(count) = self.needs.get_mut(&lease)
-            {
-                *count -= 1;
-                if *count == 0 {
-                    self.needs.remove(&lease);
-                }
-            }
-            after.needs.map(|lease| *self.needs.entry(lease).or_default() += 1);
+            before.needs.map(|lease| self.needs.remove(&(lease, id)));
+            after.needs.map(|lease| self.needs.insert((lease, id)));
         }
         match (before.displaced, after.displaced) {
             (false, true) => _ = self.displaced.insert(id),
@@ -275,12 +268,18 @@ impl Elections {
 
     /// Whether callbacks of any win on this lease still need its keys.
     pub fn any_needs(&self, lease: LeaseId) -> bool {
-        self.needs.contains_key(&lease)
+        self.needs.range((lease, ElectionId(0))..=(lease, ElectionId(u32::MAX))).next().is_some()
     }
 
     /// Whether all have been ended, and nothing of them is left in the store or there is no more time to see to it.
     pub fn all_settled(&self) -> bool {
         self.settled == self.all.len()
+    }
+
+    /// How many were looked at so far: what a step costs.
+    #[cfg(all(test, feature = "embedded"))]
+    pub fn looks(&self) -> u64 {
+        self.looks.get()
     }
 
     #[cfg(test)]

@@ -21,6 +21,8 @@ mod ids;
 mod lease;
 mod observing;
 mod reread;
+#[cfg(all(test, feature = "embedded"))]
+mod scaling;
 mod snapshot;
 mod state;
 mod text;
