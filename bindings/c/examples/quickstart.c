@@ -1,10 +1,18 @@
 /* One candidate for the role `greeter`: becomes primary or waits as a standby, and writes under its token. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "primacy.h"
+
+static volatile sig_atomic_t told_to_stop;
+
+static void on_signal(int number) {
+    (void)number;
+    told_to_stop = 1;
+}
 
 static int32_t on_standby(void *user_data, const primacy_call *call) {
     (void)user_data;
@@ -19,7 +27,7 @@ static int32_t on_warmup(void *user_data, const primacy_call *call) {
 
 static int32_t on_primary(void *user_data, const primacy_call *call) {
     (void)user_data;
-    const char *key = "greeter/primary-since", *value = "now";
+    const char *key = "by-dev/meta/greeter/primary-since", *value = "now"; /* below the root of the settings */
     primacy_txn txn;
     primacy_txn_new(&txn);
     primacy_txn_put(txn, key, strlen(key), value, strlen(value));
@@ -36,7 +44,7 @@ static int32_t on_lost(void *user_data, const primacy_call *call) {
     return PRIMACY_DONE;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     primacy_config config;
     primacy_session session;
     primacy_election election;
@@ -46,18 +54,21 @@ int main(void) {
     primacy_callbacks callbacks = {.struct_size = sizeof callbacks, .on_standby = on_standby,
         .on_warmup = on_warmup, .on_primary = on_primary, .on_lost = on_lost};
 
+    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, also where stdout is no terminal */
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
     primacy_config_new(&config);
-    primacy_config_set(config, "etcd.endpoints", "localhost:2379", NULL);
+    primacy_config_set(config, "etcd.endpoints", argc > 1 ? argv[1] : "localhost:2379", NULL);
     if (primacy_session_open(config, &candidate, &session, &error) != PRIMACY_OK
         || primacy_session_register(session, "greeter", &callbacks, NULL, &election, &error) != PRIMACY_OK) {
         fprintf(stderr, "%s\n", primacy_error_message(error));
         return 1;
     }
     primacy_election_campaign(election);
-    for (int i = 0; i < 60; i++) { /* a real program serves here */
+    while (!told_to_stop) { /* a real program serves here */
         printf("primary: %d\n", primacy_election_is_primary(election, NULL, NULL));
         sleep(1);
     }
-    primacy_session_stop(session, 5000); /* a standby takes over at once */
+    primacy_session_stop(session, 5000); /* on_lost, then a standby takes over at once; else one waits for the lease */
     return primacy_session_join(session, 6000) == PRIMACY_OK ? 0 : 1;
 }
