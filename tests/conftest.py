@@ -49,9 +49,14 @@ def etcd_program() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def coordinator_program() -> Callable[[str], Path]:
+    from primacy.testing.plugin import program_at, wrong  # not before pytest has loaded it as a plugin
+
     def find(name: str) -> Path:
         if "/" in name:
-            return Path(name).resolve()
-        return REPOSITORY / "target" / "coordinators" / name
+            return program_at("--primacy-coordinator", name)
+        built = REPOSITORY / "target" / "coordinators" / name
+        if not built.exists():
+            wrong(f"{built} is not there: `make coordinators` makes it")
+        return built
 
     return find

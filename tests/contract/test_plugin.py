@@ -209,17 +209,61 @@ def test_a_candidate_that_does_not_stop_cleanly_in_the_middle_of_a_test_fails_it
 
 
 @pytest.mark.parametrize(
-    ("etcd", "text"),
-    [("./no-such-etcd", "no such program"), ("9.9.9", "no etcd-9.9.9 in the PATH")],
+    ("code", "text"),
+    [
+        ("sys.exit('no database at 10.0.0.1')", "greeter 1 ended with code 1, which nobody asked for"),
+        ("os.kill(os.getpid(), 9)", "greeter 1 ended with code -9, which nobody asked for"),
+        ("sys.exit(0)", "greeter 1 ended with code 0, which nobody asked for"),
+    ],
+    ids=["fails", "killed", "ends"],
 )
-def test_an_etcd_that_is_not_there_is_an_error_that_says_so(run: Run, etcd: str, text: str) -> None:
-    code, said = run("--primacy-coordinator", "true", "--primacy-etcd", etcd)
-    assert code == 1 and text in said, said
+def test_a_program_that_ends_at_once_fails_the_test_at_once_with_its_code_and_stderr(
+    run: Run, suite: Path, etcd_program: Callable[[str], Path], code: str, text: str
+) -> None:
+    program = suite / "ends"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\nprint('why', file=sys.stderr, flush=True)\n{code}\n"
+    )
+    program.chmod(0o755)
+    ended, said = run("--primacy-coordinator", program, "--primacy-etcd", etcd_program(""))
+    assert ended == 1 and f"Ended: {text}; the end of its stderr:" in said, said
+    assert "    why" in said and ("no database at 10.0.0.1" in said or "sys.exit('" not in code), said
+    assert "not within" not in said, "it did not wait for what can not come"
 
 
-def test_without_a_coordinator_it_says_that_the_option_is_missing(run: Run) -> None:
-    code, said = run(COORDINATORS="c")
-    assert code == 1 and "--primacy-coordinator=PROGRAM is missing" in said, said
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--primacy-etcd", "./no-such-etcd"), "--primacy-etcd=./no-such-etcd: no such program"),
+        (
+            ("--primacy-etcd", "9.9.9"),
+            "there is no etcd-9.9.9 in the PATH; --primacy-etcd=FILE says where one is",
+        ),
+        (("--primacy-coordinator", "./no-such"), "--primacy-coordinator=./no-such: no such program"),
+        (("--primacy-coordinator", "conftest.py"), "--primacy-coordinator=conftest.py: not executable"),
+        (
+            ("--primacy-coordinator", ""),
+            "--primacy-coordinator=PROGRAM is missing: what candidates are to run",
+        ),
+    ],
+    ids=["etcd", "version", "program", "mode", "option"],
+)
+def test_what_is_missing_is_said_in_one_sentence(run: Run, flags: tuple[str, str], text: str) -> None:
+    code, said = run("--primacy-coordinator", "true", *flags)
+    assert code == 1 and f"\n{text}\n" in said, said
+    assert "Traceback" not in said and "\nE  " not in said, said
+
+
+def test_a_program_that_can_not_be_started_is_called_so(
+    run: Run, suite: Path, etcd_program: Callable[[str], Path]
+) -> None:
+    program = suite / "script"
+    program.write_text("print('no interpreter')\n")
+    program.chmod(0o755)
+    code, said = run("--primacy-coordinator", program, "--primacy-etcd", etcd_program(""))
+    assert (
+        code == 1 and f"{program} can not be started: Exec format error; a script begins with #!" in said
+    ), said
 
 
 def test_other_suites_are_left_alone(run: Run, suite: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,10 @@ HERE = "DNS:localhost,IP:127.0.0.1"
 
 
 def _openssl(*args: str | Path) -> None:
+    if shutil.which("openssl") is None:
+        raise OSError(
+            "certificates are made by the program `openssl`, which is not in the PATH (Debian: openssl)"
+        )
     done = subprocess.run(["openssl", *map(str, args)], capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"openssl {args[0]}: {done.stderr}")

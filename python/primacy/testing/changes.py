@@ -18,6 +18,10 @@ class NotInTime(Exception):
     """Something that had to happen did not; the text says what."""
 
 
+class Ended(Exception):
+    """A process ended that nobody ended; the text says which, and its last words."""
+
+
 def now() -> int:
     """The clock that every line of every process bears: CLOCK_BOOTTIME, in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -15,7 +15,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, NoReturn, Optional, TypeVar
 
 import pytest
 from primacy.testing.changes import Changes
@@ -57,11 +57,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Report(Path(file), config), "primacy-report")
 
 
+def wrong(text: str) -> NoReturn:
+    """What can not be tested is told in one sentence, without where that was found out."""
+    pytest.fail(text, pytrace=False)
+
+
+def program_at(option: str, name: str) -> Path:
+    """A program in the PATH, or at a path."""
+    found = shutil.which(name) or shutil.which(f"./{name}")
+    if found is None:
+        wrong(f"{option}={name}: {'not executable' if Path(name).is_file() else 'no such program'}")
+    return Path(found).absolute()
+
+
 def coordinators(config: pytest.Config) -> list[str]:
     """As the option names them."""
     named = config.getoption("--primacy-coordinator")
     if not named:
-        raise pytest.UsageError("--primacy-coordinator=PROGRAM is missing: what candidates are to run")
+        wrong("--primacy-coordinator=PROGRAM is missing: what candidates are to run")
     return str(named).split(",")
 
 
@@ -152,7 +165,7 @@ def etcd_program() -> Callable[[str], Path]:
         name = f"etcd-{version}" if version else "etcd"
         if found := shutil.which(name):
             return Path(found)
-        raise pytest.UsageError(f"there is no {name} in the PATH; --primacy-etcd=FILE says where one is")
+        wrong(f"there is no {name} in the PATH; --primacy-etcd=FILE says where one is")
 
     return find
 
@@ -160,7 +173,7 @@ def etcd_program() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def coordinator_program() -> Callable[[str], Path]:
     """Where the coordinator is that the option calls so. A conftest.py may know better."""
-    return lambda name: Path(name).resolve()
+    return lambda name: program_at("--primacy-coordinator", name)
 
 
 class Servers:
@@ -179,10 +192,7 @@ class Servers:
             pytest.skip(f"--primacy-etcd={self.running}: this test needs an etcd that it may harm")
         if VERSION.fullmatch(self._wanted):
             return self._find(self._wanted)
-        found = shutil.which(self._wanted)
-        if found is None:
-            raise pytest.UsageError(f"--primacy-etcd={self._wanted}: no such program")
-        return Path(found).resolve()
+        return program_at("--primacy-etcd", self._wanted)
 
 
 class Shared:

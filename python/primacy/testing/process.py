@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -42,14 +43,18 @@ class Process:
     async def start(cls, args: Sequence[str | Path], log: Path, changes: Changes) -> Process:
         # A session of its own keeps Ctrl-C in the terminal from reaching the children: we end them in order.
         with log.open("ab") as stderr:
-            child = await asyncio.create_subprocess_exec(
-                *map(str, args),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-                preexec_fn=_die_with_parent,
-                start_new_session=True,
-            )
+            try:
+                child = await asyncio.create_subprocess_exec(
+                    *map(str, args),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=stderr,
+                    preexec_fn=_die_with_parent,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                script = "" if error.errno == errno.ENOENT else "; a script begins with #! and what runs it"
+                raise OSError(f"{args[0]} can not be started: {error.strerror}{script}") from None
         return cls(child, log, changes)
 
     @property
@@ -96,8 +101,13 @@ class Process:
         await self._changes.until(lambda: holds() or self.code is not None, bound, f"{self}: {what}")
         found = holds()
         if not found:
-            raise NotInTime(f"{self} ended with code {self.code} before {what}")
+            raise NotInTime(f"{self} ended with code {self.code} before {what}{self.last_words()}")
         return found
+
+    def last_words(self) -> str:
+        """The end of what it said on stderr, for a message about its own end."""
+        said = self.log.read_text(errors="replace").strip().splitlines()[-10:]
+        return "; the end of its stderr:" + "".join(f"\n    {line}" for line in said) if said else ""
 
     async def pause(self, bound: float = 5) -> tuple[int, int]:
         """Stops it. Returns the times before the signal, and after the last thread had stopped."""

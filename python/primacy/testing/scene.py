@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from primacy.testing.candidate import ASK_EVERY, UP, Candidate, Cluster
-from primacy.testing.changes import Changes, NotInTime, now
+from primacy.testing.changes import Changes, Ended, NotInTime, now
 from primacy.testing.checks import CHECKS, Entry, verdict
 from primacy.testing.etcd import Etcd, Options
 from primacy.testing.gateway import Compacted, Gateway, KeyValue
@@ -218,7 +218,23 @@ class Scene:
     # Conditions
 
     async def until(self, holds: Callable[[], T | None], what: str, bound: float = UP) -> T:
-        return await self.changes.until(holds, bound, what)
+        """What `holds` returns, once that is true. Ended as soon as a candidate has ended that nobody ended:
+        then it may never be."""
+
+        def found() -> T | None:
+            result = holds()
+            if not result and "alive" not in self.excused and (gone := self._gone()):
+                raise Ended("\n".join(gone))
+            return result
+
+        return await self.changes.until(found, bound, what)
+
+    def _gone(self) -> list[str]:
+        return [
+            f"{c} ended with code {c.process.code}, which nobody asked for{c.process.last_words()}"
+            for c in self.candidates
+            if c.processes and c.process.code is not None and not c.ended_by_us
+        ]
 
     async def ready(self, candidate: Candidate, bound: float = UP) -> Line:
         """Returns its last `primary` line."""
@@ -341,11 +357,7 @@ class Scene:
 
     async def judge(self) -> None:
         """Fails if anything that was seen must not be."""
-        wrong = [
-            f"alive: {c} ended with code {c.process.code}, which nobody asked for"
-            for c in self.candidates
-            if c.process.code is not None and not c.ended_by_us
-        ]
+        wrong = [f"alive: {text}" for text in self._gone()]
         await asyncio.gather(*(candidate.quiet() for candidate in self.candidates))
         wrong += await self._stop_all()
         wrong += [f"asked: {text}" for c in self.candidates for text in c.unasked()]
