@@ -143,8 +143,9 @@ test-rust: etcd etcdctl ## engine, 20,000 seeds of its simulation, driver, C lib
 	SEEDS=20000 PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
 .PHONY: test-mutations
-test-mutations: venv ## the most feared mistakes in the engine are noticed; `make mutations` tries them all
+test-mutations: go-library python etcd ## the most feared mistakes are noticed; `make mutations mutations-host` tries them all
 	$(PYTHON) tests/mutations/run.py --sample
+	$(PYTHON) tests/mutations/host.py --sample
 
 # Not those that measure memory themselves, or whose panics need the library for tests.
 C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
@@ -240,6 +241,10 @@ sim: ## the engine's simulation: SEEDS=n of them
 .PHONY: mutations
 mutations: venv ## the engine with one mistake at a time: transcripts or simulation notice each; takes half an hour
 	$(PYTHON) tests/mutations/run.py
+
+.PHONY: mutations-host
+mutations-host: go-library python etcd ## the same with what surrounds it, in Rust, Go and Python: a test notices each; takes an hour
+	$(PYTHON) tests/mutations/host.py
 
 .PHONY: exhaustive
 exhaustive: ## all states of a few candidates with a fault or two, through the real engine; takes minutes

@@ -153,6 +153,29 @@ func TestWarmUpIsCalledUntilWarmAndCancelledByTheWin(t *testing.T) {
 	next(t, "the standby is primary", two.primary)
 }
 
+func TestACallThatIsCancelledSaysSo(t *testing.T) {
+	noLeaks(t)
+	ids, end := make(chan uint64, 1), make(chan struct{})
+	h := campaign(t, open(t, configOf(t, newRoot())), "rootcoord", func(handlers *Handlers) {
+		handlers.OnPrimary = func(ctx context.Context, _ Win) error {
+			ids <- callOf(ctx).id
+			<-end
+			return nil
+		}
+	})
+	id := next(t, "primary", ids)
+	if electionIsCancelled(h.election.handle, id) {
+		t.Error("a primary's call is cancelled")
+	}
+	resigned := make(chan error, 1)
+	go func() { resigned <- h.election.Resign(context.Background()) }()
+	eventually(t, "cancelled", func() bool { return electionIsCancelled(h.election.handle, id) })
+	close(end)
+	if err := next(t, "resigned", resigned); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAHandlerThatFailsInAnyWayGivesPrimacyBack(t *testing.T) {
 	ways := map[string]func(){
 		"error":  nil,

@@ -7,11 +7,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use hyper::HeaderMap;
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -27,7 +29,7 @@ use crate::election::{Election, Host, Reply};
 use crate::embedded::Server;
 use crate::embedded::model::Options;
 use crate::engine::{Call, CallId, Event, LostReason, Notice, Outcome, Setup, Token};
-use crate::etcd::{Credentials, Dialler, Dialling, Etcd, boxed};
+use crate::etcd::{Credentials, Dialler, Dialling, Etcd, WatchReport, boxed};
 use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::runtime::{Runtime, lock};
@@ -454,6 +456,8 @@ fn a_loss_is_told_at_the_deadline_while_on_primary_still_runs() {
         world.next_primary(Some(second), ms(1000)).await;
         world.pass(ms(30_000)).await;
         assert_eq!(world.primaries(), [first], "renewals do not wait for it");
+        let hanging = lock(&diary.hanging).take().unwrap();
+        assert!(!election.is_cancelled(hanging));
         world.candidates[first].cable().silence(true);
         let deadline = Instant::now() + election.remaining();
         world.pass(TTL).await;
@@ -461,7 +465,7 @@ fn a_loss_is_told_at_the_deadline_while_on_primary_still_runs() {
         assert_eq!(reason, LostReason::LeaseExpired);
         let late = lost.saturating_duration_since(deadline);
         assert!(lost >= deadline && late < ms(50), "told {late:?} after the deadline");
-        let hanging = lock(&diary.hanging).take().unwrap();
+        assert!(election.is_cancelled(hanging));
         election.complete(hanging, Outcome::Done).unwrap();
         world.end().await;
     });
@@ -747,13 +751,48 @@ fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_elections_and
     });
 }
 
-/// A proxy whose servers are gone: it says so at once. Counts how often it is asked.
-fn proxy_without_servers(asked: Arc<AtomicUsize>) -> Dialler {
+#[test]
+fn a_write_that_is_not_answered_is_unknown_and_not_sent_again() {
+    story(|| async {
+        let (server, cable) = (Server::new(Options { seed: 7, ..Options::default() }), Cable::default());
+        let (report, _reports) = mpsc::unbounded_channel();
+        let diallers = vec![cable.dialler(&server), cable.dialler(&server)];
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
+        for (key, broken) in [("in time", false), ("before the connection breaks", true)] {
+            let range = || Range::Key(key.into());
+            let read = || Txn { then: vec![Op::Get(range())], ..Txn::default() };
+            etcd.call_for_host(read(), ms(1000)).await.unwrap();
+            cable.deafen(true);
+            let put = vec![Op::Put(key.into(), "value".into(), LeaseId::NONE)];
+            let (of_task, put) = (etcd.clone(), Txn { then: put, ..Txn::default() });
+            let write = tokio::spawn(async move { of_task.call_for_host(put, ms(1000)).await });
+            sleep(STEP).await;
+            if broken {
+                cable.deafen(false);
+                cable.cut();
+            }
+            let answer = write.await.unwrap();
+            cable.deafen(false);
+            assert!(matches!(answer, Err(Failure::Indefinite(_))), "not answered {key}: {answer:?}");
+            sleep(TTL).await;
+            let answer = etcd.call_for_host(read(), ms(1000)).await.unwrap();
+            let Answer::Txn(TxnAnswer { reads, .. }) = answer else { panic!("{answer:?}") };
+            let versions: Vec<_> = reads.into_iter().flatten().map(|kv| kv.version).collect();
+            assert_eq!(versions, [1], "not answered {key}");
+        }
+    });
+}
+
+/// What a proxy was asked: path and headers of each request.
+type Asked = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// A proxy whose servers are gone: it says so at once. Keeps what it is asked.
+fn proxy_without_servers(asked: Asked) -> Dialler {
     let dial = move || {
         let (client, server) = tokio::io::duplex(1 << 16);
         let asked = asked.clone();
-        let refuse = service_fn(move |_| {
-            asked.fetch_add(1, Ordering::Relaxed);
+        let refuse = service_fn(move |request: tonic::codegen::http::Request<Incoming>| {
+            lock(&asked).push((request.uri().path().to_owned(), request.headers().clone()));
             let refusal = Status::unavailable("no healthy upstream").into_http::<Body>();
             async { Ok::<_, Infallible>(refusal) }
         });
@@ -768,7 +807,7 @@ fn proxy_without_servers(asked: Arc<AtomicUsize>) -> Dialler {
 #[test]
 fn those_that_wait_for_a_token_together_are_refused_together() {
     story(|| async {
-        let asked = Arc::new(AtomicUsize::new(0));
+        let asked = Asked::default();
         let (report, _reports) = mpsc::unbounded_channel();
         let auth = Auth { user_name: "user".into(), password: Password::new("password") };
         let diallers = vec![proxy_without_servers(asked.clone())];
@@ -782,14 +821,14 @@ fn those_that_wait_for_a_token_together_are_refused_together() {
             assert!(matches!(call.await.unwrap(), Err(Failure::Unreachable(_))));
         }
         // Twice by each, all together; and by the connection itself, for the server's version.
-        assert!(asked.load(Ordering::Relaxed) <= 4, "{asked:?}");
+        assert!(lock(&asked).len() <= 4, "{asked:?}");
     });
 }
 
 #[test]
 fn a_proxy_that_refuses_at_once_is_not_asked_again_and_again_by_one_request() {
     story(|| async {
-        let (asked, lines) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (asked, lines) = (Asked::default(), Arc::new(Mutex::new(Vec::new())));
         let written = lines.clone();
         let log = Log::new(move |level, text| lock(&written).push((level, text.to_owned())));
         let (report, _reports) = mpsc::unbounded_channel();
@@ -802,8 +841,38 @@ fn a_proxy_that_refuses_at_once_is_not_asked_again_and_again_by_one_request() {
             assert!(matches!(&answer, Err(Failure::Unreachable(why)) if refused(why)), "{answer:?}");
         }
         // Twice by each, and once by the connection itself, for the server's version.
-        assert!(asked.load(Ordering::Relaxed) <= 10 * 2 + 1, "{asked:?}");
+        assert!(lock(&asked).len() <= 10 * 2 + 1, "{asked:?}");
         let warnings = lock(&lines).iter().filter(|(level, _)| *level == Level::Warn).count();
         assert_eq!(warnings, 1, "{lines:?}");
+    });
+}
+
+/// A member that is cut off from the others would else answer from what it knows, and keep watches open that tell
+/// nothing.
+#[test]
+fn whatever_etcd_is_asked_it_is_asked_as_one_of_a_cluster_with_a_leader() {
+    story(|| async {
+        let asked = Asked::default();
+        let (report, mut reports) = mpsc::unbounded_channel();
+        let diallers = vec![proxy_without_servers(asked.clone())];
+        let etcd = Etcd::through(diallers, Credentials::new(None), report, Log::none()).unwrap();
+        etcd.watch(1, vec![Range::Key("key".into())]);
+        assert!(matches!(reports.recv().await, Some(WatchReport::Ended { watch: 1, .. })));
+        for request in [
+            Request::Grant { lease: LeaseId(1), ttl: TTL },
+            Request::KeepAlive { lease: LeaseId(1), new_stream: false },
+            Request::Txn(Txn { then: vec![Op::Get(Range::Key("key".into()))], ..Txn::default() }),
+        ] {
+            assert!(etcd.call(request, ms(1000)).await.is_err());
+        }
+        let asked = lock(&asked);
+        for path in ["Watch/Watch", "Lease/LeaseGrant", "Lease/LeaseKeepAlive", "KV/Txn"] {
+            let mut of_path = asked.iter().filter(|(asked, _)| asked.ends_with(path)).peekable();
+            assert!(of_path.peek().is_some(), "{path} was not asked: {asked:?}");
+            assert!(
+                of_path.all(|(_, headers)| headers.get("hasleader").is_some_and(|v| v == "true")),
+                "{path}"
+            );
+        }
     });
 }

@@ -239,7 +239,9 @@ fn wiped_page() -> io::Result<&'static [AtomicU64]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
     #[test]
     fn a_forked_child_finds_the_deadline_at_zero() {
@@ -254,6 +256,41 @@ mod tests {
         unsafe { libc::waitpid(child, &mut status, 0) };
         assert_eq!(status, 0);
         assert_eq!(cell.load(Ordering::Acquire), u64::MAX);
+    }
+
+    /// In a time namespace that looks as if the machine had been suspended for a day: the clock that counts that is a
+    /// day ahead of the one that does not.
+    #[test]
+    fn clock_and_timer_count_suspend() {
+        const TEST: &str = "platform::tests::clock_and_timer_count_suspend";
+        const INSIDE: &str = "PRIMACY_TEST_WAS_SUSPENDED";
+        const DAY: Duration = Duration::from_secs(86_400);
+        if std::env::var_os(INSIDE).is_none() {
+            let mut command = Command::new("unshare");
+            // SAFETY: takes nothing.
+            if unsafe { libc::geteuid() } != 0 {
+                command.arg("--map-root-user");
+            }
+            command.args(["--time", "--boottime", &DAY.as_secs().to_string()]);
+            command.arg(std::env::current_exe().unwrap()).args(["--exact", TEST]).env(INSIDE, "1");
+            let ran = command.output().expect("this test needs unshare, of util-linux");
+            let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
+            assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let mut stands_still = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: the pointer is to writable memory of the right type.
+        let stands_still = unsafe {
+            assert_eq!(libc::clock_gettime(libc::CLOCK_MONOTONIC, stands_still.as_mut_ptr()), 0);
+            stands_still.assume_init()
+        };
+        let stands_still = Time::ZERO + Duration::from_secs(stands_still.tv_sec.unsigned_abs());
+        assert!(boot_time().since(stands_still) >= DAY);
+        let timer = Timer::new().unwrap();
+        timer.set(boot_time() + Duration::from_millis(1)).unwrap();
+        let mut poll = libc::pollfd { fd: timer.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: the pointer is to one live pollfd.
+        assert_eq!(unsafe { libc::poll(&mut poll, 1, 60_000) }, 1, "the timer waits for a day");
     }
 
     #[test]

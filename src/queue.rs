@@ -299,12 +299,15 @@ mod tests {
     fn unread_notices_push_out_the_oldest_but_no_call() {
         let queue = Queue::new().unwrap();
         let (host, other) = (queue.host(1), queue.host(2));
-        host.call(CallId(1), &Call::Warmup);
+        let calls = || (1..=100).map(CallId);
+        calls().for_each(|call| drop(host.call(call, &Call::Warmup)));
         other.notice(&ready(-1));
         for n in 0..100 {
             host.notice(&ready(n));
         }
-        assert_eq!(queue.next(NOW).map(|event| event.what), Some(What::Call(CallId(1), Call::Warmup)));
+        for call in calls() {
+            assert_eq!(queue.next(NOW).map(|event| event.what), Some(What::Call(call, Call::Warmup)));
+        }
         assert_eq!(queue.next(NOW).map(|event| event.what), Some(What::Notice(ready(-1))));
         assert_eq!(queue.next(NOW).map(|event| event.what), Some(What::Notice(ready(36))));
         assert_eq!(std::iter::from_fn(|| queue.next(NOW)).count(), 63);

@@ -155,3 +155,28 @@ impl Callbacks {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_job_that_blocks_holds_up_no_other() {
+        let callbacks = Arc::new(Callbacks::default());
+        let (start, started) = channel();
+        let (end, ends) = channel::<()>();
+        let ends = Arc::new(Mutex::new(ends));
+        for number in 0..8 {
+            let (start, ends) = (start.clone(), ends.clone());
+            callbacks.run(move || {
+                start.send(number).unwrap();
+                let _ = lock(&ends).recv();
+            });
+            assert_eq!(started.recv_timeout(Duration::from_secs(60)), Ok(number));
+        }
+        drop(end);
+        callbacks.close();
+    }
+}

@@ -87,3 +87,70 @@ impl Drop for Lent {
         lock(&POOL).push(self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::LazyLock;
+
+    const fn second(n: u64) -> Time {
+        Time::from_nanos(n * 1_000_000_000)
+    }
+
+    const fn cell(until: Time) -> AtomicU64 {
+        AtomicU64::new(until.as_nanos())
+    }
+
+    /// The thread that asks is stopped right after it has read the clock. Its lease is renewed while it is, and has
+    /// run out again when it goes on: a deadline that is read only then is compared with a time long past.
+    #[test]
+    fn the_clock_is_read_after_the_deadline() {
+        static WIN: LazyLock<WinCell> = LazyLock::new(WinCell::default);
+        static DEADLINE: AtomicU64 = cell(second(12));
+        WIN.set(Some((Token(7), &DEADLINE)));
+        let clock = Clock::Asked(|| {
+            DEADLINE.store(second(25).as_nanos(), Ordering::SeqCst);
+            second(10)
+        });
+        assert_eq!(WIN.read(&clock), Some((Token(7), Duration::from_secs(2))));
+    }
+
+    /// The same, and what comes meanwhile is a win.
+    #[test]
+    fn the_clock_is_read_after_the_win() {
+        static WIN: LazyLock<WinCell> = LazyLock::new(WinCell::default);
+        static DEADLINE: AtomicU64 = cell(second(25));
+        let clock = Clock::Asked(|| {
+            WIN.set(Some((Token(7), &DEADLINE)));
+            second(10)
+        });
+        assert_eq!(WIN.read(&clock), None);
+    }
+
+    #[test]
+    fn at_the_deadline_the_answer_is_no() {
+        static DEADLINE: AtomicU64 = cell(second(12));
+        let win = WinCell::default();
+        win.set(Some((Token(7), &DEADLINE)));
+        assert_eq!(win.read(&Clock::Asked(|| second(12))), None);
+    }
+
+    /// One thread loses a win under a lease that has run out and wins another one, again and again.
+    #[test]
+    fn a_token_is_never_answered_with_the_deadline_of_another_one() {
+        static OVER: AtomicU64 = cell(second(1));
+        static GOOD: AtomicU64 = cell(Time::NEVER);
+        let win = WinCell::default();
+        std::thread::scope(|s| {
+            let reader = s.spawn(|| {
+                let clock = Clock::Asked(|| second(10));
+                (0..2_000_000).filter_map(|_| win.read(&clock)).all(|(token, _)| token == Token(2))
+            });
+            while !reader.is_finished() {
+                win.set(Some((Token(1), &OVER)));
+                win.set(Some((Token(2), &GOOD)));
+            }
+            assert!(reader.join().unwrap());
+        });
+    }
+}

@@ -3,8 +3,12 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 use common::etcd::EtcdServer;
@@ -16,7 +20,7 @@ use primacy::log::Log;
 use primacy::milvus::Candidate;
 use primacy::observer::Observer;
 use primacy::session::Session;
-use primacy::store::{Answer, Compare, LeaseId, Op, Request, Txn};
+use primacy::store::{Answer, Compare, Condition, Failure, LeaseId, Op, Range, Request, Txn};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -94,6 +98,12 @@ fn takes_over(config: &Config) {
     assert!(first.remaining() > Duration::from_secs(2));
     assert!(first.commit(old, put("x"), SOON).unwrap().succeeded);
 
+    let absent = Compare { range: Range::Key("x".into()), condition: Condition::Absent };
+    let conflict = Txn { when: vec![absent], ..put("x") };
+    assert!(!first.commit(old, conflict, SOON).unwrap().succeeded, "its own comparison does not hold");
+    let unguarded = Txn { otherwise: put("x").then, ..Txn::default() };
+    assert!(matches!(first.commit(old, unguarded, SOON), Err(CommitError::Failed(Failure::Refused(_)))));
+
     let (second, second_calls) = campaign(&b, "rootcoord");
     assert!(
         matches!(next(&second_calls), Call::Standby { holder: Some(holder) } if holder.server_id == a.server_id())
@@ -162,4 +172,54 @@ fn a_guarded_write_that_arrives_late_is_refused_by_the_store() {
     }
     session.stop(SOON);
     session.join(SOON).unwrap();
+}
+
+/// A way to a server on which, while it is `deaf`, what the server says is lost.
+fn way_to(server: u16, deaf: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pass = |mut from: TcpStream, mut to: TcpStream, lost: Arc<AtomicBool>| {
+        thread::spawn(move || {
+            let mut bytes = [0; 1 << 16];
+            while let Ok(n @ 1..) = from.read(&mut bytes) {
+                if !lost.load(Ordering::SeqCst) && to.write_all(&bytes[..n]).is_err() {
+                    break;
+                }
+            }
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+    };
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+            pass(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::default());
+            pass(server, client, deaf.clone());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_guarded_write_that_nobody_answers_is_unknown_and_is_written_once() {
+    let (server, deaf) = (EtcdServer::start(), Arc::new(AtomicBool::new(false)));
+    let session = session(&config(&format!("127.0.0.1:{}", way_to(server.port(), deaf.clone()))), 1001);
+    let (election, calls) = campaign(&session, "rootcoord");
+    let token = token(&next(&calls));
+    deaf.store(true, Ordering::SeqCst);
+    let answer = election.commit(token, put("x"), Duration::from_millis(700));
+    deaf.store(false, Ordering::SeqCst);
+    assert!(matches!(answer, Err(CommitError::Unknown(_))), "{answer:?}");
+    // Whatever was sent has been done when it is there, and something that came later as well.
+    let others = self::session(&config(&server.endpoint()), 1002);
+    let written = || {
+        let answer = others.read(vec![Range::Key("x".into())], SOON).unwrap();
+        answer.reads.into_iter().flatten().map(|kv| kv.version).next()
+    };
+    let versions: Vec<i64> =
+        std::iter::from_fn(|| Some(written())).skip_while(Option::is_none).take(3).flatten().collect();
+    assert_eq!(versions, [1, 1, 1]);
+    for session in [session, others] {
+        session.stop(SOON);
+        session.join(SOON).unwrap();
+    }
 }

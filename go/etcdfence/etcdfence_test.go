@@ -126,6 +126,36 @@ func TestATransactionThatComesTooLateIsRefused(t *testing.T) {
 	}
 }
 
+// A lock as a store that went back may hold it: under the win's revision, on another lease.
+type fixed primacy.Compare
+
+func (f fixed) Guard(primacy.Token) ([]primacy.Compare, error) {
+	return []primacy.Compare{primacy.Compare(f)}, nil
+}
+
+func TestAKeyOnAnotherLeaseIsNotTheWins(t *testing.T) {
+	noLeaks(t)
+	ctx, kv := context.Background(), client(t)
+	put, err := kv.Put(ctx, "fence-lease/lock", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, guard := range []fixed{
+		{Key: "fence-lease/lock", ModRevision: put.Header.Revision},
+		{Key: "fence-lease/lock", ModRevision: put.Header.Revision, Lease: 7},
+		{Key: "fence-lease/lock", ModRevision: put.Header.Revision - 1},
+	} {
+		cmps, err := Cmps(guard, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := guard.Lease == 0 && guard.ModRevision == put.Header.Revision
+		if response, err := kv.Txn(ctx).If(cmps...).Commit(); err != nil || response.Succeeded != holds {
+			t.Errorf("%+v: %v, %v", guard, response, err)
+		}
+	}
+}
+
 func TestAnElseThatWritesIsRefused(t *testing.T) {
 	noLeaks(t)
 	txn := &Txn{ctx: context.Background()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,6 +68,23 @@ def test_a_standby_warms_up_and_is_told_when_that_is_cancelled(open_session: Ope
             event.done()
             break
     assert len(warmups) == 2
+
+
+def test_a_call_says_that_it_is_cancelled_though_nobody_takes_events(open_session: Open) -> None:
+    election = open_session().register("r")
+    election.campaign()
+    won = election.next_event(SOON)
+    assert isinstance(won, primacy.PrimaryCall) and not won.cancelled
+    election.resign()
+    end = time.monotonic() + SOON
+    while not won.cancelled:
+        assert time.monotonic() < end, "it was resigned"
+        time.sleep(0.01)
+    won.done()
+    election.stop()
+    for event in election.events():
+        if isinstance(event, primacy.Call):
+            event.done()
 
 
 def test_warm_is_told_to_others(open_session: Open) -> None:

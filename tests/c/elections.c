@@ -181,6 +181,9 @@ static void end(struct host *host) {
     CHECK_OK(primacy_election_free(host->election));
     CHECK_EQUAL(primacy_session_free(host->session), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_free(host->election), PRIMACY_E_HANDLE);
+    primacy_status status = PRIMACY_OK;
+    CHECK_EQUAL(primacy_election_is_primary(host->election, NULL, &status), 0);
+    CHECK_EQUAL(status, PRIMACY_E_HANDLE);
 }
 
 /* ---- the cases ---- */
@@ -362,6 +365,19 @@ static void complete_before_return(struct host *host, const primacy_call *call) 
     (void)host;
     CHECK_OK(primacy_election_complete(call->election, call->call, PRIMACY_DONE, NULL));
     CHECK_EQUAL(primacy_election_complete(call->election, call->call, PRIMACY_DONE, NULL), PRIMACY_E_CALL);
+}
+
+static void a_cancelled_call_says_so_until_it_is_completed(void) {
+    struct host host = {.primary_answers = PRIMACY_PENDING};
+    become_primary(&host);
+    AWAIT(host.inside == 0);
+    const uint64_t call = host.call;
+    CHECK_EQUAL(primacy_election_is_cancelled(host.election, call), 0);
+    CHECK_OK(primacy_election_resign(host.election));
+    AWAIT(primacy_election_is_cancelled(host.election, call) == 1);
+    AWAIT(host.cancelled == 1);
+    CHECK_OK(primacy_election_complete(host.election, call, PRIMACY_DONE, NULL));
+    end(&host);
 }
 
 static void a_call_may_be_completed_before_it_returns(void) {
@@ -920,6 +936,7 @@ int main(int argc, char **argv) {
         the_primary_writes_under_its_token,
         a_standby_takes_over_when_the_primary_resigns,
         a_pending_call_is_completed_once,
+        a_cancelled_call_says_so_until_it_is_completed,
         a_call_may_be_completed_before_it_returns,
         a_failed_activation_gives_primacy_back,
         a_callback_may_resign_but_not_join,

@@ -10,8 +10,8 @@
 
 Works on a copy of the pure part of the crate under target/mutations, with a target folder of its own that is
 kept, so that little is compiled each time. A mutation is as expected if the transcripts that the table names
-notice it, and the simulation if the table says so; what else notices it is told as well: by the simulation, the
-rule that was broken. The last line is
+notice it, and the simulation if the table says so; what else notices it is told as well; of the simulation,
+the rule that was broken. The last line is
 `mutations: N, K caught (T by transcripts only, S by simulation only, B by both), X not as expected`; the exit
 code is 0 if X is 0.
 """
@@ -19,15 +19,15 @@ code is 0 if X is 0.
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-WORK = ROOT / "target" / "mutations"
+import tree
+from tree import ROOT, WORK
+
 TREE = WORK / "tree"
 CATCHERS = ("transcripts", "simulation")
 SEEDS = 3000
@@ -57,21 +57,7 @@ RENAMED = {
 
 
 def copy_tree() -> None:
-    """Copies it; files that are the same keep their time, and are not built again."""
-    places = [ROOT / name for name in PURE]
-    files = [path for place in places for path in (place, *place.rglob("*")) if path.is_file()]
-    names = [str(path.relative_to(ROOT)) for path in files]
-    wanted = {name: name for name in names} | RENAMED
-    for name, copied in wanted.items():
-        source, copy = ROOT / name, TREE / copied
-        if copied == "Cargo.lock" and copy.exists():
-            continue  # cargo has taken out of it what is not needed
-        if not copy.exists() or copy.read_bytes() != source.read_bytes():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
-    for copy in [path for path in TREE.rglob("*") if path.is_file()]:
-        if str(copy.relative_to(TREE)) not in wanted.values():
-            copy.unlink()
+    tree.copy(TREE, {name: name for name in tree.files(PURE)} | RENAMED)
 
 
 def build() -> dict[str, Path] | None:
@@ -107,28 +93,15 @@ def run(catcher: str, program: Path, seeds: str) -> set[str]:
     return set(found) or {"(crashes)"}
 
 
-def mutate(mutation: dict[str, Any]) -> tuple[Path, str, str]:
-    """The file and its text with the mutation in it."""
-    path = TREE / mutation["file"]
-    text = path.read_text()
-    if text.count(mutation["old"]) != 1:
-        sys.exit(f"{mutation['name']}: its text is there {text.count(mutation['old'])} times in {path}")
-    return path, text, text.replace(mutation["old"], mutation["new"])
-
-
 def judge(
     mutation: dict[str, Any], catchers: tuple[str, ...], seeds: str
 ) -> tuple[str, dict[str, set[str]], bool]:
     """Runs one mutation; returns what to say, what has noticed it, and whether that is as the table says."""
-    path, text, mutated = mutate(mutation)
-    path.write_text(mutated)
-    try:
+    with tree.broken(TREE, mutation):
         programs = build()
         if programs is None:
             return "does not compile", {}, False
         noticed = {name: run(name, programs[name], seeds) for name in catchers}
-    finally:
-        path.write_text(text)
     transcripts, simulation = noticed.get("transcripts", set()), noticed.get("simulation", set())
     missing = set(mutation.get("caught_by", [])) - transcripts
     if transcripts & {"(does not end)", "(crashes)"} or "transcripts" not in catchers:
@@ -160,7 +133,7 @@ def main() -> int:
     if "tree" in options:
         return 0
     for mutation in table:
-        mutate(mutation)
+        tree.texts(TREE, mutation)
     programs = build()
     if programs is None:
         sys.exit("without a mutation, it does not compile")

@@ -333,6 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn the_win_of_a_number_is_found_until_that_is_closed() {
+        static WIN: OnceLock<WinCell> = OnceLock::new();
+        let handle = new(Batch::default()).unwrap();
+        assert_eq!(win(handle), Err(PRIMACY_E_HANDLE));
+        show_win(handle, WIN.get_or_init(WinCell::default));
+        assert_eq!(win(handle), Ok(None));
+        assert_eq!(win(0), Err(PRIMACY_E_HANDLE));
+        close::<Batch>(handle).unwrap();
+        assert_eq!(win(handle), Err(PRIMACY_E_HANDLE));
+        remove(handle);
+        assert_eq!(win(handle), Err(PRIMACY_E_HANDLE));
+    }
+
+    #[test]
     fn what_is_closing_is_found_at_every_moment() {
         for _ in 0..300 {
             let handle = new(Batch::default()).unwrap();

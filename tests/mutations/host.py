@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Breaks what surrounds the engine on purpose, one line at a time, and expects the named test to notice.
+
+    tests/mutations/host.py                 all of host.toml
+    tests/mutations/host.py --sample        the mistakes that everybody fears: those with `feared = true`
+    tests/mutations/host.py queue python/   those with one of these words in their name or their file
+
+Works on a copy of the repository under target/mutations/host, with a target folder of its own that is kept.
+What the repository's holds of other people's crates is not built again; Go and Python use the library as it
+is built there: `make mutations-host` does. The last line is `mutations: N, K noticed, X not as expected`; the
+exit code is 0 if X is 0.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tree
+from tree import ROOT, WORK
+
+TREE = WORK / "host"
+PLACES = ("Cargo.toml", "Cargo.lock", ".cargo", "README.md", "benches", "bindings", "docs", "go", "include")
+PLACES += ("python", "src", "tests")
+# What the tests need of what is built.
+BUILT = (
+    "target/tools",
+    "target/venv",
+    "go/lib",
+    *(str(p.relative_to(ROOT)) for p in ROOT.glob("python/primacy/*.so")),
+)
+# Where the first word of a test's command is run, and as what.
+WAYS = {
+    "cargo": (".", ["cargo"]),
+    "go": ("go", ["go"]),
+    "pytest": (
+        "python",
+        [str(ROOT / "target/venv/bin/python"), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"],
+    ),
+}
+# A mutated program may hang. Compiling may take its time.
+TIMEOUT = 400
+
+
+def copy_tree() -> None:
+    tree.copy(TREE, {name: name for name in tree.files(PLACES)})
+    for name in BUILT:
+        link = TREE / name
+        if (ROOT / name).exists() and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(ROOT / name)
+    seed(ROOT / "target/debug", TREE / "target/debug")
+
+
+def seed(built: Path, target: Path) -> None:
+    """Links what was built of others: cargo finds it, and does not write to it."""
+    if target.exists() or not built.exists():
+        return
+    for part in ("deps", "build", ".fingerprint"):
+        for path in (built / part).rglob("*"):
+            own = any("primacy" in name for name in path.relative_to(built).parts)
+            if path.is_file() and not own:
+                to = target / path.relative_to(built)
+                to.parent.mkdir(parents=True, exist_ok=True)
+                os.link(path, to)
+
+
+def run(words: list[str], folder: str = ".", timeout: int | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"CARGO_TARGET_DIR": str(TREE / "target"), "PYTHONPATH": str(TREE / "python")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        return subprocess.run(
+            words, cwd=TREE / folder, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, -1, "", f"does not end within {timeout} s")
+
+
+def builds(command: list[str], file: str) -> subprocess.CompletedProcess[str]:
+    """Whether what the command tests compiles: a mistake that does not is none."""
+    match command[0]:
+        case "cargo":
+            end = command.index("--") if "--" in command else len(command)
+            return run([*command[:end], "--no-run", "--quiet"])
+        case "go":
+            name = command.index("-run") + 1
+            return run([*command[:name], "^$", *command[name + 1 :]], "go")
+        case _ if file.endswith(".py"):
+            return run([sys.executable, "-c", f"compile(open({file!r}).read(), {file!r}, 'exec')"])
+        case _:
+            return run(["true"])
+
+
+def test(command: list[str]) -> subprocess.CompletedProcess[str]:
+    folder, words = WAYS[command[0]]
+    return run([*words, *command[1:]], folder, TIMEOUT)
+
+
+def judge(mutation: dict[str, Any]) -> tuple[str, bool]:
+    """Makes one mistake; what to say, and whether it was noticed."""
+    command = shlex.split(mutation["noticed_by"])
+    with tree.broken(TREE, mutation):
+        built = builds(command, mutation["file"])
+        if built.returncode != 0:
+            return f"DOES NOT COMPILE\n{built.stdout[-2000:]}{built.stderr[-2000:]}", False
+        tested = test(command)
+    return ("noticed", True) if tested.returncode else ("SURVIVED", False)
+
+
+def main() -> int:
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    table = tomllib.loads((ROOT / "tests/mutations/host.toml").read_text())["mutation"]
+    chosen = [m for m in table if not words or any(word in m["name"] or word in m["file"] for word in words)]
+    if "--sample" in sys.argv:
+        chosen = [m for m in chosen if m.get("feared")]
+    copy_tree()
+    for mutation in table:
+        tree.texts(TREE, mutation)
+    for command in dict.fromkeys(m["noticed_by"] for m in chosen):
+        split = shlex.split(command)
+        for done in (builds(split, ""), test(split)):
+            if done.returncode != 0:
+                said = f"{done.stdout[-4000:]}{done.stderr[-4000:]}"
+                sys.exit(f"without a mistake, this fails: {command}\n{said}")
+    good = 0
+    for number, mutation in enumerate(chosen, 1):
+        verdict, noticed = judge(mutation)
+        good += noticed
+        print(f"{number:3}/{len(chosen)} {mutation['name']:50} {verdict}", flush=True)
+    print(f"mutations: {len(chosen)}, {good} noticed, {len(chosen) - good} not as expected")
+    return 0 if good == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
