@@ -46,7 +46,8 @@ const (
 	ErrRole Code = 24
 	// ErrRoleTaken is a role that this session runs already, or that one of its roles excludes.
 	ErrRoleTaken Code = 25
-	// ErrUnreachable is an etcd that can not be reached, or not serve now. Nothing happened. Trying again can help.
+	// ErrUnreachable is an etcd that can not be reached, or not serve now: no leader, no space. Nothing happened. Trying
+	// again can help.
 	ErrUnreachable Code = 30
 	// ErrIndefinite is no answer from etcd: it may have happened, or may happen a little later. Read before you decide.
 	ErrIndefinite Code = 31

@@ -28,6 +28,7 @@ pub mod queue;
 mod recorder;
 mod runtime;
 pub mod session;
+mod spell;
 pub mod store;
 mod warning;
 pub mod win;

@@ -237,15 +237,25 @@ pub enum Failure {
     /// Wrong password, no permission, wrong certificate: until somebody changes something, it stays so.
     #[error("denied: {0}")]
     Denied(String),
-    /// The server refused it as such: too large, malformed, out of space.
+    /// The server has no space for what is written (deletes and reads still work), until somebody frees some.
+    #[error(
+        "etcd has no space left: {0}; free some (compact, then defragment), then run `etcdctl alarm disarm`"
+    )]
+    NoSpace(String),
+    /// The server refused it as such: too large, malformed.
     #[error("refused: {0}")]
     Refused(String),
 }
 
 impl Failure {
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether it stays so until somebody does something about it, who must be told.
+    pub fn wants_help(&self) -> bool {
+        matches!(self, Failure::Denied(_) | Failure::NoSpace(_) | Failure::Refused(_))
+    }
+
+    /// Whether the same request may succeed later: nobody has to change it, or what is configured, first.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Failure::Indefinite(_) | Failure::Unreachable(_))
+        matches!(self, Failure::Indefinite(_) | Failure::Unreachable(_) | Failure::NoSpace(_))
     }
 }
 

@@ -8,6 +8,7 @@
 //!     -> #5 renew lease=7 in 1.000   (exactly these actions, in this order; of the log, errors only)
 //! at 10.002 #5 renewed ttl=10
 //!     -> (nothing)
+//! log info                           (from here on, of the log, also what is only told)
 //! look rootcoord                     (what status shows of that election)
 //!     -> primary token=6
 //! guard e1 token=6                   (what a guarded write under that token compares)
@@ -48,6 +49,8 @@ struct Player {
     /// Those that are running.
     calls: HashSet<CallId>,
     bless: bool,
+    /// What is shown of the log.
+    least: Level,
 }
 
 impl Player {
@@ -69,6 +72,7 @@ impl Player {
                     self.settings
                         .extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
                 }
+                "log" if rest == "info" => self.least = Level::Info,
                 "given" => {
                     let path = self.folder.join("given").join(format!("{rest}.txt"));
                     let text =
@@ -94,7 +98,7 @@ impl Player {
                     }
                     writeln!(out, "{word} {rest}\n{}", shown(&actual).trim_end()).unwrap();
                 }
-                _ => panic!("{here}: a line begins with #, setup, given, at, look or guard: {line}"),
+                _ => panic!("{here}: a line begins with #, setup, given, log, at, look or guard: {line}"),
             }
         }
         out
@@ -120,7 +124,7 @@ impl Player {
         self.now = now;
         let actions = engine.step(now, event);
         actions.iter().for_each(|action| self.note(action));
-        let shown = |a: &&Action| !matches!(a, Action::Log { level, .. } if *level != Level::Error);
+        let shown = |a: &&Action| !matches!(a, Action::Log { level, .. } if *level > self.least);
         let lines: Vec<String> = actions.iter().filter(shown).map(|a| self.short(&a.to_string())).collect();
         (format!("{now} {}", text.trim()), if lines.is_empty() { vec!["(nothing)".into()] } else { lines })
     }
@@ -333,6 +337,7 @@ fn run(path: &Path) {
         requests: HashMap::new(),
         calls: HashSet::new(),
         bless,
+        least: Level::Error,
     };
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.starts_with("# "), "{path:?}: begin with what the rule is");

@@ -32,7 +32,7 @@ class RoleTaken(RoleError):
 
 
 class Unavailable(Error):
-    """etcd can not be reached or can not serve now. Nothing happened."""
+    """etcd can not be reached, or can not serve now: no leader, no space. Nothing happened."""
 
     may_pass = True
 
@@ -48,7 +48,7 @@ class Denied(Error):
 
 
 class Refused(Error):
-    """etcd refused the request as such (too large, out of space). Nothing happened."""
+    """etcd refused the request as such, such as one too large: the text says which. Nothing happened."""
 
 
 class Exhausted(Error):

@@ -19,7 +19,12 @@ pub(super) struct Effects {
     calls: u64,
     watches: u64,
     rng: fastrand::Rng,
+    /// What elections have said of their troubles since this time.
+    complaints: (Time, u32),
 }
+
+/// As many elections may say in a minute what troubles them: what troubles one often troubles all.
+const COMPLAINTS: u32 = 4;
 
 impl Effects {
     pub fn new(seed: u64) -> Self {
@@ -30,6 +35,7 @@ impl Effects {
             calls: 0,
             watches: 0,
             rng: fastrand::Rng::with_seed(seed),
+            complaints: (Time::ZERO, 0),
         }
     }
 
@@ -73,6 +79,16 @@ impl Effects {
         self.push(Action::Log { level, election, text: text.into() });
     }
 
+    /// Whether one more election may say what troubles it.
+    pub fn may_complain(&mut self) -> bool {
+        let (since, said) = &mut self.complaints;
+        if self.now.since(*since) >= Duration::from_secs(60) {
+            (*since, *said) = (self.now, 0);
+        }
+        *said += 1;
+        *said <= COMPLAINTS
+    }
+
     /// `pause`, and up to a quarter more, in whole milliseconds: candidates that failed together should not
     /// try again together.
     pub fn jittered(&mut self, pause: Duration) -> Duration {
@@ -84,7 +100,7 @@ impl Effects {
 /// Between two steps there are no actions.
 impl Hash for Effects {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Effects { now, actions: _, requests, calls, watches, rng } = self;
-        (now, requests, calls, watches, rng.get_seed()).hash(hasher);
+        let Effects { now, actions: _, requests, calls, watches, rng, complaints } = self;
+        (now, requests, calls, watches, rng.get_seed(), complaints).hash(hasher);
     }
 }

@@ -9,10 +9,12 @@ use super::action::Purpose;
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::RequestId;
+use super::rights;
 use crate::clock::Time;
 use crate::log::Level;
+use crate::spell::Spell;
 use crate::store::{
-    Compare, Condition, Failure, KeyValue, LeaseId, Op, Range, Request, Txn, TxnAnswer, Value,
+    Compare, Condition, Failure, Key, KeyValue, LeaseId, Op, Range, Request, Txn, TxnAnswer, Value,
 };
 
 const ATTEMPT: Duration = Duration::from_secs(1);
@@ -28,6 +30,8 @@ pub(super) struct Identity {
     backoff: Backoff,
     /// Ids in a row that were of no use: of a store that went back, or somebody else's.
     useless: Backoff,
+    /// None can be taken.
+    without: Spell<Time>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -50,6 +54,7 @@ impl Identity {
             in_use: false,
             backoff: Backoff::default(),
             useless: Backoff::default(),
+            without: Spell::default(),
         }
     }
 
@@ -86,13 +91,7 @@ impl Identity {
 
     /// Takes an id.
     pub fn take(&mut self, fx: &mut Effects, setup: &Setup) {
-        let key = setup.root.id_key();
-        let make = Txn {
-            when: vec![Compare { range: Range::Key(key.clone()), condition: Condition::Absent }],
-            then: vec![Op::Put(key.clone(), "1".into(), LeaseId::NONE)],
-            otherwise: vec![Op::Get(Range::Key(key))],
-        };
-        self.state = State::Reading(self.send(fx, setup, make));
+        self.state = State::Reading(self.send(fx, setup, make(setup.root.id_key())));
     }
 
     pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) {
@@ -127,20 +126,27 @@ impl Identity {
         let answer = match result {
             Ok(answer) => answer,
             Err(failure) => {
-                fx.log(Level::Warn, None, format!("no server id: {failure}; tried again"));
-                self.state = State::Waiting(self.backoff.after(failure, fx));
-                return Err(failure.clone());
+                let failure = rights::named(failure, &make(setup.root.id_key()));
+                let level = if failure.wants_help() { Level::Error } else { Level::Warn };
+                self.say_without(fx, level, format!("{}: {failure}; tried again", setup.root.id_key()));
+                self.state = State::Waiting(self.backoff.after(&failure, fx));
+                return Err(failure);
             }
         };
         match (taking, answer.succeeded) {
             (Some(id), true) => {
                 self.backoff.reset();
+                if self.without.well() {
+                    fx.log(Level::Info, None, format!("server id {id} is taken"));
+                }
                 self.state = State::Known(id, fx.now);
                 Ok(true)
             }
             (None, true) => self.next(fx, setup, &Value::from("1")),
             (taken, false) => match answer.reads.first().and_then(|found| found.first()) {
-                Some(KeyValue { value, .. }) if taken.is_none_or(|id| *value != id.to_string().into()) => {
+                Some(KeyValue { value, .. })
+                    if taken.is_none() || setup.root.parse_id(value).ok() != taken =>
+                {
                     self.next(fx, setup, value)
                 }
                 // Deleted meanwhile, or a store that contradicts itself: not for ever without a pause.
@@ -173,10 +179,15 @@ impl Identity {
     }
 
     fn unusable(&mut self, fx: &mut Effects, text: String) -> Failure {
-        fx.log(Level::Error, None, format!("no server id: {text}"));
+        self.say_without(fx, Level::Error, text.clone());
         let failure = Failure::Refused(text);
         self.state = State::Waiting(self.backoff.after(&failure, fx));
         failure
+    }
+
+    fn say_without(&mut self, fx: &mut Effects, level: Level, why: String) {
+        let level = if self.without.wrong(fx.now) { level } else { Level::Debug };
+        fx.log(level, None, format!("no server id: {why}"));
     }
 
     fn send(&self, fx: &mut Effects, setup: &Setup, txn: Txn) -> RequestId {
@@ -186,5 +197,14 @@ impl Identity {
             self.backoff.patience(ATTEMPT, setup.request_timeout),
             Request::Txn(txn),
         )
+    }
+}
+
+/// Makes the counter, or reads it.
+fn make(key: Key) -> Txn {
+    Txn {
+        when: vec![Compare { range: Range::Key(key.clone()), condition: Condition::Absent }],
+        then: vec![Op::Put(key.clone(), "1".into(), LeaseId::NONE)],
+        otherwise: vec![Op::Get(Range::Key(key))],
     }
 }

@@ -13,6 +13,7 @@ use super::effects::Effects;
 use super::ids::RequestId;
 use crate::clock::Time;
 use crate::log::Level;
+use crate::spell::Spell;
 use crate::store::{Answer, Failure, LeaseId, Request};
 
 /// The longest that one renewal is waited for; a sixth of the TTL if that is less.
@@ -31,6 +32,10 @@ pub(super) struct Keeper {
     backoff: Backoff,
     /// Leases in a row that were of no use: somebody else's, or lost as soon as they were there.
     useless: Backoff,
+    /// None is granted.
+    without: Spell<Time>,
+    /// What is granted does not last.
+    losing: Spell<Time>,
     first: LeaseId,
     /// The one to ask for next, or that is being asked for. Ids count up, so that what hangs on any from `first` on is
     /// known to be ours.
@@ -106,6 +111,8 @@ impl Keeper {
             state: State::Closed,
             backoff: Backoff::default(),
             useless: Backoff::default(),
+            without: Spell::default(),
+            losing: Spell::default(),
             first,
             next: first,
             retired: Vec::new(),
@@ -167,8 +174,29 @@ impl Keeper {
         if self.held()?.id != lease {
             return None;
         }
-        fx.log(Level::Warn, None, format!("lease {lease} is gone: the store does not know it any more"));
+        self.say_lost(fx, lease, "the store does not know it any more");
         self.replace(fx, setup)
+    }
+
+    /// The lease was not renewed in time.
+    fn ran_out(&mut self, fx: &mut Effects, setup: &Setup) -> Option<Change> {
+        let lease = self.held()?.id;
+        self.say_lost(fx, lease, "it was not renewed in time");
+        self.replace(fx, setup)
+    }
+
+    fn say_lost(&mut self, fx: &mut Effects, lease: LeaseId, why: &str) {
+        let level = if self.losing.wrong(fx.now) { Level::Warn } else { Level::Debug };
+        fx.log(level, None, format!("lease {lease} is lost: {why}; another one is asked for"));
+    }
+
+    fn say_without(&mut self, fx: &mut Effects, failure: &Failure, remedy: &str) {
+        let level = match self.without.wrong(fx.now) {
+            true if failure.wants_help() => Level::Error,
+            true => Level::Warn,
+            false => Level::Debug,
+        };
+        fx.log(level, None, format!("no lease: {failure}{remedy}; asked for again"));
     }
 
     /// Looks at the timers.
@@ -179,7 +207,7 @@ impl Keeper {
                 self.ask(fx, setup, again);
                 None
             }
-            State::Held(held) if held.deadline <= fx.now => self.replace(fx, setup),
+            State::Held(held) if held.deadline <= fx.now => self.ran_out(fx, setup),
             State::Held(_) => {
                 self.renew_if_due(fx);
                 None
@@ -289,6 +317,9 @@ impl Keeper {
                     self.ask_anew(fx, setup);
                     return None;
                 }
+                if self.without.well() {
+                    fx.log(Level::Info, None, format!("lease {} is granted", self.next));
+                }
                 let id = self.next;
                 self.next = LeaseId(id.0 + 1);
                 let renewal = Renewal::Due(sent + *ttl / 3);
@@ -315,17 +346,13 @@ impl Keeper {
                 None
             }
             Err(failure) => {
-                fx.log(Level::Warn, None, format!("no lease: {failure}; asked for again"));
+                self.say_without(fx, failure, "");
                 self.state = State::Waiting { at: self.backoff.after(failure, fx), again };
                 None
             }
             Ok(_) => {
                 let failure = Failure::Refused("the lease granted is not longer than the margin".into());
-                fx.log(
-                    Level::Error,
-                    None,
-                    format!("{failure}: raise common.session.ttl or lower primacy.margin_ms"),
-                );
+                self.say_without(fx, &failure, ": raise common.session.ttl or lower primacy.margin_ms");
                 self.retire_next();
                 self.state = State::Waiting { at: self.backoff.after(&failure, fx), again: false };
                 None
@@ -361,7 +388,7 @@ impl Keeper {
                 held.deadline = sent + (*ttl - setup.margin(*ttl));
                 held.renewal = Renewal::Due(sent + *ttl / 3);
                 if held.deadline <= fx.now {
-                    return self.replace(fx, setup);
+                    return self.ran_out(fx, setup);
                 }
                 fx.push(Action::Deadline { lease: held.id, until: held.deadline });
                 self.renew_if_due(fx);

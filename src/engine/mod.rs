@@ -21,6 +21,7 @@ mod ids;
 mod lease;
 mod observing;
 mod reread;
+mod rights;
 #[cfg(all(test, feature = "embedded"))]
 mod scaling;
 mod snapshot;
@@ -44,6 +45,7 @@ pub use text::ParseError;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::milvus::{Candidate, Layout, Role, Root};
+use crate::spell::Spell;
 use crate::store::{Answer, Compare, Failure, KeyValue, LeaseId, Range, Revision};
 use effects::Effects;
 use election::{Ground, Wish, reserve};
@@ -104,6 +106,8 @@ pub struct Engine {
     floor: Revision,
     cluster: Option<u64>,
     life: Life,
+    /// Said once in a while, where two clusters answer in turns.
+    went_back: Spell<Time>,
 }
 
 /// A request that has not been answered yet.
@@ -148,6 +152,7 @@ impl Engine {
             floor: Revision(0),
             cluster: None,
             life: Life::New,
+            went_back: Spell::default(),
             setup,
         }
     }
@@ -381,10 +386,8 @@ impl Engine {
                 Change::Late | Change::Renewed => {}
             }
         }
-        if let Change::Lost(lease) = change {
+        if matches!(change, Change::Lost(_)) {
             self.former.clear();
-            let text = format!("lease {lease} is lost; another one is asked for in this process");
-            self.fx.log(Level::Warn, None, text);
         }
     }
 
@@ -393,7 +396,9 @@ impl Engine {
     fn store_rolled_back(&mut self) {
         let text = "the store went back to an older state, or is another one; starting anew. After a restore, \
                     raise the revision (etcdutl snapshot restore --bump-revision --mark-compacted)";
-        self.fx.log(Level::Error, None, text);
+        if self.went_back.wrong(self.fx.now) {
+            self.fx.log(Level::Error, None, text);
+        }
         for election in self.elections.change_all() {
             election.store_rolled_back(&mut self.fx, &self.setup);
         }
@@ -584,8 +589,9 @@ impl Hash for Engine {
             floor,
             cluster,
             life,
+            went_back,
         } = self;
         (fx, keeper, identity, elections, former, reread).hash(hasher);
-        (asked, stopping, floor, cluster, life).hash(hasher);
+        (asked, stopping, floor, cluster, life, went_back).hash(hasher);
     }
 }

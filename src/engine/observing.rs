@@ -12,11 +12,13 @@ use super::backoff::Backoff;
 use super::effects::Effects;
 use super::event::Event;
 use super::ids::{RequestId, Token};
+use super::rights;
 use super::view::View;
 use super::watch::Watch;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::milvus::{Keys, Layout, Record, Role, Root};
+use crate::spell::Spell;
 use crate::store::{Answer, Failure, Key, Op, Range, Request, Revision, Txn, TxnAnswer};
 
 const ATTEMPT: Duration = Duration::from_secs(1);
@@ -67,6 +69,8 @@ pub struct Observing {
     primary: Option<Primary>,
     changes: u64,
     unreadable: Option<Revision>,
+    /// The store answers no read.
+    blind: Spell<Time>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +105,7 @@ impl Observing {
             primary: None,
             changes: 0,
             unreadable: None,
+            blind: Spell::default(),
         }
     }
 
@@ -152,10 +157,14 @@ impl Observing {
             return;
         }
         self.read_due = self.fx.now + self.setup.reread;
-        let txn = Txn { then: self.ranges.iter().cloned().map(Op::Get).collect(), ..Txn::default() };
+        let txn = self.look_up();
         let patience = self.backoff.patience(ATTEMPT, self.setup.request_timeout.min(self.setup.reread));
         let request = self.fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
         self.reading = Some(Reading { request, floor: self.floor });
+    }
+
+    fn look_up(&self) -> Txn {
+        Txn { then: self.ranges.iter().cloned().map(Op::Get).collect(), ..Txn::default() }
     }
 
     fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
@@ -163,10 +172,18 @@ impl Observing {
         match result {
             Ok(Answer::Txn(answer)) => {
                 self.backoff.reset();
+                if self.blind.well() {
+                    self.fx.log(Level::Info, None, format!("{}: is observed again", self.setup.role));
+                }
                 self.look(&answer, reading.floor);
             }
             Ok(_) => {}
             Err(failure) => {
+                let failure = rights::named(&failure, &self.look_up());
+                let said = failure.wants_help() && self.blind.wrong(self.fx.now);
+                let level = if said { Level::Error } else { Level::Debug };
+                let text = format!("{}: not observed: {failure}; tried again", self.setup.role);
+                self.fx.log(level, None, text);
                 self.read_due = self.backoff.after(&failure, &mut self.fx);
                 if self.changes == 0 && !failure.may_pass() {
                     self.fx.push(Action::OpenFailed { failure });

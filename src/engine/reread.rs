@@ -12,13 +12,17 @@ use super::action::Purpose;
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::ids::{ElectionId, RequestId};
+use super::rights;
 use crate::clock::Time;
 use crate::log::Level;
+use crate::spell::Spell;
 use crate::store::{Answer, Failure, KeyValue, Op, Range, Request, Revision, Txn};
 
 /// etcd refuses transactions of more than 128 operations (`--max-txn-ops`).
 const MOST_GETS: usize = 126;
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// As many gets are named when a re-read is denied: enough for any one election.
+const SAMPLE: usize = 12;
 
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Reread {
@@ -28,6 +32,8 @@ pub(super) struct Reread {
     /// Asked for while one was under way.
     again: bool,
     backoff: Backoff,
+    /// The store answers none.
+    blind: Spell<Time>,
 }
 
 /// One transaction, and how many of its gets are whose.
@@ -35,6 +41,8 @@ pub(super) struct Reread {
 struct Batch {
     request: RequestId,
     parts: Vec<(Option<ElectionId>, usize)>,
+    /// The first of its gets, for people.
+    sample: Txn,
 }
 
 impl Reread {
@@ -84,8 +92,9 @@ impl Reread {
         let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(Option<ElectionId>, usize)>| {
             if !gets.is_empty() {
                 let txn = Txn { then: std::mem::take(gets), ..Txn::default() };
+                let sample = Txn { then: txn.then.iter().take(SAMPLE).cloned().collect(), ..Txn::default() };
                 let request = fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
-                self.under_way.push(Batch { request, parts: std::mem::take(parts) });
+                self.under_way.push(Batch { request, parts: std::mem::take(parts), sample });
             }
         };
         for (election, ranges) in all.filter(|(_, ranges)| !ranges.is_empty()) {
@@ -111,6 +120,9 @@ impl Reread {
         match result {
             Ok(Answer::Txn(answer)) => {
                 self.backoff.reset();
+                if self.blind.well() {
+                    fx.log(Level::Info, None, "re-reads are answered again");
+                }
                 let mut reads = answer.reads.as_slice();
                 for (election, count) in batch.parts {
                     let Some((own, rest)) = reads.split_at_checked(count) else { break };
@@ -120,8 +132,11 @@ impl Reread {
             }
             Ok(_) => {}
             Err(failure) => {
-                fx.log(Level::Debug, None, format!("re-read got no good answer: {failure}; tried again"));
-                self.due = Some(self.backoff.after(failure, fx));
+                let failure = rights::named(failure, &batch.sample);
+                let said = failure.wants_help() && self.blind.wrong(fx.now);
+                let level = if said { Level::Error } else { Level::Debug };
+                fx.log(level, None, format!("re-read got no good answer: {failure}; tried again"));
+                self.due = Some(self.backoff.after(&failure, fx));
             }
         }
         if self.under_way.is_empty() && std::mem::take(&mut self.again) {

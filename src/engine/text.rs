@@ -114,6 +114,7 @@ impl Display for Event {
                 Failure::LeaseNotFound => write!(f, "{request} lease not found"),
                 Failure::LeaseExists => write!(f, "{request} lease exists"),
                 Failure::Denied(why) => write!(f, "{request} denied {}", Quoted(why)),
+                Failure::NoSpace(why) => write!(f, "{request} no space {}", Quoted(why)),
                 Failure::Refused(why) => write!(f, "{request} rejected {}", Quoted(why)),
             },
             Event::Watching { watch } => write!(f, "{watch} watching"),
@@ -439,6 +440,7 @@ impl<'a> Reader<'a> {
             ("no answer", Failure::Indefinite as fn(String) -> Failure),
             ("unreachable", Failure::Unreachable),
             ("denied", Failure::Denied),
+            ("no space", Failure::NoSpace),
             ("rejected", Failure::Refused),
         ] {
             if self.take(name) {

@@ -44,9 +44,17 @@ const TEXTS: &[(&str, Meaning)] = &[
     ("no leader", Fault::NotServed),
     ("for learner", Fault::NotServed),
     ("too many requests", Fault::NotServed),
-    ("database space exceeded", |t| Fault::Answered(Failure::Refused(t))),
+    ("database space exceeded", |t| Fault::Answered(Failure::NoSpace(t))),
+    ("request is too large", too_large),
+    ("larger than max", too_large),
+    ("too many operations", too_large),
     ("corrupt cluster", |t| Fault::Answered(Failure::Refused(t))),
 ];
+
+/// The one refusal that a host can do something about.
+fn too_large(text: String) -> Fault {
+    Fault::Answered(Failure::Refused(format!("{text}: make it smaller")))
+}
 
 impl Fault {
     /// What `error` means.
@@ -164,6 +172,7 @@ mod tests {
         Indefinite,
         Unreachable,
         Denied,
+        NoSpace,
         Refused,
         LeaseNotFound,
         LeaseExists,
@@ -175,6 +184,7 @@ mod tests {
             Failure::Indefinite(_) => Indefinite,
             Failure::Unreachable(_) => Unreachable,
             Failure::Denied(_) => Denied,
+            Failure::NoSpace(_) => NoSpace,
             Failure::Refused(_) => Refused,
             Failure::LeaseNotFound => LeaseNotFound,
             Failure::LeaseExists => LeaseExists,
@@ -216,7 +226,7 @@ mod tests {
                 Unreachable,
             ),
             (status(Code::ResourceExhausted, "etcdserver: too many requests"), Unreachable, Unreachable),
-            (status(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"), Refused, Refused),
+            (status(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"), NoSpace, NoSpace),
             (status(Code::InvalidArgument, "etcdserver: request is too large"), Refused, Refused),
             (
                 status(Code::InvalidArgument, "etcdserver: duplicate key given in txn request"),
@@ -254,6 +264,21 @@ mod tests {
         for (error, write, read) in table {
             assert_eq!(kind(Fault::of(&error).into_failure(false)), write, "a write: {error}");
             assert_eq!(kind(Fault::of(&error).into_failure(true)), read, "a read: {error}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_too_large_should_be_smaller() {
+        for (code, text, smaller) in [
+            (Code::InvalidArgument, "etcdserver: request is too large", true),
+            (Code::InvalidArgument, "etcdserver: too many operations in txn request", true),
+            (Code::ResourceExhausted, "grpc: received message larger than max (3 vs. 2)", true),
+            (Code::InvalidArgument, "etcdserver: duplicate key given in txn request", false),
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", false),
+            (Code::OutOfRange, "etcdserver: too large lease TTL", false),
+        ] {
+            let told = Fault::of(&status(code, text)).into_failure(false).to_string();
+            assert_eq!(told.contains("make it smaller"), smaller, "{told}");
         }
     }
 

@@ -109,7 +109,7 @@ async def the_old_leader_revoked(
     lost = await scene.lost(primary, token, 2)
     assert await etcd.counted(member, EXPIRED) > expired, "etcd itself has revoked no lease"
     # A loss of its own making, such as a deadline that has passed, is told in other words.
-    gone = f"lease {lost['lease']} is gone: the store does not know it any more"
+    gone = f"lease {lost['lease']} is lost: the store does not know it any more"
     assert lost["reason"] == "key_deleted" or gone in primary.process.log.read_text()
     scene.excuse("overlap", "the old leader has revoked the primary's lease: it hears of it a moment later")
     return True

@@ -9,6 +9,7 @@ pub mod config;
 pub mod engine;
 pub mod milvus;
 pub mod platform;
+mod spell;
 pub mod store;
 mod warning;
 

@@ -43,6 +43,7 @@ PURE = (
     "src/log/level.rs",
     "src/milvus/",
     "src/platform.rs",
+    "src/spell.rs",
     "src/store.rs",
     "src/warning.rs",
     "tests/simulation/",

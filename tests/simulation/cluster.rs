@@ -123,7 +123,7 @@ impl Cluster {
     /// Answers a request; what watches have to say is left in the model.
     pub fn perform(&mut self, now: Time, who: Who, what: &Request) -> Result<Answer, Failure> {
         if now < self.no_space_until && takes_space(what) {
-            return Err(Failure::Refused("etcdserver: mvcc: database space exceeded".into()));
+            return Err(Failure::NoSpace("etcdserver: mvcc: database space exceeded".into()));
         }
         let result = self.model.perform(now, what);
         match (what, &result) {

@@ -48,7 +48,7 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Fault {
         let status = match failure {
             Failure::Indefinite(_) => PRIMACY_E_INDEFINITE,
-            Failure::Unreachable(_) => PRIMACY_E_UNREACHABLE,
+            Failure::Unreachable(_) | Failure::NoSpace(_) => PRIMACY_E_UNREACHABLE,
             Failure::Denied(_) => PRIMACY_E_DENIED,
             Failure::LeaseNotFound | Failure::LeaseExists | Failure::Refused(_) => PRIMACY_E_REFUSED,
         };

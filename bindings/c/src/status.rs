@@ -55,13 +55,13 @@ pub const PRIMACY_E_ROLE: primacy_status = 24;
 /// This session runs the role already, or one that excludes it.
 pub const PRIMACY_E_ROLE_TAKEN: primacy_status = 25;
 
-/// etcd can not be reached or can not serve now. Nothing happened. Trying again can help.
+/// etcd can not be reached, or can not serve now: no leader, no space. Nothing happened. Trying again can help.
 pub const PRIMACY_E_UNREACHABLE: primacy_status = 30;
 /// No answer from etcd: it may have happened, or may happen a little later. Read before you decide.
 pub const PRIMACY_E_INDEFINITE: primacy_status = 31;
 /// Wrong password, certificate or permission. Nothing happened, and it stays so until somebody changes it.
 pub const PRIMACY_E_DENIED: primacy_status = 32;
-/// etcd refused the request as such (too large, out of space). Nothing happened.
+/// etcd refused the request as such, such as one too large: the message says which. Nothing happened.
 pub const PRIMACY_E_REFUSED: primacy_status = 33;
 
 /// Not the primary of this token (any more). Nothing was written.
@@ -94,7 +94,7 @@ statuses! {
     PRIMACY_E_UNREACHABLE, c"etcd can not be reached or can not serve now: try again";
     PRIMACY_E_INDEFINITE, c"no answer from etcd, it may have happened: read before you decide";
     PRIMACY_E_DENIED, c"etcd denies it: check user, password, certificates and permissions";
-    PRIMACY_E_REFUSED, c"etcd refuses the request as such: make it smaller, or see etcd's log";
+    PRIMACY_E_REFUSED, c"etcd refuses the request as such: see the error's message";
     PRIMACY_E_NOT_PRIMARY, c"not the primary of this token, nothing was written: end what it was for";
     PRIMACY_E_CONFLICT, c"a comparison of your own did not hold, nothing was written: read again and decide anew";
     PRIMACY_E_CALL, c"no such call is waiting: complete each call once, by the id it came with";

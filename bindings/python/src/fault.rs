@@ -138,7 +138,7 @@ impl From<Failure> for Fault {
         let text = failure.to_string();
         match failure {
             Failure::Indefinite(_) => Fault::Unknown(text),
-            Failure::Unreachable(_) => Fault::Unavailable(text),
+            Failure::Unreachable(_) | Failure::NoSpace(_) => Fault::Unavailable(text),
             Failure::Denied(_) => Fault::Denied(text),
             Failure::Refused(_) | Failure::LeaseNotFound | Failure::LeaseExists => Fault::Refused(text),
         }

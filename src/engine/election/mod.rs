@@ -30,6 +30,7 @@ use super::watch::Watch;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::milvus::Role;
+use crate::spell::Spell;
 use crate::store::{KeyEvent, KeyValue, LeaseId, Revision};
 
 /// One election.
@@ -65,6 +66,8 @@ pub(super) struct Election {
     told: Says,
     told_holder: Option<Revision>,
     trouble: Option<String>,
+    /// The store does not take its writes.
+    turned_away: Spell<Time>,
     /// What it can do nothing about.
     obstacle: Option<String>,
     withdrawn: bool,
@@ -107,6 +110,7 @@ impl Election {
             told: Says::default(),
             told_holder: None,
             trouble: None,
+            turned_away: Spell::default(),
             obstacle: None,
             withdrawn: false,
         }

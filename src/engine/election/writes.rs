@@ -1,5 +1,6 @@
 //! What an election writes into the store, one transaction at a time, and what comes of each.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::ground::{Ground, Wish};
@@ -11,9 +12,10 @@ use crate::engine::action::Purpose;
 use crate::engine::claim::Says;
 use crate::engine::effects::Effects;
 use crate::engine::ids::{RequestId, Token};
+use crate::engine::rights;
 use crate::log::Level;
 use crate::milvus::Facts;
-use crate::store::{Answer, Failure, KeyValue, LeaseId, Request, Revision, Txn};
+use crate::store::{Answer, Failure, KeyValue, LeaseId, Op, Request, Revision, Txn};
 
 /// The longest that a transaction is waited for at first.
 const ATTEMPT: Duration = Duration::from_secs(1);
@@ -44,6 +46,18 @@ pub(super) struct Operation {
     pub(super) void: bool,
 }
 
+/// What it is for, and the key that it writes first.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.txn.then.iter().find_map(|op| match op {
+            Op::Put(key, ..) | Op::Delete(key) => Some(key),
+            Op::Get(_) => None,
+        });
+        self.purpose.fmt(f)?;
+        key.map_or(Ok(()), |key| write!(f, " of {key}"))
+    }
+}
+
 impl Election {
     pub fn answered(
         &mut self,
@@ -61,6 +75,12 @@ impl Election {
         match result {
             Ok(Answer::Txn(answer)) => {
                 self.trouble = None;
+                let wrote = operation.txn.then.iter().any(|op| matches!(op, Op::Put(..)));
+                if wrote && self.turned_away.well() {
+                    let text =
+                        format!("{}: {operation} is done: the store takes its writes again", self.role);
+                    fx.log(Level::Info, Some(self.id), text);
+                }
                 if self.doubt == Doubt::Write {
                     self.doubt = Doubt::Nothing;
                 }
@@ -70,9 +90,7 @@ impl Election {
             }
             Ok(_) => Wish::default(),
             Err(failure) => {
-                let text = format!("{} got no good answer: {failure}", operation.purpose);
-                fx.log(Level::Debug, Some(self.id), format!("{}: {text}", self.role));
-                self.trouble = Some(text);
+                self.turn_away(fx, &operation, &failure);
                 if matches!(failure, Failure::Indefinite(_)) {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
@@ -85,6 +103,19 @@ impl Election {
                 Wish::default()
             }
         }
+    }
+
+    /// The store did not take a write. Where that needs somebody's help it is said, with what is needed.
+    fn turn_away(&mut self, fx: &mut Effects, operation: &Operation, failure: &Failure) {
+        let failure = rights::named(failure, &operation.txn);
+        let text = format!("{operation} got no good answer: {failure}");
+        let said = failure.wants_help()
+            && self.turned_away.is_due(fx.now)
+            && fx.may_complain()
+            && self.turned_away.wrong(fx.now);
+        let level = if said { Level::Error } else { Level::Debug };
+        fx.log(level, Some(self.id), format!("{}: {text}; tried again", self.role));
+        self.trouble = Some(text);
     }
 
     /// A write that is refused is tried again at once, on what was read along. One that is refused again and again, or
