@@ -153,6 +153,8 @@ func TestTransactionsThatCanNotBe(t *testing.T) {
 	expect(t, "a key twice", err, ErrRefused)
 	_, err = h.election.Commit(ctx, win.Token, new(Txn).Put(root+"/a", make([]byte, 4<<20)))
 	expect(t, "too large", err, ErrRefused)
+	_, err = h.election.Commit(ctx, win.Token, new(Txn).Put(root+"/a", nil).Delete(root+"/session/rootcoord"))
+	expect(t, "the lock", err, ErrArgument)
 	_, err = h.election.Commit(ctx, win.Token+1, new(Txn).Put(root+"/a", nil))
 	expect(t, "another token", err, ErrNotPrimary)
 	_, err = h.election.Commit(ctx, 0, new(Txn).Put(root+"/a", nil))

@@ -893,7 +893,7 @@ typedef struct primacy_election_state {
 #define PRIMACY_E_ROLE_TAKEN 25
 
 /**
- * etcd can not be reached or can not serve now. Nothing happened. Trying again can help.
+ * etcd can not be reached, or can not serve now: no leader, no space. Nothing happened. Trying again can help.
  */
 #define PRIMACY_E_UNREACHABLE 30
 
@@ -908,7 +908,7 @@ typedef struct primacy_election_state {
 #define PRIMACY_E_DENIED 32
 
 /**
- * etcd refused the request as such (too large, out of space). Nothing happened.
+ * etcd refused the request as such, such as one too large: the message says which. Nothing happened.
  */
 #define PRIMACY_E_REFUSED 33
 
@@ -1277,8 +1277,11 @@ uint64_t primacy_election_remaining_ms(primacy_election election, primacy_status
  * `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary,
  * but a comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been
  * written, or will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a
- * batch too large is refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0.
- * `PRIMACY_E_DEADLOCK`, `PRIMACY_E_HANDLE`.
+ * batch too large is refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0, or
+ * `txn` writes the election's own lock. `PRIMACY_E_DEADLOCK`, `PRIMACY_E_HANDLE`.
+ *
+ * etcd takes 128 of each kind in a transaction (its `--max-txn-ops`), and the guard is among them: of your
+ * own, 126 comparisons and 126 gets (120 each for a mixcoord), and 128 puts, deletes and gets together.
  */
 primacy_status primacy_election_commit(primacy_election election,
                                        int64_t token,

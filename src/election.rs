@@ -16,7 +16,7 @@ use crate::milvus::Role;
 use crate::panic;
 use crate::runtime::lock;
 use crate::session::JoinError;
-use crate::store::{Answer, Compare, Failure, LeaseId, Op, Txn, TxnAnswer};
+use crate::store::{Answer, Compare, Failure, Key, LeaseId, Op, Txn, TxnAnswer};
 use crate::win::{Lent, WinCell};
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
@@ -67,6 +67,9 @@ pub enum CommitError {
     /// For sure not written: this token is not that of the present primary.
     #[error("not primary: the lock is no longer held under token {0}")]
     NotPrimary(Token),
+    /// For sure not written: the lock is the library's to write. A host that overwrote it would end its own win.
+    #[error("not written: {0} is the election's own lock; to give it up, resign or stop the election")]
+    OwnLock(Key),
     /// For sure not written, for another reason.
     #[error("not written: {0}")]
     Failed(Failure),
@@ -160,7 +163,9 @@ impl Election {
 
     /// Runs a transaction that only commits while the lock is held under `token`: a guarded write. It also commits
     /// while a resignation drains, so that a host can flush. Blocks for `timeout` at most. `succeeded = false`: the
-    /// host's own comparisons did not hold. Without writes it is a guarded read.
+    /// host's own comparisons did not hold. Without writes it is a guarded read. etcd takes 128 of each kind
+    /// (`--max-txn-ops`), and the guard is among them: of the host's own, 126 comparisons and 126 gets (for a mixcoord
+    /// 120 each), and 128 puts, deletes and gets together.
     ///
     /// # Errors
     /// See [`CommitError`]. One that would write in its else-branch is refused: the guard could not hold there.
@@ -173,6 +178,15 @@ impl Election {
             return Err(CommitError::NotPrimary(token));
         };
         let Some(io) = self.shared.runtime.io() else { return refused("the library is shutting down") };
+        let locks = |op: &Op| match op {
+            Op::Put(key, ..) | Op::Delete(key) if guard.iter().any(|own| own.range.contains(key)) => {
+                Some(key.clone())
+            }
+            _ => None,
+        };
+        if let Some(lock) = txn.then.iter().find_map(locks) {
+            return Err(CommitError::OwnLock(lock));
+        }
         let own = txn.otherwise.len();
         let txn = guarded(&guard, txn);
         let mut answer = match io.block_on(self.shared.etcd.call_for_host(txn, timeout)) {

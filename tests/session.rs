@@ -223,3 +223,44 @@ fn a_guarded_write_that_nobody_answers_is_unknown_and_is_written_once() {
         session.join(SOON).unwrap();
     }
 }
+
+/// etcd counts comparisons, writes and reads each by itself, and takes 128; the guard is among them.
+#[test]
+fn a_guarded_write_has_room_for_as_many_comparisons_as_is_said_and_none_for_the_own_lock() {
+    let etcd = EtcdServer::start();
+    let config = config(&etcd.endpoint());
+    for (role, room) in [("rootcoord", 126), ("mixcoord", 120)] {
+        let session = session(&config, 1001);
+        let (election, calls) = campaign(&session, role);
+        let token = token(&next(&calls));
+        let commit = |compares: usize, writes: usize, reads: usize| {
+            let when = (0..compares).map(|i| absent(&format!("none/{i}"))).collect();
+            let gets = (0..reads).map(|i| Op::Get(Range::Key(format!("none/{i}").into())));
+            let puts = (0..writes).map(|i| Op::Put(format!("x/{i}").into(), "v".into(), LeaseId::NONE));
+            let txn = Txn { when, then: puts.chain(gets.clone()).collect(), otherwise: gets.collect() };
+            election.commit(token, txn, SOON).map(|answer| answer.succeeded)
+        };
+        let too_many = |result: Result<bool, CommitError>| match result {
+            Err(CommitError::Failed(Failure::Refused(why))) => why.contains("make it smaller"),
+            other => unreachable!("not refused: {other:?}"),
+        };
+        assert_eq!(commit(room, 128 - room, room), Ok(true));
+        assert_eq!(commit(0, 128, 0), Ok(true));
+        assert!(too_many(commit(room + 1, 1, 0)));
+        assert!(too_many(commit(0, 0, room + 1)));
+        assert!(too_many(commit(0, 129, 0)));
+
+        for lock in election.guard(token).unwrap().iter().map(|own| own.range.clone()) {
+            let Range::Key(lock) = lock else { unreachable!("a lock is one key") };
+            let refused = election.commit(token, put(&lock.to_string()), SOON);
+            assert_eq!(refused, Err(CommitError::OwnLock(lock)));
+        }
+        assert_eq!(election.token(), Some(token));
+        session.stop(SOON);
+        session.join(SOON).unwrap();
+    }
+}
+
+fn absent(key: &str) -> Compare {
+    Compare { range: Range::Key(key.into()), condition: Condition::Absent }
+}

@@ -13,6 +13,7 @@
 package etcdfence
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -105,11 +106,16 @@ func (t *Txn) Else(ops ...clientv3.Op) *Txn {
 // Commit commits. With Succeeded false the host's own comparisons did not hold.
 //
 // [primacy.ErrNotPrimary]: the guard did not hold, and nothing was written. [primacy.ErrArgument]: Else has more than
-// gets. Other errors are the client's: unless they say that etcd refused it, it may have been written.
+// gets, or Then writes the election's own lock. Other errors are the client's: unless they say that etcd refused it, it may have been written.
 func (t *Txn) Commit() (*clientv3.TxnResponse, error) {
 	for _, op := range t.or {
 		if !op.IsGet() {
 			return nil, fmt.Errorf("etcdfence: Else of a guarded transaction may only read: %w", primacy.ErrArgument)
+		}
+	}
+	for _, op := range t.then {
+		if lock, writes := t.writesLock(op); writes {
+			return nil, fmt.Errorf("etcdfence: %s is the election's own lock; to give it up, resign or close the election: %w", lock, primacy.ErrArgument)
 		}
 	}
 	// Where it does not commit, the lock's keys say whether the guard held: read last, and kept from the host. With
@@ -133,4 +139,16 @@ func (t *Txn) Commit() (*clientv3.TxnResponse, error) {
 	}
 	response.Responses = response.Responses[:len(t.or)]
 	return response, nil
+}
+
+// writesLock returns the key of the lock that an operation writes or deletes, if it does.
+func (t *Txn) writesLock(op clientv3.Op) (string, bool) {
+	for _, compare := range t.guard {
+		key, from, end := []byte(compare.Key), op.KeyBytes(), op.RangeBytes()
+		within := bytes.Compare(from, key) <= 0 && (bytes.Compare(key, end) < 0 || bytes.Equal(end, []byte{0}))
+		if (op.IsPut() || op.IsDelete()) && (bytes.Equal(from, key) || within) {
+			return compare.Key, true
+		}
+	}
+	return "", false
 }

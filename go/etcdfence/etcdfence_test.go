@@ -164,6 +164,28 @@ func TestAnElseThatWritesIsRefused(t *testing.T) {
 	}
 }
 
+func TestAWriteToTheLockIsRefused(t *testing.T) {
+	noLeaks(t)
+	guard := []primacy.Compare{{Key: "r/session/a", ModRevision: 7, Lease: 9}}
+	for name, op := range map[string]clientv3.Op{
+		"put":         clientv3.OpPut("r/session/a", "1"),
+		"delete":      clientv3.OpDelete("r/session/a"),
+		"prefix":      clientv3.OpDelete("r/", clientv3.WithPrefix()),
+		"all of them": clientv3.OpDelete("a", clientv3.WithFromKey()),
+	} {
+		txn := &Txn{ctx: context.Background(), guard: guard}
+		if _, err := txn.Then(clientv3.OpGet("r/session/a"), op).Commit(); !errors.Is(err, primacy.ErrArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	txn := &Txn{guard: guard}
+	for _, op := range []clientv3.Op{clientv3.OpGet("r/session/a"), clientv3.OpPut("r/session/a-1", "1"), clientv3.OpDelete("r/b", clientv3.WithPrefix())} {
+		if lock, writes := txn.writesLock(op); writes {
+			t.Errorf("%s is not in %s", lock, op.KeyBytes())
+		}
+	}
+}
+
 type nobody struct{}
 
 func (nobody) Guard(primacy.Token) ([]primacy.Compare, error) { return nil, nil }

@@ -56,6 +56,10 @@ def test_transactions_that_can_not_be_are_refused(open_session: Open) -> None:
         election.commit(token, primacy.Txn().put("a", "1").put("a", "2"))
     with pytest.raises(primacy.NotPrimary):
         election.commit(token + 1, primacy.Txn().put("a", "1"))
+    lock = f"by-dev/meta/session/{election.role}"
+    for own in (primacy.Txn().put(lock, "x"), primacy.Txn().put("a", "1").delete(lock)):
+        with pytest.raises(ValueError, match=f"{lock} is the election's own lock"):
+            election.commit(token, own)
     with pytest.raises(ValueError, match="timeout"):
         election.commit(token, primacy.Txn().put("a", "1"), timeout=-1)
 

@@ -281,6 +281,13 @@ static void the_primary_writes_under_its_token(void) {
     CHECK_EQUAL(primacy_election_commit(host.election, token, host.election, 9, NULL, NULL),
                 PRIMACY_E_HANDLE);
 
+    /* The lock is the library's. */
+    CHECK_OK(primacy_txn_new(&other));
+    snprintf(prefix, sizeof prefix, "%s/meta/session/rootcoord", root);
+    CHECK_OK(primacy_txn_delete(other, prefix, strlen(prefix)));
+    CHECK_ERROR(primacy_election_commit(host.election, token, other, WITHIN_MS, NULL, &error), PRIMACY_E_ARGUMENT);
+    CHECK_OK(primacy_txn_free(other));
+
     /* Each comparison, where it holds. */
     CHECK_OK(primacy_txn_new(&other));
     CHECK_OK(primacy_txn_compare_mod_revision(other, key, strlen(key), revision));

@@ -113,6 +113,7 @@ impl From<CommitError> for Fault {
         match error {
             CommitError::NotPrimary(_) => Fault::new(PRIMACY_E_NOT_PRIMARY, error.to_string()),
             CommitError::Unknown(_) => Fault::new(PRIMACY_E_INDEFINITE, error.to_string()),
+            CommitError::OwnLock(_) => Fault::new(PRIMACY_E_ARGUMENT, error.to_string()),
             CommitError::Failed(failure) => failure.into(),
         }
     }
@@ -366,8 +367,11 @@ fn win(election: primacy_election, status_out: &Out<primacy_status>) -> Option<(
 /// `PRIMACY_E_NOT_PRIMARY`: for sure nothing was written, nor will be. `PRIMACY_E_CONFLICT`: still primary,
 /// but a comparison of your own did not hold; nothing was written. `PRIMACY_E_INDEFINITE`: it may have been
 /// written, or will be a little later. `PRIMACY_E_UNREACHABLE`, `PRIMACY_E_DENIED`, `PRIMACY_E_REFUSED` (a
-/// batch too large is refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0.
-/// `PRIMACY_E_DEADLOCK`, `PRIMACY_E_HANDLE`.
+/// batch too large is refused, never split): nothing was written. `PRIMACY_E_ARGUMENT`: `timeout_ms` is 0, or
+/// `txn` writes the election's own lock. `PRIMACY_E_DEADLOCK`, `PRIMACY_E_HANDLE`.
+///
+/// etcd takes 128 of each kind in a transaction (its `--max-txn-ops`), and the guard is among them: of your
+/// own, 126 comparisons and 126 gets (120 each for a mixcoord), and 128 puts, deletes and gets together.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_election_commit(
     election: primacy_election,

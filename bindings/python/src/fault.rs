@@ -9,6 +9,7 @@ use engine::milvus::{CandidateError as BadCandidate, IndexVersionsError};
 use engine::observer::WaitError;
 use engine::session::{JoinError, OpenError, RegisterError};
 use engine::store::{Failure, TxnAnswer};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::event::{Reads, reads};
@@ -36,6 +37,8 @@ mod python {
 /// See `primacy._errors`; the names are the same.
 #[derive(Clone, Debug)]
 pub enum Fault {
+    /// `ValueError`.
+    Argument(String),
     CallOver(String),
     Candidate(String),
     Config(String),
@@ -58,6 +61,7 @@ pub enum Fault {
 impl From<Fault> for PyErr {
     fn from(fault: Fault) -> PyErr {
         match fault {
+            Fault::Argument(text) => PyValueError::new_err(text),
             Fault::CallOver(text) => python::CallOver::new_err(text),
             Fault::Candidate(text) => python::CandidateError::new_err(text),
             Fault::Config(text) => python::ConfigError::new_err(text),
@@ -152,6 +156,7 @@ impl From<CommitError> for Fault {
             CommitError::NotPrimary(_) => Fault::NotPrimary(text),
             CommitError::Failed(failure) => failure.into(),
             CommitError::Unknown(_) => Fault::Unknown(text),
+            CommitError::OwnLock(_) => Fault::Argument(text),
         }
     }
 }
