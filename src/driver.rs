@@ -339,8 +339,8 @@ impl Driver {
                 count => format!(", and {count} others with it"),
             };
             let recording = lock(&self.shared.recorder).of(*election);
-            let text = format!("what led to the loss of token {token} ({reason}){others}:\n{recording}");
-            self.shared.log.line(Level::Info, &text);
+            let heading = format!("what led to the loss of token {token} ({reason}){others}:");
+            self.shared.log.lines(Level::Info, &heading, &recording);
         }
     }
 }

@@ -1,18 +1,25 @@
 //! Where log lines go: to a sink that the host gives. This library writes to no file and no stream itself.
 
 mod level;
+mod plain;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 pub use level::Level;
+pub(crate) use plain::{BRIEF, plain};
 
 use crate::runtime::{Callbacks, lock};
 
 /// Lines that wait for a slow sink; those that come after are counted and left out.
 const WAITING: usize = 1024;
+/// A longer line is cut.
+const LINE: usize = 4096;
+/// Of several lines that belong together, the last that fit in this are kept.
+const LINES: usize = 256 * 1024;
 
 /// A sink for log lines. Cheap to clone; a clone is the same sink.
 ///
@@ -52,9 +59,31 @@ impl Log {
         })
     }
 
-    /// Hands one line to the sink.
+    /// Hands one line to the sink. What others have put into it, such as the bytes of a key, neither ends the line nor
+    /// reaches a terminal as it is; a very long one is cut.
     pub fn line(&self, level: Level, text: &str) {
-        (self.0)(level, text);
+        (self.0)(level, &plain(text, LINE));
+    }
+
+    /// Hands over several lines that belong together, as one message. The last ones matter most: of very many, those
+    /// are kept.
+    pub fn lines(&self, level: Level, heading: &str, text: &str) {
+        let (mut kept, mut size) = (Vec::new(), 0);
+        let mut all = text.lines().rev();
+        for line in all.by_ref().map(|line| plain(line, LINE)) {
+            size += line.len() + 1;
+            if size > LINES {
+                kept.push(Cow::Borrowed("..."));
+                break;
+            }
+            kept.push(line);
+        }
+        let mut message = plain(heading, LINE).into_owned();
+        for line in kept.iter().rev() {
+            message.push('\n');
+            message.push_str(line);
+        }
+        (self.0)(level, &message);
     }
 
     /// Hands over a line at [`Level::Warn`].
@@ -93,12 +122,41 @@ fn write_all(queue: &Mutex<Queue>, log: &Log) {
         }
         let Some((level, text)) = line else { return };
         // A sink that panics loses its line; there is nobody to say so to.
-        let _ = catch_unwind(AssertUnwindSafe(|| log.line(level, &text)));
+        let _ = catch_unwind(AssertUnwindSafe(|| (log.0)(level, &text)));
     }
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(say: impl Fn(&Log)) -> String {
+        let sink = Arc::new(Mutex::new(String::new()));
+        let of_log = sink.clone();
+        say(&Log::new(move |_, text| lock(&of_log).push_str(text)));
+        lock(&sink).clone()
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_not_too_long() {
+        let key = format!("\x1b[2J{}\nforged", "x".repeat(2_000_000));
+        let line = said(|log| log.warn(&key));
+        assert!(line.len() < LINE + 50 && line.starts_with("\\u{1b}[2Jxxx"), "{} bytes", line.len());
+        assert_eq!(said(|log| log.warn("a\nforged")), "a\\nforged");
+    }
+
+    #[test]
+    fn of_many_lines_the_last_are_kept_each_cut_by_itself() {
+        let recording = format!("first\n{}\x07last\n", "a step\n".repeat(100_000));
+        let message = said(|log| log.lines(Level::Info, "what led to it:", &recording));
+        assert!(message.len() < LINES + 100, "{} bytes", message.len());
+        assert!(message.starts_with("what led to it:\n...\na step\n") && message.ends_with("\n\\u{7}last"));
+        assert_eq!(said(|log| log.lines(Level::Info, "h:", "one\ntwo\n")), "h:\none\ntwo");
     }
 }

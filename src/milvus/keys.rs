@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::Role;
+use crate::log::{BRIEF, plain};
 use crate::store::{Key, Range, Value};
 
 /// Milvus's meta root, such as `by-dev/meta`: the prefix of every key. Cheap to clone.
@@ -24,7 +25,7 @@ pub enum RootError {
 
 /// A value of the server id key that is not a next server id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} holds `{content}`; it should hold the next server id, a decimal number from 1")]
+#[error("{key} holds `{}`; it should hold the next server id, a decimal number from 1", plain(&content.to_string(), BRIEF))]
 pub struct IdError {
     /// The key.
     pub key: Key,
@@ -320,6 +321,8 @@ mod tests {
             assert!(told.starts_with(&format!("by-dev/meta/session/id holds `{bad}`")), "{told}");
         }
         assert!(root.parse_id(&Value::from(&b"\xff"[..])).is_err());
+        let told = root.parse_id(&format!("\n{}", "9".repeat(1_000_000)).into()).unwrap_err().to_string();
+        assert!(told.len() < 400 && told.contains("`\\n999"), "{told}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use semver::Version;
 use serde_json::{Map, Value as Json};
 
 use super::encode::{Facts, PROTOCOL};
+use crate::log::{BRIEF, plain};
 use crate::store::{LeaseId, Value};
 
 /// A record as read. Fields that are not listed here are ignored; absent ones have their zero value.
@@ -69,7 +70,9 @@ impl Record {
         };
         let version = match text(&object, "Version")? {
             text if text.is_empty() => None,
-            text => Some(Version::parse(&text).map_err(|_| RecordError::Version(text))?),
+            text => {
+                Some(Version::parse(&text).map_err(|_| RecordError::Version(plain(&text, BRIEF).into()))?)
+            }
         };
         Ok(Record {
             server_id: number(&object, "ServerID")?,

@@ -2,6 +2,7 @@
 
 use semver::Version;
 
+use crate::log::{BRIEF, plain};
 use crate::store::Value;
 
 /// Why a version may not become primary.
@@ -19,7 +20,7 @@ pub enum VersionError {
         own: Version,
     },
     /// The version key holds no version.
-    #[error("the version key holds `{0}`; it should hold a version such as 3.0.0")]
+    #[error("the version key holds `{}`; it should hold a version such as 3.0.0", plain(&.0.to_string(), BRIEF))]
     Malformed(Value),
 }
 

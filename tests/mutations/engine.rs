@@ -19,6 +19,8 @@ pub mod embedded {
 
 pub mod log {
     mod level;
+    mod plain;
 
     pub use level::Level;
+    pub(crate) use plain::{BRIEF, plain};
 }

@@ -41,6 +41,7 @@ PURE = (
     "src/embedded/model/",
     "src/engine/",
     "src/log/level.rs",
+    "src/log/plain.rs",
     "src/milvus/",
     "src/platform.rs",
     "src/spell.rs",
