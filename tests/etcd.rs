@@ -4,12 +4,16 @@
 mod common;
 
 use common::etcd::{EtcdServer, RefusedPort};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use primacy::config::{Auth, Endpoint, EtcdSettings, Password};
 use primacy::etcd::{Etcd, WatchReport};
-use primacy::log::Log;
+use primacy::log::{Level, Log};
 use primacy::store::{
     Answer, Compare, Condition, Failure, Key, KeyEvent, LeaseId, Op, Range, Request, Txn, TxnAnswer,
 };
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -558,4 +562,72 @@ async fn a_user_where_authentication_is_off_does_no_harm() {
     let server = EtcdServer::start();
     let c = alice(&server, "wonder");
     assert!(c.call(write(put("k", "v", LeaseId::NONE))).await.is_ok());
+}
+
+/// Answers each connection with `words`, and ends it.
+fn says(words: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 256]);
+            let _ = stream.write_all(words);
+        }
+    });
+    port
+}
+
+/// An HTTP/2 server that answers every request so.
+async fn answers(status: u16, kind: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = move |_| async move {
+                let answer = http::Response::builder().status(status).header("content-type", kind);
+                Ok::<_, std::convert::Infallible>(answer.body(String::new()).unwrap())
+            };
+            let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
+            tokio::spawn(serving);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn what_is_no_etcd_is_called_so_and_said_once() {
+    let etcd = EtcdServer::start();
+    let elsewhere = [
+        ("an HTTP server", says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), true),
+        ("an HTTP proxy", says(b"HTTP/1.0 405 Method Not Allowed\r\nServer: squid\r\n\r\n"), true),
+        ("a TLS server", says(b"\x15\x03\x01\0\x02\x02\x16"), true),
+        ("a mail server", says(b"220 mail ESMTP\r\n"), true),
+        ("an HTTP/2 server", answers(404, "text/plain").await, true),
+        ("a page for everybody", answers(200, "text/html").await, true),
+        ("a proxy without an etcd", answers(503, "text/html").await, false),
+        ("the peer port", etcd.peer_port(), true),
+    ];
+    for (what, port, named) in elsewhere {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        let log = Log::new(move |level, line| {
+            if level <= Level::Warn {
+                sink.lock().unwrap().push(line.to_owned());
+            }
+        });
+        let store = Etcd::new(&settings(&[port]), mpsc::unbounded_channel().0, log).unwrap();
+        for request in [read("k"), write(put("k", "v", LeaseId::NONE)), read("k")] {
+            let failure = store.call(request, PATIENT).await.unwrap_err();
+            let phrase =
+                format!("127.0.0.1:{port} does not speak etcd's client protocol; is it the client port?");
+            assert_eq!(failure.to_string().contains(&phrase), named, "{what}: {failure}");
+            assert!(failure.to_string().contains(&format!("127.0.0.1:{port}")), "{what}: {failure}");
+            assert!(failure.may_pass(), "{what}: {failure}");
+        }
+        let lines = lines.lock().unwrap();
+        assert_eq!(lines.len(), 1, "{what}: {lines:?}");
+        eprintln!("{what}: {lines:?}");
+    }
 }

@@ -16,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 const PATIENT: Duration = Duration::from_secs(5);
@@ -136,12 +137,29 @@ async fn mutual_tls_serves_and_strangers_are_denied_on_either_side() {
         let answer = read(&open(server.port(), tls, Log::none()).unwrap()).await;
         assert!(matches!(&answer, Err(Failure::Denied(why)) if why.contains(word)), "{what}: {answer:?}");
     }
+    let plain = EtcdServer::start();
+    let answer = read(&open(plain.port(), files.tls(), Log::none()).unwrap()).await;
+    assert!(
+        matches!(&answer, Err(Failure::Unreachable(why)) if why.contains("is etcd.ssl.enabled right")),
+        "{answer:?}"
+    );
+    let listener = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let answer = read(&open(port, files.tls(), Log::none()).unwrap()).await;
+    assert!(matches!(&answer, Err(Failure::Denied(why)) if why.contains("does not speak TLS")), "{answer:?}");
     // The other way round, plain text to a TLS server: no word of it is HTTP/2.
     let endpoints = vec![Endpoint::Server { tls: false, address: format!("127.0.0.1:{}", server.port()) }];
     let plain = EtcdSettings { endpoints, tls: None, auth: None, request_timeout: PATIENT };
     let plain = Etcd::new(&plain, mpsc::unbounded_channel().0, Log::none()).unwrap();
     let answer = read(&plain).await;
-    assert!(matches!(&answer, Err(Failure::Unreachable(_))), "{answer:?}");
+    assert!(matches!(&answer, Err(Failure::Unreachable(why)) if why.contains("client port?")), "{answer:?}");
+    assert!(matches!(&answer, Err(Failure::Unreachable(why)) if why.contains("TLS")), "{answer:?}");
 }
 
 #[tokio::test]
@@ -190,6 +208,30 @@ async fn files_that_cannot_work_are_refused_before_any_connection() {
     fs::write(files.path("garbage"), garbage).unwrap();
     fs::write(files.path("text"), "not PEM at all").unwrap();
     let identity = |cert: &str, key: &str| Some(TlsIdentity { cert: files.path(cert), key: files.path(key) });
+    let key = fs::read_to_string(files.path("client-key")).unwrap();
+    fs::write(files.path("encrypted"), key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")).unwrap();
+    let older = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0A\n\nAAAA\n\
+                 -----END RSA PRIVATE KEY-----\n";
+    fs::write(files.path("encrypted-too"), older).unwrap();
+    let named = [
+        ("etcd.ssl.tlsCACert", "none", Tls { ca_cert: files.path("none"), ..files.tls() }),
+        ("etcd.ssl.tlsCert", "none", Tls { identity: identity("none", "client-key"), ..files.tls() }),
+        ("etcd.ssl.tlsKey", "none", Tls { identity: identity("client", "none"), ..files.tls() }),
+        (
+            "the key is encrypted",
+            "encrypted",
+            Tls { identity: identity("client", "encrypted"), ..files.tls() },
+        ),
+        (
+            "the key is encrypted",
+            "encrypted-too",
+            Tls { identity: identity("client", "encrypted-too"), ..files.tls() },
+        ),
+    ];
+    for (word, file, tls) in named {
+        let told = open(1, tls, Log::none()).unwrap_err().to_string();
+        assert!(told.contains(word) && told.contains(&files.path(file).display().to_string()), "{told}");
+    }
     let bad = [
         ("no such file", Tls { ca_cert: files.path("none"), ..files.tls() }),
         ("a CA that is text", Tls { ca_cert: files.path("text"), ..files.tls() }),

@@ -5,7 +5,7 @@
 
 use super::connection::Connection;
 use super::credentials::{Credentials, Generation};
-use super::endpoints::Endpoints;
+use super::endpoints::{self, Endpoints};
 use super::failure::Fault;
 use super::{FIRST_ATTEMPT_WITHIN, translate};
 use crate::store::{Answer, Failure, Request};
@@ -142,11 +142,12 @@ fn no_token_yet(connection: &Connection) -> Fault {
 /// Says whose word it was.
 fn named(fault: Fault, connection: &Connection) -> Fault {
     let name = &connection.name;
+    let of = |text: String| endpoints::of(name, &text);
     match fault {
-        Fault::NotServed(text) => Fault::NotServed(format!("{name}: {text}")),
-        Fault::Silent(text) => Fault::Silent(format!("{name}: {text}")),
-        Fault::Token(text) => Fault::Token(format!("{name}: {text}")),
-        Fault::Unknown(text) => Fault::Unknown(format!("{name}: {text}")),
+        Fault::NotServed(text) => Fault::NotServed(of(text)),
+        Fault::Silent(text) => Fault::Silent(of(text)),
+        Fault::Token(text) => Fault::Token(of(text)),
+        Fault::Unknown(text) => Fault::Unknown(of(text)),
         Fault::Answered(failure) => Fault::Answered(failure),
     }
 }

@@ -22,7 +22,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -56,8 +55,6 @@ pub(super) struct Connection {
     pub(super) authenticating: LastRefusal,
     channel: Labelled,
     doubted: Arc<Notify>,
-    /// Its member did not serve the last request: said once in the log, not each time.
-    pub(super) not_serving: AtomicBool,
     _line: CutOnDrop,
     _doubting: AbortOnDrop,
 }
@@ -73,6 +70,47 @@ struct LeaseKeepAliveRequest {
 #[derive(Debug, thiserror::Error)]
 #[error("not sent: {0}")]
 pub(super) struct Unsent(pub(super) String);
+
+/// An answer in plain HTTP: from no etcd, or from a proxy in between that has none.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct NoGrpc {
+    text: String,
+    /// No etcd has seen the request.
+    pub(super) unserved: bool,
+}
+
+impl NoGrpc {
+    fn of<B>(authority: &Authority, response: &Response<B>) -> Option<NoGrpc> {
+        let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+            return None;
+        }
+        let status = response.status();
+        let what = format!("it answers {status} in plain HTTP");
+        Some(if status.is_server_error() {
+            NoGrpc { text: format!("{authority} has no etcd behind it: {what}"), unserved: false }
+        } else {
+            NoGrpc { text: no_etcd(authority.as_str(), &what), unserved: !status.is_success() }
+        })
+    }
+}
+
+/// It took the connection and ended it without a word: what stands before an etcd that is away does so, and a server
+/// that waits for something else.
+fn silent_end(name: &str, fault: Fault) -> Fault {
+    match fault {
+        Fault::NotServed(why) => Fault::NotServed(format!(
+            "{name} hung up without a word; does it want TLS? is it the client port? ({why})"
+        )),
+        other => other,
+    }
+}
+
+/// What is said of an endpoint at which something else listens.
+pub(super) fn no_etcd(name: &str, what: &str) -> String {
+    format!("{name} does not speak etcd's client protocol; is it the client port? ({what})")
+}
 
 impl Connection {
     /// Connects. Not bounded in time: the caller bounds it. Every fault is one of before anything was sent.
@@ -97,10 +135,13 @@ impl Connection {
             biased;
             () = line.first_word() => {}
             end = &mut running => return Err(match (line.error(), end) {
-                (Some(error), _) => refusal(&error),
-                (None, Ok(Err(error))) => refusal(&error),
-                _ => Fault::NotServed("the server hung up at once".to_owned()),
+                (Some(error), _) => silent_end(&dialler.name, refusal(&error)),
+                (None, Ok(Err(error))) => silent_end(&dialler.name, refusal(&error)),
+                _ => silent_end(&dialler.name, Fault::NotServed("the end of the stream".to_owned())),
             }),
+        }
+        if let Some(what) = line.is_no_http2() {
+            return Err(Fault::NotServed(no_etcd(&dialler.name, what)));
         }
 
         let channel = Labelled { sender, scheme, authority, credentials };
@@ -121,7 +162,6 @@ impl Connection {
             authenticating: Arc::default(),
             channel,
             doubted,
-            not_serving: AtomicBool::new(false),
             _line: cut,
             _doubting: AbortOnDrop(tokio::spawn(doubting).abort_handle()),
         })
@@ -224,15 +264,20 @@ impl Service<Request<Body>> for Labelled {
             Err(e) => return Box::pin(async move { Err(Unsent(e.to_string()).into()) }),
         }
         let answer = self.sender.try_send_request(request);
+        let authority = self.authority.clone();
         Box::pin(async move {
-            answer.await.map(|response| response.map(Body::new)).map_err(|mut e| {
+            let response = answer.await.map_err(|mut e| -> BoxError {
                 // The request comes back if none of it reached the connection.
                 if e.take_message().is_some() {
                     Unsent(e.into_error().to_string()).into()
                 } else {
                     e.into_error().into()
                 }
-            })
+            })?;
+            match NoGrpc::of(&authority, &response) {
+                Some(answered) => Err(answered.into()),
+                None => Ok(response.map(Body::new)),
+            }
         })
     }
 }

@@ -63,7 +63,8 @@ impl Credentials {
     ) -> Result<(), Fault> {
         let Some(auth) = &self.auth else {
             return Err(Fault::Answered(Failure::Denied(
-                "the server wants a user and a password".to_owned(),
+                "the server wants a user and a password: set etcd.auth.enabled, etcd.auth.userName, etcd.auth.password"
+                    .to_owned(),
             )));
         };
         let (credentials, auth) = (self.clone(), auth.clone());

@@ -63,7 +63,7 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
                         .await
                         .map_err(|e| Fault::NotServed(e.to_string()))?;
                     let stream = TlsConnector::from(config).connect(server, stream).await;
-                    stream.map(boxed).map_err(|e| refusal(&e))
+                    stream.map(boxed).map_err(|e| no_tls(&address, &e).unwrap_or_else(|| refusal(&e)))
                 })
             };
             Ok(Dialler { name: address.clone(), scheme: "https", dial: Box::new(dial) })
@@ -107,6 +107,18 @@ async fn tcp(address: &str) -> Result<TcpStream, Fault> {
         Ok::<_, io::Error>(stream)
     };
     connected.await.map_err(|e| Fault::NotServed(e.to_string()))
+}
+
+/// What is said of a handshake that the other end did not take for one.
+fn no_tls(address: &str, error: &io::Error) -> Option<Fault> {
+    const ASK: &str = "is etcd.ssl.enabled right, and is it the client port?";
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    if matches!(cause, Some(tokio_rustls::rustls::Error::InvalidMessage(_))) {
+        return Some(Fault::Answered(Failure::Denied(format!("{address} does not speak TLS; {ASK}"))));
+    }
+    // So does a server without TLS, and what stands before one that is away.
+    (error.kind() == io::ErrorKind::UnexpectedEof)
+        .then(|| Fault::NotServed(format!("{address} hung up when it was spoken to in TLS; {ASK} ({error})")))
 }
 
 /// Whether an error of a new connection is about trust: then it stays until somebody changes something.

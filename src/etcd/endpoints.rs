@@ -11,9 +11,9 @@ use super::failure::Fault;
 use super::{AbortOnDrop, CONNECTED_WITHIN};
 use crate::log::{Level, Log};
 use crate::runtime::lock;
+use crate::spell::Spell;
 use crate::store::Failure;
 use crate::warning;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -31,8 +31,8 @@ struct Endpoint {
     attempt: Mutex<Option<Attempt>>,
     /// What its server may do to us.
     warning: Arc<Mutex<Option<String>>>,
-    /// Its last attempt to connect failed: said once in the log, not at each attempt.
-    failing: AtomicBool,
+    /// It does not serve: said once in a while, however many meet it.
+    failing: Mutex<Spell<Instant>>,
 }
 
 type Opened = Result<Arc<Connection>, Fault>;
@@ -53,7 +53,7 @@ impl Endpoints {
                 credentials: credentials.clone(),
                 attempt: Mutex::new(None),
                 warning: Arc::default(),
-                failing: AtomicBool::new(false),
+                failing: Mutex::default(),
             })
             .collect();
         Endpoints { order: Mutex::new((0..all.len()).collect()), all, log }
@@ -70,28 +70,19 @@ impl Endpoints {
             let others = u32::try_from(order.len() - tried).unwrap_or(u32::MAX);
             let share = (left / others).min(CONNECTED_WITHIN);
             let why = match timeout(share, endpoint.connection(number, &self.log)).await {
-                Ok(Ok(connection)) => {
-                    if endpoint.failing.swap(false, Ordering::Relaxed) {
-                        self.log.info(&format!("etcd endpoint {} is back", endpoint.dialler.name));
-                    }
-                    return Ok(connection);
-                }
+                Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(Fault::Answered(Failure::Denied(why)))) => why,
                 Ok(Err(fault)) => {
                     denied = false;
-                    fault.into_failure(true).to_string()
+                    fault.into_text()
                 }
                 Err(_) => {
                     denied = false;
                     format!("no connection within {} ms", share.as_millis())
                 }
             };
-            let reason = format!("{}: {why}", endpoint.dialler.name);
-            self.moved_to_the_end(number);
-            let level =
-                if endpoint.failing.swap(true, Ordering::Relaxed) { Level::Debug } else { Level::Warn };
-            self.log.line(level, &format!("etcd endpoint {reason}"));
-            reasons.push(reason);
+            self.fails(number, &why);
+            reasons.push(of(&endpoint.dialler.name, &why));
         }
         let reasons = reasons.join("; ");
         Err(if denied && !order.is_empty() {
@@ -106,24 +97,23 @@ impl Endpoints {
     /// network is whole again.)
     pub(super) fn silent(&self, connection: &Arc<Connection>, why: &str) {
         connection.doubt();
-        let first = self.all.get(connection.endpoint).is_some_and(|endpoint| endpoint.retire(connection));
-        self.moved_to_the_end(connection.endpoint);
-        // All that wait on one connection wait in vain together: said once.
-        let level = if first { Level::Warn } else { Level::Debug };
-        self.log.line(level, &format!("etcd endpoint {}: {why}", connection.name));
+        if let Some(endpoint) = self.all.get(connection.endpoint) {
+            endpoint.retire(connection);
+        }
+        self.fails(connection.endpoint, why);
     }
 
     /// The member behind this connection does not serve now: the next request goes elsewhere.
     pub(super) fn failed(&self, connection: &Connection, why: &str) {
-        self.moved_to_the_end(connection.endpoint);
-        let known = connection.not_serving.swap(true, Ordering::Relaxed);
-        let level = if known { Level::Debug } else { Level::Warn };
-        self.log.line(level, &format!("etcd endpoint {}: {why}", connection.name));
+        self.fails(connection.endpoint, why);
     }
 
-    /// It does serve.
+    /// It does serve: it has answered, not only taken a connection.
     pub(super) fn served(&self, connection: &Connection) {
-        connection.not_serving.store(false, Ordering::Relaxed);
+        let Some(endpoint) = self.all.get(connection.endpoint) else { return };
+        if lock(&endpoint.failing).well() {
+            self.log.info(&format!("etcd endpoint {} is back", endpoint.dialler.name));
+        }
     }
 
     /// What is known of their servers that may end badly.
@@ -134,6 +124,14 @@ impl Endpoints {
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.all.len()
+    }
+
+    /// The next request goes elsewhere.
+    fn fails(&self, number: usize, why: &str) {
+        self.moved_to_the_end(number);
+        let Some(endpoint) = self.all.get(number) else { return };
+        let level = if lock(&endpoint.failing).wrong(Instant::now()) { Level::Warn } else { Level::Debug };
+        self.log.line(level, &format!("etcd endpoint {}", of(&endpoint.dialler.name, why)));
     }
 
     fn moved_to_the_end(&self, number: usize) {
@@ -187,21 +185,21 @@ impl Endpoint {
         opened
     }
 
-    /// Whether it was still in use.
-    fn retire(&self, connection: &Arc<Connection>) -> bool {
-        let mut attempt = self.attempt();
-        let is_it = attempt
-            .as_ref()
-            .is_some_and(|a| matches!(&*a.opened.borrow(), Some(Ok(c)) if Arc::ptr_eq(c, connection)));
-        if is_it {
-            *attempt = None;
-        }
-        is_it
+    /// Whoever asks next gets another one.
+    fn retire(&self, connection: &Arc<Connection>) {
+        let is_it =
+            |a: &mut Attempt| matches!(&*a.opened.borrow(), Some(Ok(c)) if Arc::ptr_eq(c, connection));
+        self.attempt().take_if(is_it);
     }
 
     fn attempt(&self) -> MutexGuard<'_, Option<Attempt>> {
         lock(&self.attempt)
     }
+}
+
+/// What is wrong with the endpoint, in words that begin with its name.
+pub(super) fn of(name: &str, why: &str) -> String {
+    if why.starts_with(name) { why.to_owned() } else { format!("{name}: {why}") }
 }
 
 /// Asks the server what it is; what is new about it is said.

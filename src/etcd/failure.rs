@@ -4,7 +4,8 @@
 //! `FailedPrecondition` by version, a watch refused for an expired token says `PermissionDenied` on 3.5. So
 //! etcd's own texts are looked at first, the code second, and what is not known for sure is unknown.
 
-use super::connection::Unsent;
+use super::connection::{NoGrpc, Unsent};
+use crate::log::{BRIEF, plain};
 use crate::store::Failure;
 use etcd_client::Error;
 use std::error::Error as _;
@@ -48,6 +49,8 @@ const TEXTS: &[(&str, Meaning)] = &[
     ("request is too large", too_large),
     ("larger than max", too_large),
     ("too many operations", too_large),
+    // Some other gRPC server.
+    ("unknown service etcdserverpb", Fault::NotServed),
     ("corrupt cluster", |t| Fault::Answered(Failure::Refused(t))),
 ];
 
@@ -81,7 +84,9 @@ impl Fault {
         // A status with a source was made on our side of the wire, out of a broken connection; one without
         // is the server's own word, except for the limit that our decoder keeps: that answer was read.
         if status.source().is_some() {
-            return if was_unsent(status) { Fault::NotServed(text) } else { Fault::Unknown(text) };
+            let unserved = caused_by::<Unsent>(status).is_some()
+                || caused_by::<NoGrpc>(status).is_some_and(|answered| answered.unserved);
+            return if unserved { Fault::NotServed(text) } else { Fault::Unknown(text) };
         }
         if status.message().contains("decoded message length") {
             return Fault::Unknown(text);
@@ -99,6 +104,14 @@ impl Fault {
             | Code::ResourceExhausted
             | Code::Unimplemented => Fault::Answered(Failure::Refused(text)),
             _ => Fault::Unknown(text),
+        }
+    }
+
+    /// What is wrong, without what it means.
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Fault::NotServed(text) | Fault::Silent(text) | Fault::Token(text) | Fault::Unknown(text) => text,
+            Fault::Answered(failure) => failure.to_string(),
         }
     }
 
@@ -125,7 +138,8 @@ fn describe(status: &Status) -> String {
         message => message.to_owned(),
     };
     append_sources(&mut text, status.source());
-    text
+    // A server, or what answers in its place, may say anything at any length.
+    plain(&text, BRIEF * 4).into_owned()
 }
 
 /// Appends what `source` and its own sources say, each once.
@@ -140,15 +154,15 @@ pub(super) fn append_sources(text: &mut String, mut source: Option<&(dyn std::er
     }
 }
 
-fn was_unsent(status: &Status) -> bool {
+fn caused_by<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<Unsent>() {
-            return true;
+        if let Some(cause) = error.downcast_ref() {
+            return Some(cause);
         }
         source = error.source();
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -240,7 +254,7 @@ mod tests {
                 Refused,
             ),
             (status(Code::DataLoss, "etcdserver: corrupt cluster"), Refused, Refused),
-            (status(Code::Unimplemented, "unknown service etcdserverpb.KV"), Refused, Refused),
+            (status(Code::Unimplemented, "unknown service etcdserverpb.KV"), Unreachable, Unreachable),
             (status(Code::Unavailable, "etcdserver: request timed out"), Indefinite, Unreachable),
             (status(Code::Unavailable, "etcdserver: server stopped"), Indefinite, Unreachable),
             (status(Code::Unavailable, "etcdserver: leader changed"), Indefinite, Unreachable),

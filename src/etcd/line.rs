@@ -11,6 +11,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+/// As much of the first word is kept as it takes to know HTTP/2 from others.
+const FIRST_WORD: usize = 8;
+/// The kind of a frame of settings.
+const SETTINGS: u8 = 4;
+/// The kind of a TLS record that says what is wrong.
+const TLS_ALERT: u8 = 21;
+
 /// What a connection runs over: TCP, TLS, or a pipe in memory.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
@@ -26,6 +33,8 @@ pub(super) struct Line {
 #[derive(Default)]
 struct End {
     cut: bool,
+    /// The first bytes that the other end said, up to [`FIRST_WORD`].
+    first: Vec<u8>,
     reader: Option<Waker>,
     error: Option<io::Error>,
 }
@@ -46,6 +55,17 @@ impl Line {
     /// Returns once the other end has said anything at all.
     pub(super) async fn first_word(&self) {
         self.first_word.notified().await;
+    }
+
+    /// Whether the first word was not HTTP/2's: what it was.
+    pub(super) fn is_no_http2(&self) -> Option<&'static str> {
+        match &*self.end().first {
+            [b'H', b'T', b'T', b'P', b'/', ..] => Some("it answers in HTTP/1"),
+            [TLS_ALERT, 3, ..] => Some("it wants TLS"),
+            // A frame's length, then its kind: each side begins with its settings.
+            [_, _, _, kind, ..] if *kind != SETTINGS => Some("it answers in something else"),
+            _ => None,
+        }
     }
 
     /// How often the other end was heard so far.
@@ -109,7 +129,10 @@ impl AsyncRead for Wire {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before && self.line.words.fetch_add(1, Ordering::Relaxed) == 0 {
+        if let Some(word) = buffer.filled().get(before..).filter(|word| !word.is_empty())
+            && self.line.words.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            self.line.end().first = word.iter().copied().take(FIRST_WORD).collect();
             self.line.first_word.notify_one();
         }
         read.map_err(|error| self.line.keep(error))
@@ -179,6 +202,22 @@ mod tests {
         tokio::task::yield_now().await;
         line.cut();
         assert_eq!(reading.await.unwrap(), (io::ErrorKind::ConnectionAborted, true));
+    }
+
+    #[tokio::test]
+    async fn a_first_word_that_is_not_http2_is_told() {
+        for (said, what) in [
+            (&b"\0\0\x12\x04\0\0\0\0\0"[..], None),
+            (b"HTTP/1.1 400 Bad Request\r\n", Some("it answers in HTTP/1")),
+            (b"\x15\x03\x01\0\x02\x02\x16", Some("it wants TLS")),
+            (b"220 mail ready", Some("it answers in something else")),
+        ] {
+            let (near, mut far) = tokio::io::duplex(64);
+            let (line, mut wire) = Line::on(Box::new(near));
+            far.write_all(said).await.unwrap();
+            assert!(wire.read(&mut [0; 32]).await.unwrap() > 0);
+            assert_eq!(line.is_no_http2(), what);
+        }
     }
 
     #[tokio::test]

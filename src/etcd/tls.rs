@@ -4,18 +4,27 @@
 
 use crate::config::{Tls, TlsIdentity, TlsVersion};
 use crate::log::Log;
+use crate::runtime::lock;
+use crate::spell::Spell;
 use crate::store::Failure;
+use std::fmt::Display;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
+const CA_CERT: &str = "etcd.ssl.tlsCACert";
+const CERT: &str = "etcd.ssl.tlsCert";
+const KEY: &str = "etcd.ssl.tlsKey";
+
 /// The files, and what they last held.
 pub(super) struct Certificates {
     files: Tls,
     last_good: Mutex<Arc<ClientConfig>>,
+    unreadable: Mutex<Spell<Instant>>,
     log: Log,
 }
 
@@ -23,17 +32,30 @@ impl Certificates {
     /// Reads and checks the files.
     pub(super) fn new(files: &Tls, log: Log) -> Result<Certificates, Failure> {
         let config = read(files).map_err(Failure::Denied)?;
-        Ok(Certificates { files: files.clone(), last_good: Mutex::new(Arc::new(config)), log })
+        Ok(Certificates {
+            files: files.clone(),
+            last_good: Mutex::new(Arc::new(config)),
+            unreadable: Mutex::default(),
+            log,
+        })
     }
 
     /// What the files hold now: they are read again for each new connection, since certificates are renewed
     /// under running processes. Blocks on the disk. While they are unreadable or do not match, which a
     /// renewal may cause for a moment, what they held before still serves.
     pub(super) fn current(&self) -> Arc<ClientConfig> {
-        let mut last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut last_good, mut unreadable) = (lock(&self.last_good), lock(&self.unreadable));
         match read(&self.files) {
-            Ok(config) => *last_good = Arc::new(config),
-            Err(why) => self.log.warn(&format!("certificates stay as they were: {why}")),
+            Ok(config) => {
+                *last_good = Arc::new(config);
+                if unreadable.well() {
+                    self.log.info("certificates are as the files are again");
+                }
+            }
+            Err(why) if unreadable.wrong(Instant::now()) => {
+                self.log.warn(&format!("certificates stay as they were: {why}"));
+            }
+            Err(_) => {}
         }
         last_good.clone()
     }
@@ -45,8 +67,8 @@ fn read(files: &Tls) -> Result<ClientConfig, String> {
         TlsVersion::V1_3 => &[&TLS13],
     };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&files.ca_cert)? {
-        roots.add(certificate).map_err(|e| format!("{}: {e}", files.ca_cert.display()))?;
+    for certificate in certificates(CA_CERT, &files.ca_cert)? {
+        roots.add(certificate).map_err(|e| wrong(CA_CERT, &files.ca_cert, e))?;
     }
     // Named, not the process's default: a host may have installed another one, or none.
     let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
@@ -56,30 +78,45 @@ fn read(files: &Tls) -> Result<ClientConfig, String> {
     let mut config = match &files.identity {
         None => builder.with_no_client_auth(),
         Some(TlsIdentity { cert, key }) => {
-            let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
-                .map_err(|e| format!("{}: no private key: {e}", key.display()))?;
             // Refuses a key that does not belong to the certificate.
             builder
-                .with_client_auth_cert(certificates(cert)?, private)
-                .map_err(|e| format!("{} and {}: {e}", cert.display(), key.display()))?
+                .with_client_auth_cert(certificates(CERT, cert)?, private_key(key)?)
+                .map_err(|e| wrong(&format!("{CERT} {} and {KEY}", cert.display()), key, e))?
         }
     };
     config.alpn_protocols.push(b"h2".to_vec());
     Ok(config)
 }
 
-/// The certificates of a file; at least one, and nothing that only looks like one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
+/// The certificates of a setting's file; at least one, and nothing that only looks like one.
+fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(setting, path)?).collect();
     match found {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(format!("{}: no certificate in it", path.display()))
-        }
+        Ok(certificates) if certificates.is_empty() => Err(wrong(setting, path, "no certificate in it")),
         Ok(certificates) => Ok(certificates),
-        Err(e) => Err(format!("{}: {e}", path.display())),
+        Err(e) => Err(wrong(setting, path, e)),
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let bytes = bytes(KEY, path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| {
+        // PKCS #8's own name for it, or OpenSSL's older header.
+        let is_encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"]
+            .iter()
+            .any(|mark| bytes.windows(mark.len()).any(|window| window == *mark));
+        if is_encrypted {
+            wrong(KEY, path, "the key is encrypted; give it without a passphrase (openssl pkey)")
+        } else {
+            wrong(KEY, path, format!("no private key: {e}"))
+        }
+    })
+}
+
+fn bytes(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| wrong(setting, path, e))
+}
+
+fn wrong(setting: &str, path: &Path, why: impl Display) -> String {
+    format!("{setting} {}: {why}", path.display())
 }

@@ -13,6 +13,7 @@ use super::failure::Fault;
 use super::translate::{self, Bounds};
 use super::watch_stream::{self, Incoming, Outgoing};
 use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WatchReport};
+use crate::log::{BRIEF, plain};
 use crate::store::{KeyEvent, Range};
 use etcd_client::proto::PbWatchResponse;
 use std::collections::{HashMap, VecDeque};
@@ -251,7 +252,7 @@ impl<C> Router<C> {
         let why = match (reason.as_str(), response.compact_revision) {
             ("", 0) => "cancelled by the server".to_owned(),
             ("", revision) => format!("cancelled by the server: compacted at revision {revision}"),
-            (reason, _) => format!("cancelled by the server: {reason}"),
+            (reason, _) => format!("cancelled by the server: {}", plain(reason, BRIEF)),
         };
         self.end(watch, why);
     }

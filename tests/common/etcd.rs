@@ -71,6 +71,11 @@ impl EtcdServer {
         self.client_port
     }
 
+    /// The port that other members use.
+    pub fn peer_port(&self) -> u16 {
+        self.peer_port
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
