@@ -267,7 +267,7 @@ impl World {
             }
             sleep(STEP).await;
         };
-        let session = Session::of(shared.clone(), server_id, ms(10_000), None);
+        let session = Session::of(shared.clone(), server_id, ms(10_000), Vec::new());
         let diary = Diary::default();
         let election = session.register("rootcoord", Arc::new(diary.clone())).unwrap();
         election.campaign();

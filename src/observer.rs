@@ -19,6 +19,7 @@ use crate::panic;
 use crate::runtime::{Runtime, lock};
 use crate::session::{JoinError, OpenError};
 use crate::store::Failure;
+use crate::warning;
 
 /// Told of every change, on a thread of this library's; may block, and then hears of the latest only.
 pub type OnChange = Box<dyn Fn(Option<&Primary>) + Send + Sync>;
@@ -89,6 +90,9 @@ impl Observer {
         let clock = Clock::Boot;
         let alarm = clock.alarm()?;
         let log = log.behind(runtime.callbacks());
+        if let Some(text) = warning::of_user(&settings) {
+            log.warn(&text);
+        }
         let (report, reports) = mpsc::unbounded_channel();
         let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
         let observing = Observing::new(ObserverSetup {

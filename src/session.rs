@@ -34,8 +34,8 @@ struct Handle {
     shared: Arc<Shared>,
     server_id: i64,
     request_timeout: Duration,
-    /// What is wrong with the address that its candidates are found under.
-    address_warning: Option<String>,
+    /// What works with these settings and this candidate, and may yet end badly.
+    warnings: Vec<String>,
     next_election: AtomicU32,
     /// Held while a role is compared with those that are registered, and added to them.
     registering: Mutex<()>,
@@ -101,15 +101,18 @@ impl Session {
     pub fn open(settings: Settings, candidate: Candidate, log: Log) -> Result<Session, OpenError> {
         let request_timeout = settings.etcd.request_timeout;
         let cleanup = CLEANUP.min(request_timeout / 10);
-        let address_warning = warning::of_address(&settings, candidate.address());
+        let warnings: Vec<String> = warning::of_address(&settings, candidate.address())
+            .into_iter()
+            .chain(warning::of_user(&settings))
+            .collect();
         let shared = start(settings, candidate, log)?;
         shared.tell(Event::Open);
         let reached = |progress: &Progress| progress.opened.is_some() || progress.failed;
         let progress = shared.wait(request_timeout.saturating_sub(cleanup), reached);
         if let Some(server_id) = progress.opened {
             let of_lease = lock(&shared.engine).snapshot(shared.clock.now()).warnings;
-            of_lease.iter().chain(&address_warning).for_each(|text| shared.log.warn(text));
-            return Ok(Session::of(shared, server_id, request_timeout, address_warning));
+            of_lease.iter().chain(&warnings).for_each(|text| shared.log.warn(text));
+            return Ok(Session::of(shared, server_id, request_timeout, warnings));
         }
         shared.tell(Event::Stop { timeout: cleanup, within: None });
         shared.wait(cleanup, |progress| progress.over);
@@ -123,13 +126,13 @@ impl Session {
         shared: Arc<Shared>,
         server_id: i64,
         request_timeout: Duration,
-        address_warning: Option<String>,
+        warnings: Vec<String>,
     ) -> Session {
         Session(Arc::new(Handle {
             shared,
             server_id,
             request_timeout,
-            address_warning,
+            warnings,
             next_election: AtomicU32::new(1),
             registering: Mutex::new(()),
         }))
@@ -204,7 +207,7 @@ impl Session {
     pub fn snapshot(&self) -> Snapshot {
         let shared = &self.0.shared;
         let mut snapshot = lock(&shared.engine).snapshot(shared.clock.now());
-        snapshot.warnings.extend(self.0.address_warning.clone());
+        snapshot.warnings.extend(self.0.warnings.iter().cloned());
         snapshot.warnings.extend(shared.etcd.warnings());
         snapshot
     }

@@ -30,6 +30,12 @@ pub(crate) fn of_address(settings: &Settings, address: &str) -> Option<String> {
     })
 }
 
+/// What was given for authentication, and is not used.
+pub(crate) fn of_user(settings: &Settings) -> Option<String> {
+    let text = "etcd.auth.userName or etcd.auth.password is set and not used: to use them, set etcd.auth.enabled to true";
+    settings.unused_user.then(|| text.to_owned())
+}
+
 /// The lease that was granted is a short one.
 pub(crate) fn of_ttl(granted: Duration) -> Option<String> {
     (granted < SHORT_TTL).then(|| {
@@ -76,6 +82,16 @@ mod tests {
         assert_eq!(of_address(&far, "coordinator-0:1"), None);
         assert_eq!(of_address(&settings("localhost:2379", "false"), "127.0.0.1:1"), None);
         assert_eq!(of_address(&settings("etcd-1:2379", "true"), "127.0.0.1:1"), None);
+    }
+
+    #[test]
+    fn a_user_that_is_not_used_is_told() {
+        let mut config = Config::new();
+        config.set("etcd.auth.password", "x").unwrap();
+        assert!(of_user(&config.settings().unwrap()).unwrap().contains("etcd.auth.enabled"));
+        config.set("etcd.auth.userName", "root").unwrap();
+        config.set("etcd.auth.enabled", "true").unwrap();
+        assert_eq!(of_user(&config.settings().unwrap()), None);
     }
 
     #[test]

@@ -134,6 +134,12 @@ mod tests {
             ("primacy.margin_ms", "0"),
             ("primacy.drain_timeout_ms", "1.5"),
             ("etcd.auth.enabled", "maybe"),
+            ("etcd.auth.enabled", "on"),
+            ("etcd.auth.enabled", "yes"),
+            ("etcd.auth.enabled", "1"),
+            ("etcd.ssl.enabled", "off"),
+            ("etcd.ssl.enabled", "0"),
+            ("etcd.ssl.enabled", ""),
             ("etcd.ssl.tlsMinVersion", "1.1"),
             ("etcd.rootPath", ""),
             ("etcd.metaSubPath", "/"),
@@ -142,6 +148,7 @@ mod tests {
             ("etcd.endpoints", "a:1,,b:1"),
             ("primacy.layout", "after-start"),
             ("primacy.guard", "on"),
+            ("primacy.guard", "false"),
             ("primacy.reclaim", "pid"),
         ] {
             let told = config.set(name, bad).unwrap_err().to_string();

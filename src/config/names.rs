@@ -119,7 +119,7 @@ impl Kind {
             Kind::Number(lowest, highest) => number(value).is_some_and(|n| (lowest..=highest).contains(&n)),
             Kind::Switch => switch(value).is_some(),
             Kind::OneOf(values) => values.contains(&value.trim()),
-            Kind::OffOnly => switch(value) == Some(false),
+            Kind::OffOnly => value.trim() == "off",
             Kind::Path => Root::join("root", value).is_ok(),
             Kind::Endpoints => Endpoint::parse_list(value, false).is_some(),
             Kind::Layout => value.trim().parse::<Layout>().is_ok(),
@@ -132,13 +132,9 @@ pub(super) fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// Also the other words that YAML has for it.
+/// No other words for it: what one of them means to who wrote it can not be known.
 pub(super) fn switch(text: &str) -> Option<bool> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "on" | "yes" | "1" => Some(true),
-        "false" | "off" | "no" | "0" => Some(false),
-        _ => None,
-    }
+    text.trim().to_ascii_lowercase().parse().ok()
 }
 
 /// The known name that looks most like `name`: by the last part first, since that is what people remember.

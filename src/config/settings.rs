@@ -31,6 +31,8 @@ pub struct Settings {
     pub allow_memory_store: bool,
     /// Whether all clients are on this machine, although etcd is not.
     pub allow_loopback_address: bool,
+    /// Whether a user or a password was given that is not used, since authentication is not enabled.
+    pub unused_user: bool,
 }
 
 /// How etcd is reached.
@@ -111,11 +113,14 @@ pub(super) fn settle(config: &Config) -> Result<Settings, ConfigError> {
     let tls = tls(config)?;
     let ttl = Duration::from_secs(number(config, "common.session.ttl")?);
     let allow_memory_store = switch(config, "primacy.allow_memory_store")?;
+    let auth = auth(config)?;
+    let given = |name| !config.text(name).is_empty();
     Ok(Settings {
+        unused_user: auth.is_none() && (given("etcd.auth.userName") || given(names::PASSWORD)),
         etcd: EtcdSettings {
             endpoints: endpoints(config, tls.is_some(), allow_memory_store)?,
             tls,
-            auth: auth(config)?,
+            auth,
             request_timeout: millis(config, "etcd.requestTimeout")?,
         },
         root: Root::join(config.text("etcd.rootPath"), config.text("etcd.metaSubPath"))
@@ -293,6 +298,7 @@ mod tests {
             layout: Layout::Milvus,
             allow_memory_store: false,
             allow_loopback_address: false,
+            unused_user: false,
         };
         assert_eq!(settings(&[]), Ok(expected));
     }
@@ -303,7 +309,7 @@ mod tests {
             ("etcd.endpoints", "a:1,b:2"),
             ("etcd.rootPath", "prod"),
             ("etcd.metaSubPath", "m"),
-            ("etcd.ssl.enabled", "on"),
+            ("etcd.ssl.enabled", "true"),
             ("etcd.ssl.tlsCert", "/c"),
             ("etcd.ssl.tlsKey", "/k"),
             ("etcd.ssl.tlsCACert", "/ca"),
@@ -318,10 +324,10 @@ mod tests {
             ("primacy.activation_timeout_ms", "30"),
             ("primacy.drain_timeout_ms", "40"),
             ("primacy.layout", "after_start"),
-            ("primacy.guard", "false"),
+            ("primacy.guard", "off"),
             ("primacy.reclaim", "off"),
-            ("primacy.allow_memory_store", "1"),
-            ("primacy.allow_loopback_address", "on"),
+            ("primacy.allow_memory_store", "true"),
+            ("primacy.allow_loopback_address", " TRUE "),
         ]);
         let server = |address: &str| Endpoint::Server { tls: true, address: address.into() };
         let expected = Settings {
@@ -344,6 +350,7 @@ mod tests {
             layout: Layout::AfterStart,
             allow_memory_store: true,
             allow_loopback_address: true,
+            unused_user: false,
         };
         assert_eq!(given, Ok(expected));
     }
@@ -399,6 +406,9 @@ mod tests {
     #[test]
     fn auth_takes_a_user() {
         refused(&[("etcd.auth.enabled", "true")], &["etcd.auth.userName"]);
-        assert_eq!(settings(&[("etcd.auth.userName", "root")]).unwrap().etcd.auth, None);
+        for name in ["etcd.auth.userName", "etcd.auth.password"] {
+            let given = settings(&[(name, "root")]).unwrap();
+            assert_eq!((given.etcd.auth, given.unused_user), (None, true));
+        }
     }
 }
