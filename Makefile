@@ -246,6 +246,28 @@ mutations: venv ## the engine with one mistake at a time: transcripts or simulat
 mutations-host: go-library python etcd ## the same with what surrounds it, in Rust, Go and Python: a test notices each; takes an hour
 	$(PYTHON) tests/mutations/host.py
 
+MUTANTS := target/tools/cargo-mutants/bin/cargo-mutants
+$(MUTANTS):
+	cargo install --quiet --locked --root target/tools/cargo-mutants cargo-mutants@27.1.0
+
+# What the engine's copy builds in seconds is tried there, all else in the copy of the repository.
+SHARD ?= 0/40
+MUTATE = $(MUTANTS) mutants --in-place --no-shuffle --shard $(SHARD) --minimum-test-timeout 120 --output target/mutants
+PURE := config/** milvus/** address.rs clock.rs log/level.rs platform.rs store.rs warning.rs
+.PHONY: cargo-mutants
+cargo-mutants: $(MUTANTS) venv etcd ## what cargo-mutants can change in Rust outside the engine, a shard of it: SHARD=0/40; hours in all
+	$(PYTHON) tests/mutations/run.py --tree
+	$(PYTHON) tests/mutations/host.py --tree
+	@mkdir -p target/mutants/{pure,host,c}
+	@failed=; \
+	CARGO_TARGET_DIR=$(CURDIR)/target/mutations/target $(MUTATE)/pure --dir target/mutations/tree \
+		-e 'src/engine/**' -e 'src/embedded/**' -- --lib --test transcripts || failed=1; \
+	export CARGO_TARGET_DIR=$(CURDIR)/target/mutations/host/target; \
+	$(MUTATE)/host --dir target/mutations/host --package primacy -e 'src/engine/**' -e 'src/embedded/**' -e src/bin \
+		-e src/in_virtual_time.rs $(PURE:%=-e 'src/%') -- --lib --test session || failed=1; \
+	$(MUTATE)/c --dir target/mutations/host --package primacy-c -- --lib --test programs || failed=1; \
+	[ -z "$$failed" ]
+
 .PHONY: exhaustive
 exhaustive: ## all states of a few candidates with a fault or two, through the real engine; takes minutes
 	cargo test --profile sim --package primacy --test exhaustive

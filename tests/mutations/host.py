@@ -3,19 +3,23 @@
 
     tests/mutations/host.py                 all of host.toml
     tests/mutations/host.py --sample        the mistakes that everybody fears: those with `feared = true`
+    tests/mutations/host.py --tree          makes the tree that is tested, and breaks nothing
     tests/mutations/host.py queue python/   those with one of these words in their name or their file
 
 Works on a copy of the repository under target/mutations/host, with a target folder of its own that is kept.
-What the repository's holds of other people's crates is not built again; Go and Python use the library as it
-is built there: `make mutations-host` does. The last line is `mutations: N, K noticed, X not as expected`; the
-exit code is 0 if X is 0.
+What the repository's holds of other people's crates is not built again. Go and Python use the library as it
+is built there, which `make mutations-host` does; but for Python's native half, when that is broken. The last
+line is `mutations: N, K noticed, X not as expected`; the exit code is 0 if X is 0.
 """
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,7 @@ import tree
 from tree import ROOT, WORK
 
 TREE = WORK / "host"
-PLACES = ("Cargo.toml", "Cargo.lock", ".cargo", "README.md", "benches", "bindings", "docs", "go", "include")
-PLACES += ("python", "src", "tests")
+PLACES = "Cargo.toml Cargo.lock .cargo README.md benches bindings docs go include python src tests".split()
 # What the tests need of what is built.
 BUILT = (
     "target/tools",
@@ -47,12 +50,16 @@ TIMEOUT = 400
 
 def copy_tree() -> None:
     tree.copy(TREE, {name: name for name in tree.files(PLACES)})
+    link_built()
+    seed(ROOT / "target/debug", TREE / "target/debug")
+
+
+def link_built() -> None:
     for name in BUILT:
         link = TREE / name
         if (ROOT / name).exists() and not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(ROOT / name)
-    seed(ROOT / "target/debug", TREE / "target/debug")
 
 
 def seed(built: Path, target: Path) -> None:
@@ -79,6 +86,24 @@ def run(words: list[str], folder: str = ".", timeout: int | None = None) -> subp
         return subprocess.CompletedProcess(words, -1, "", f"does not end within {timeout} s")
 
 
+@contextmanager
+def native_half(file: str) -> Iterator[subprocess.CompletedProcess[str]]:
+    """The Python package with its native half built here, if that is what is broken."""
+    if not file.startswith("bindings/python/"):
+        yield run(["true"])
+        return
+    built = run(["cargo", "build", "--quiet", "--package", "primacy-python"])
+    link = TREE / "python/primacy/_primacy.abi3.so"
+    link.unlink(missing_ok=True)
+    try:
+        if built.returncode == 0:
+            shutil.copyfile(TREE / "target/debug/lib_primacy.so", link)
+        yield built
+    finally:
+        link.unlink(missing_ok=True)
+        link_built()
+
+
 def builds(command: list[str], file: str) -> subprocess.CompletedProcess[str]:
     """Whether what the command tests compiles: a mistake that does not is none."""
     match command[0]:
@@ -102,10 +127,11 @@ def test(command: list[str]) -> subprocess.CompletedProcess[str]:
 def judge(mutation: dict[str, Any]) -> tuple[str, bool]:
     """Makes one mistake; what to say, and whether it was noticed."""
     command = shlex.split(mutation["noticed_by"])
-    with tree.broken(TREE, mutation):
-        built = builds(command, mutation["file"])
-        if built.returncode != 0:
-            return f"DOES NOT COMPILE\n{built.stdout[-2000:]}{built.stderr[-2000:]}", False
+    file = mutation["file"]
+    with tree.broken(TREE, mutation), native_half(file) as native:
+        for built in (native, builds(command, file)):
+            if built.returncode != 0:
+                return f"DOES NOT COMPILE\n{built.stdout[-2000:]}{built.stderr[-2000:]}", False
         tested = test(command)
     return ("noticed", True) if tested.returncode else ("SURVIVED", False)
 
@@ -117,6 +143,8 @@ def main() -> int:
     if "--sample" in sys.argv:
         chosen = [m for m in chosen if m.get("feared")]
     copy_tree()
+    if "--tree" in sys.argv:
+        return 0
     for mutation in table:
         tree.texts(TREE, mutation)
     for command in dict.fromkeys(m["noticed_by"] for m in chosen):
