@@ -27,7 +27,8 @@ import tree
 from tree import ROOT, WORK
 
 TREE = WORK / "host"
-PLACES = "Cargo.toml Cargo.lock .cargo README.md benches bindings docs go include python src tests".split()
+PLACES = ["Cargo.toml", "Cargo.lock", ".cargo", "README.md", "benches", "bindings", "docs", "go", "include"]
+PLACES += ["python", "src", "tests"]
 # What the tests need of what is built.
 BUILT = (
     "target/tools",
