@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import primacy
 import pytest
 from conftest import SOON, Open, candidate
 from primacy._config import raw_config
+from primacy.testing.etcd import Etcd
+from primacy.testing.plugin import Loop
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
 BLOCKS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", GUIDE, re.DOTALL))
@@ -38,21 +41,29 @@ def test_every_block_is_tested() -> None:
     assert GUIDE.count("```python") == len(BLOCKS)
 
 
-def test_the_greeter(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    def serve(election: primacy.Election) -> None:
-        for _ in iter(lambda: "primary\n" in said.append_out(), True):
-            threading.Event().wait(0.01)
-
-    class Said:
-        text = ""
-
-        def append_out(self) -> str:
-            self.text += capsys.readouterr().out
-            return self.text
-
-    said = Said()
-    run("greeter", endpoint, serve=serve)
-    assert said.append_out() == "primary\nlost: stopped\n"
+def test_the_greeter_ends_cleanly_and_its_next_start_is_primary_at_once(
+    etcd: Etcd, primacy_loop: Loop, tmp_path: Path
+) -> None:
+    """As it stands, in a file of its own."""
+    file = tmp_path / "greeter.py"
+    file.write_text(BLOCKS["greeter"])
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, file, etcd.endpoint],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            assert process.stdout and process.stdout.readline() == "primary\n"
+            process.terminate()
+            rest, _ = process.communicate(timeout=SOON)
+            assert rest == "lost: stopped\n"
+            assert process.returncode == 0
+        finally:
+            process.kill()
+    held = primacy_loop.run(etcd.gateway().prefix("by-dev/"))
+    assert {kv.key for kv in held} == {"by-dev/meta/session/id", "by-dev/meta/greeter/primary"}
 
 
 def test_a_guarded_write_and_its_conflict(open_session: Open, capsys: pytest.CaptureFixture[str]) -> None:
