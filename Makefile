@@ -58,11 +58,12 @@ coordinators: $(addprefix target/coordinators/,c client go py) ## the sample coo
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
 SYSTEM_LIBRARIES := -lgcc_s -lutil -lrt -lpthread -lm -ldl
-target/coordinators/%: library
+target/demo/libprimacy.a: library ;
+target/coordinators/c: bindings/c/examples/coordinator.c
+target/coordinators/client: bindings/c/examples/client.c
+target/coordinators/c target/coordinators/client: target/demo/libprimacy.a include/primacy.h
 	@mkdir -p $(@D)
-	@$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(SOURCE) target/demo/libprimacy.a $(SYSTEM_LIBRARIES)
-target/coordinators/c: SOURCE = bindings/c/examples/coordinator.c
-target/coordinators/client: SOURCE = bindings/c/examples/client.c
+	@$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $(filter %.c,$^) $< $(SYSTEM_LIBRARIES)
 
 # What the Go package links to: in it only primacy_* is global, so that it links beside other Rust libraries.
 .PHONY: go-library
