@@ -407,6 +407,26 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_goes_back_again_and_again_is_watched_more_slowly_each_time() {
+        let mut observer = Observer::settled();
+        let (mut confirmed, mut answers) = (observer.watch, 0);
+        while answers < 40 {
+            if observer.request.is_some() {
+                answers += 1;
+                observer.answer(1000 - answers, None);
+            } else if observer.watch.is_some() && observer.watch != confirmed {
+                confirmed = observer.watch;
+                observer.confirm();
+            } else {
+                observer.wait();
+            }
+        }
+        // Two re-reads until it goes back for the first time, then about one a second.
+        let took = observer.now.since(Time::ZERO + Duration::from_secs(20));
+        assert!(took > Duration::from_secs(20), "40 times in {took:?}");
+    }
+
+    #[test]
     fn an_answer_to_something_else_is_none() {
         let mut observer = Observer::new();
         let request = RequestId(observer.request.unwrap().0 + 1);
