@@ -127,8 +127,8 @@ impl Identity {
             Ok(answer) => answer,
             Err(failure) => {
                 let failure = rights::named(failure, &make(setup.root.id_key()));
-                let level = if failure.wants_help() { Level::Error } else { Level::Warn };
-                self.say_without(fx, level, format!("{}: {failure}; tried again", setup.root.id_key()));
+                let text = format!("{}: {failure}; tried again", setup.root.id_key());
+                self.say_without(fx, &failure, &text);
                 self.state = State::Waiting(self.backoff.after(&failure, fx));
                 return Err(failure);
             }
@@ -179,14 +179,16 @@ impl Identity {
     }
 
     fn unusable(&mut self, fx: &mut Effects, text: String) -> Failure {
-        self.say_without(fx, Level::Error, text.clone());
-        let failure = Failure::Refused(text);
+        let failure = Failure::Refused(text.clone());
+        self.say_without(fx, &failure, &text);
         self.state = State::Waiting(self.backoff.after(&failure, fx));
         failure
     }
 
-    fn say_without(&mut self, fx: &mut Effects, level: Level, why: String) {
-        let level = if self.without.wrong(fx.now) { level } else { Level::Debug };
+    /// That no endpoint serves is said of the endpoints.
+    fn say_without(&mut self, fx: &mut Effects, failure: &Failure, why: &str) {
+        let said = failure.wants_help() && self.without.wrong(fx.now);
+        let level = if said { Level::Error } else { Level::Debug };
         fx.log(level, None, format!("no server id: {why}"));
     }
 

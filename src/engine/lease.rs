@@ -190,12 +190,10 @@ impl Keeper {
         fx.log(level, None, format!("lease {lease} is lost: {why}; another one is asked for"));
     }
 
+    /// That no endpoint serves is said of the endpoints.
     fn say_without(&mut self, fx: &mut Effects, failure: &Failure, remedy: &str) {
-        let level = match self.without.wrong(fx.now) {
-            true if failure.wants_help() => Level::Error,
-            true => Level::Warn,
-            false => Level::Debug,
-        };
+        let said = failure.wants_help() && self.without.wrong(fx.now);
+        let level = if said { Level::Error } else { Level::Debug };
         fx.log(level, None, format!("no lease: {failure}{remedy}; asked for again"));
     }
 
