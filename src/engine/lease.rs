@@ -32,7 +32,7 @@ pub(super) struct Keeper {
     backoff: Backoff,
     /// Leases in a row that were of no use: somebody else's, or lost as soon as they were there.
     useless: Backoff,
-    /// None is granted.
+    /// None is granted, or the one that there is not renewed.
     without: Spell<Time>,
     /// What is granted does not last.
     losing: Spell<Time>,
@@ -389,6 +389,9 @@ impl Keeper {
                     return self.ran_out(fx, setup);
                 }
                 fx.push(Action::Deadline { lease: held.id, until: held.deadline });
+                if self.without.well() {
+                    fx.log(Level::Info, None, format!("lease {} is renewed again", held.id));
+                }
                 self.renew_if_due(fx);
                 was_late.then_some(Change::Renewed)
             }
@@ -396,7 +399,11 @@ impl Keeper {
                 let lease = held.id;
                 self.not_found(fx, setup, lease)
             }
-            Err(_) => {
+            Err(failure) => {
+                if failure.wants_help() && self.without.wrong(fx.now) {
+                    let text = format!("lease {} is not renewed: {failure}; tried again", held.id);
+                    fx.log(Level::Error, None, text);
+                }
                 let first = !std::mem::replace(&mut held.late, true);
                 held.renewal = Renewal::Due(sent + RENEWAL_PAUSE);
                 self.renew_if_due(fx);
