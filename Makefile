@@ -193,6 +193,7 @@ test-demo: demo ## the demo's own verdict
 
 .PHONY: test-go
 test-go: go target/coordinators/go etcd venv ## the Go packages; `make test-go-memory` does the rest
+	@$(TOOLS)/need pkg-config
 	$(TOOLS)/test-go format vet static none race dynamic
 	$(TOOLS)/two-libraries
 	$(PYTHON) -m pytest tests/contract tests/adapter --primacy-coordinator go
@@ -285,6 +286,7 @@ conformance: etcd ## the embedded etcd answers as real ones do
 
 .PHONY: check-install
 check-install: ## what `make install` puts there is what the README promises
+	@$(TOOLS)/need pkg-config
 	rm -rf target/installed
 	@$(MAKE) install DESTDIR=$(CURDIR)/target/installed PREFIX=/usr
 	$(TOOLS)/check-library target/installed /usr "$(VERSION)"
