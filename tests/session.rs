@@ -206,7 +206,7 @@ fn a_guarded_write_that_nobody_answers_is_unknown_and_is_written_once() {
     let (election, calls) = campaign(&session, "rootcoord");
     let token = token(&next(&calls));
     deaf.store(true, Ordering::SeqCst);
-    let answer = election.commit(token, put("x"), Duration::from_millis(700));
+    let answer = election.commit(token, put("x"), Duration::from_secs(3));
     deaf.store(false, Ordering::SeqCst);
     assert!(matches!(answer, Err(CommitError::Unknown(_))), "{answer:?}");
     // Whatever was sent has been done when it is there, and something that came later as well.

@@ -46,7 +46,7 @@ WAYS = {
     ),
 }
 # A mutated program may hang. Compiling may take its time.
-TIMEOUT = 400
+TIMEOUT = 1200
 
 
 def copy_tree() -> None:
