@@ -18,7 +18,8 @@ use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
 use crate::election::{Lane, Lanes};
 use crate::engine::{
-    Action, Call, CallId, ElectionId, Engine, Event, LostReason, Notice, RequestId, Setup, Token, WatchId,
+    Action, Call, CallId, ElectionId, Engine, Event, LostReason, Notice, Purpose, RequestId, Setup, Token,
+    WatchId,
 };
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
@@ -168,12 +169,19 @@ pub(crate) fn send(
     events: &mpsc::UnboundedSender<Event>,
     log: &Log,
     request: RequestId,
+    purpose: Purpose,
     what: Request,
     timeout: Duration,
 ) {
     let (etcd, events, log) = (etcd.clone(), events.clone(), log.clone());
     tokio::spawn(async move {
-        let result = panic::caught(etcd.call(what, timeout)).await.unwrap_or_else(|why| {
+        let call = async {
+            match purpose {
+                Purpose::Confirm => etcd.call_for_lease(what, timeout).await,
+                _ => etcd.call(what, timeout).await,
+            }
+        };
+        let result = panic::caught(call).await.unwrap_or_else(|why| {
             let why = format!("a defect: a request panicked: {why}");
             log.line(Level::Error, &why);
             Err(Failure::Indefinite(why))
@@ -257,8 +265,8 @@ impl Driver {
     fn perform(&mut self, action: Action) {
         let shared = &self.shared;
         match action {
-            Action::Send { request, timeout, what, .. } => {
-                send(&shared.etcd, &shared.events, &shared.log, request, what, timeout);
+            Action::Send { request, purpose, timeout, what, .. } => {
+                send(&shared.etcd, &shared.events, &shared.log, request, purpose, what, timeout);
             }
             Action::Watch { watch, ranges } => shared.etcd.watch(watch.0, ranges),
             Action::Unwatch { watch } => shared.etcd.unwatch(watch.0),

@@ -645,8 +645,9 @@ fn a_request_that_panics_has_no_answer_and_is_made_again() {
         world.candidates.push(candidate);
         sleep(TTL).await;
         for _ in 0..3 {
+            // Longer than the way to the next renewal and the wait for its answer, and no longer than primacy lasts.
             world.candidates[0].cable().silence(true);
-            sleep(TTL / 3).await;
+            sleep(TTL * 5 / 9).await;
             world.candidates[0].cable().silence(false);
             sleep(TTL).await;
         }

@@ -257,8 +257,8 @@ async fn observe(
         }
         for action in observing.step(clock.now(), event) {
             match action {
-                Action::Send { request, timeout, what, .. } => {
-                    send(&etcd, &tell, &seen.log, request, what, timeout)
+                Action::Send { request, purpose, timeout, what, .. } => {
+                    send(&etcd, &tell, &seen.log, request, purpose, what, timeout)
                 }
                 Action::Watch { watch, ranges } => etcd.watch(watch.0, ranges),
                 Action::Unwatch { watch } => etcd.unwatch(watch.0),

@@ -197,6 +197,9 @@ pub enum Answer {
     Renewed {
         /// Granted again.
         ttl: Duration,
+        /// Who says so. It proves nothing by itself: a member that stood still may take itself for the leader, and
+        /// acknowledge what its successor never sees.
+        origin: Origin,
     },
     /// The lease is gone, and its keys with it.
     Revoked,
@@ -211,10 +214,19 @@ pub struct TxnAnswer {
     pub succeeded: bool,
     /// The store's revision right after it; for one that wrote, the revision of its writes.
     pub revision: Revision,
-    /// The id of the cluster that answered.
-    pub cluster: u64,
+    /// Who answered.
+    pub origin: Origin,
     /// For each [`Op::Get`] of the branch that ran, in order, what it found.
     pub reads: Vec<Vec<KeyValue>>,
+}
+
+/// Whose word an answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The id of the cluster.
+    pub cluster: u64,
+    /// The raft term of the member that answered.
+    pub term: u64,
 }
 
 /// Why there is no [`Answer`]. All but `Indefinite` are definite: the request did not happen.

@@ -112,6 +112,13 @@ impl Client {
     }
 }
 
+fn ttl(answer: &Result<Answer, Failure>) -> Option<Duration> {
+    match answer {
+        Ok(Answer::Renewed { ttl, .. }) => Some(*ttl),
+        _ => None,
+    }
+}
+
 /// The lowest latency matters nowhere here, so a write that must not be sent twice gets all its time.
 async fn timed(etcd: &Etcd, request: Request, timeout: Duration) -> (Result<Answer, Failure>, Duration) {
     let started = Instant::now();
@@ -130,13 +137,13 @@ async fn a_transaction_runs_one_branch_and_compares_spans() {
     };
     let won = c.txn(campaign.clone()).await;
     assert!(won.succeeded);
-    assert!(won.cluster != 0);
+    assert!(won.origin.cluster != 0 && won.origin.term != 0);
     assert_eq!(won.reads.len(), 1);
     assert_eq!((won.reads[0].len(), won.reads[0][0].mod_revision), (1, won.revision));
 
     let lost = c.txn(campaign.clone()).await;
     assert!(!lost.succeeded);
-    assert_eq!((lost.revision, lost.cluster), (won.revision, won.cluster));
+    assert_eq!((lost.revision, lost.origin), (won.revision, won.origin));
     let found: Vec<usize> = lost.reads.iter().map(Vec::len).collect();
     assert_eq!(found, [1, 0, 0]);
     let holder = &lost.reads[0][0];
@@ -182,11 +189,14 @@ async fn a_lease_is_granted_under_our_id_renewed_and_revoked_once() {
     assert_eq!(c.grant(lease, 5).await, Duration::from_secs(5));
     let again = c.call(Request::Grant { lease, ttl: Duration::from_secs(5) }).await;
     assert_eq!(again, Err(Failure::LeaseExists));
-    let renewed = Ok(Answer::Renewed { ttl: Duration::from_secs(5) });
-    assert_eq!(c.keep_alive(lease).await, renewed);
+    let renewed = c.keep_alive(lease).await;
+    assert_eq!(ttl(&renewed), Some(Duration::from_secs(5)));
     assert_eq!(c.call(Request::KeepAlive { lease, new_stream: true }).await, renewed);
+    // Whose word it is: the same as that of a transaction, as long as the leader is the same.
+    let Ok(Answer::Renewed { origin, .. }) = renewed else { panic!() };
+    assert_eq!(c.write(put("s/a", "1", LeaseId::NONE)).await.origin, origin);
     assert_eq!(c.call(Request::Revoke { lease }).await, Ok(Answer::Revoked));
-    assert_eq!(c.keep_alive(lease).await, Ok(Answer::Renewed { ttl: Duration::ZERO }));
+    assert_eq!(ttl(&c.keep_alive(lease).await), Some(Duration::ZERO));
     assert_eq!(c.call(Request::Revoke { lease }).await, Err(Failure::LeaseNotFound));
     assert_eq!(c.call(write(put("k", "v", lease))).await, Err(Failure::LeaseNotFound));
     // Below the least that etcd grants: it says what it granted.
@@ -409,7 +419,7 @@ async fn a_server_that_stops_in_service_costs_one_attempt() {
     // The second is another cluster, which knows no such lease: that it says so shows who answered.
     let (answer, took) =
         timed(&c.etcd, Request::KeepAlive { lease, new_stream: true }, Duration::from_secs(1)).await;
-    assert_eq!(answer, Ok(Answer::Renewed { ttl: Duration::ZERO }));
+    assert_eq!(ttl(&answer), Some(Duration::ZERO));
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert!(matches!(c.report().await, WatchReport::Ended { watch: 1, .. }));
     c.watch(2, vec![key("k")]).await;
@@ -522,7 +532,7 @@ async fn an_expired_token_is_renewed_within_the_call_and_for_new_watches() {
     c.write(put("s/a", "3", lease)).await;
     assert_eq!(c.events().await.0, 1);
     wait_for_expiry().await;
-    assert_eq!(c.keep_alive(lease).await, Ok(Answer::Renewed { ttl: Duration::from_secs(60) }));
+    assert_eq!(ttl(&c.keep_alive(lease).await), Some(Duration::from_secs(60)));
 
     // A change of users makes the store of users younger than the token.
     root.user_add("bob", "builder", None).await.unwrap();

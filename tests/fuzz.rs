@@ -23,7 +23,7 @@ use primacy::engine::{
 };
 use primacy::milvus::{self, Candidate, IndexVersions, Layout, Record, Role, Root};
 use primacy::store::{
-    Answer, Failure, Key, KeyEvent, KeyValue, LeaseId, Op, Range, Request, Revision, TxnAnswer, Value,
+    Answer, Failure, Key, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request, Revision, TxnAnswer, Value,
 };
 use semver::Version;
 
@@ -186,11 +186,11 @@ impl Asked {
             5 => Err(Failure::NoSpace(text(r))),
             6 => Err(Failure::Refused(text(r))),
             7 => Ok(Answer::Granted { ttl }),
-            8 => Ok(Answer::Renewed { ttl }),
+            8 => Ok(Answer::Renewed { ttl, origin: origin(r) }),
             9 => Ok(Answer::Revoked),
             _ => Ok(match what {
                 Request::Grant { .. } => Answer::Granted { ttl },
-                Request::KeepAlive { .. } => Answer::Renewed { ttl },
+                Request::KeepAlive { .. } => Answer::Renewed { ttl, origin: origin(r) },
                 Request::Revoke { .. } => Answer::Revoked,
                 Request::Txn(txn) => {
                     let succeeded = r.bool();
@@ -199,8 +199,8 @@ impl Asked {
                     // Now and then too few or too many.
                     let gets = if r.u8(..10) == 0 { r.usize(..6) } else { gets };
                     let reads = (0..gets).map(|_| (0..r.usize(..3)).map(|_| self.kv(r)).collect()).collect();
-                    let cluster = u64::from(r.u8(..10) == 0);
-                    Answer::Txn(TxnAnswer { succeeded, revision: Revision(number(r)), cluster, reads })
+                    let (revision, origin) = (Revision(number(r)), origin(r));
+                    Answer::Txn(TxnAnswer { succeeded, revision, origin, reads })
                 }
             }),
         }
@@ -242,6 +242,10 @@ fn one(range: &Range) -> Option<Key> {
         Range::Key(key) => Some(key.clone()),
         Range::Span { .. } => None,
     }
+}
+
+fn origin(r: &mut Rng) -> Origin {
+    Origin { cluster: u64::from(r.u8(..10) == 0), term: r.u64(..3) }
 }
 
 fn number(r: &mut Rng) -> i64 {

@@ -1,5 +1,5 @@
 //! A session and its elections on a real etcd, in one process.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 

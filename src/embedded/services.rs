@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::model::{StreamId, Watch, WatchResponse};
 use super::server::{Server, VERSION};
 use super::wire;
-use crate::store::LeaseId;
+use crate::store::{LeaseId, Origin};
 
 /// A request of more bytes does not go through etcd's log.
 const MAX_REQUEST: usize = 1536 * 1024;
@@ -22,7 +22,6 @@ const MAX_MESSAGE: usize = MAX_REQUEST + 512 * 1024;
 const MAX_DECODED: usize = 64 * 1024 * 1024;
 
 const MEMBER: u64 = 1;
-const TERM: u64 = 2;
 
 type Reply<T> = Result<Response<T>, Status>;
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -43,9 +42,10 @@ pub(super) fn routes(server: &Server) -> Routes {
 impl Api {
     /// Fills in who answers; the revision if it is not known yet.
     fn header(&self, header: Option<PbResponseHeader>) -> Option<PbResponseHeader> {
-        let (cluster_id, revision) = self.0.with_model(|model, _| (model.cluster(), model.revision()));
+        let (origin, revision) = self.0.with_model(|model, _| (model.origin(), model.revision()));
         let revision = header.map_or(revision, |header| header.revision);
-        Some(PbResponseHeader { cluster_id, member_id: MEMBER, revision, raft_term: TERM })
+        let Origin { cluster: cluster_id, term: raft_term } = origin;
+        Some(PbResponseHeader { cluster_id, member_id: MEMBER, revision, raft_term })
     }
 }
 
@@ -303,7 +303,7 @@ impl PbMaintenanceService for Api {
             header: self.header(None),
             version: VERSION.to_owned(),
             leader: MEMBER,
-            raft_term: TERM,
+            raft_term: self.0.with_model(|model, _| model.origin().term),
             // All in memory; but etcdctl divides by the size of the file.
             db_size: 1,
             db_size_in_use: 1,

@@ -259,6 +259,8 @@ pub enum Purpose {
     Unregister,
     /// Look at all keys again, in case an event got lost.
     Reread,
+    /// The same, to confirm a renewal under which somebody is primary.
+    Confirm,
 }
 
 impl fmt::Display for Purpose {
@@ -278,6 +280,7 @@ impl fmt::Display for Purpose {
             Purpose::Unpublish => "unpublish",
             Purpose::Unregister => "unregister",
             Purpose::Reread => "reread",
+            Purpose::Confirm => "confirm",
         })
     }
 }

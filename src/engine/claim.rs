@@ -52,6 +52,11 @@ impl Claim {
         &self.ranges
     }
 
+    /// Of all that, its own record and the locks.
+    pub fn own_ranges(&self) -> &[Range] {
+        self.ranges.get(..=self.keys.locks.len()).unwrap_or(&self.ranges)
+    }
+
     /// Where the win's keys lie; all of them are written under a guard, so that none can come after it was given up.
     pub fn locks(&self) -> Vec<Range> {
         self.keys.locks.iter().chain(&self.keys.services).map(|key| Range::Key(key.key.clone())).collect()

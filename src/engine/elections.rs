@@ -29,7 +29,8 @@ pub(super) struct Elections {
     displaced: BTreeSet<ElectionId>,
     /// The leases that are over and whose keys are still needed, and by whom.
     needs: BTreeSet<(LeaseId, ElectionId)>,
-    wins: usize,
+    won: BTreeSet<ElectionId>,
+    primaries: usize,
     readers: usize,
     writers: usize,
     settled: usize,
@@ -52,6 +53,7 @@ struct Noted {
     needs: Option<LeaseId>,
     displaced: bool,
     has_win: bool,
+    is_primary: bool,
     reads: bool,
     writes: bool,
     settled: bool,
@@ -91,7 +93,7 @@ impl Elections {
         self.all.get(&id).map(|entry| &entry.election)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Election> {
+    pub fn iter(&self) -> impl Iterator<Item = &Election> + Clone {
         self.all.values().map(|entry| &entry.election).inspect(|_| self.looked(1))
     }
 
@@ -177,6 +179,7 @@ impl Elections {
             needs: election.needs(now),
             displaced: election.others_record(ground).is_some(),
             has_win: election.has_win(),
+            is_primary: election.is_primary(),
             reads: !election.ranges().is_empty(),
             writes: election.may_have_written(),
             settled: election.is_settled(now, ground),
@@ -206,10 +209,15 @@ impl Elections {
             (true, false) => _ = self.displaced.remove(&id),
             _ => {}
         }
+        match (before.has_win, after.has_win) {
+            (false, true) => _ = self.won.insert(id),
+            (true, false) => _ = self.won.remove(&id),
+            _ => {}
+        }
         let count = |count: &mut usize, before: bool, after: bool| {
             *count = *count + usize::from(after) - usize::from(before);
         };
-        count(&mut self.wins, before.has_win, after.has_win);
+        count(&mut self.primaries, before.is_primary, after.is_primary);
         count(&mut self.readers, before.reads, after.reads);
         count(&mut self.writers, before.writes, after.writes);
         count(&mut self.settled, before.settled, after.settled);
@@ -253,7 +261,17 @@ impl Elections {
 
     /// Whether any has won.
     pub fn any_win(&self) -> bool {
-        self.wins > 0
+        !self.won.is_empty()
+    }
+
+    /// Whether the host of any may say that it is primary.
+    pub fn any_primary(&self) -> bool {
+        self.primaries > 0
+    }
+
+    /// Those that have won.
+    pub fn won(&self) -> impl Iterator<Item = &Election> {
+        self.won.iter().filter_map(|id| self.get(*id))
     }
 
     /// Whether any has keys to read.

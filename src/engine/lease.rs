@@ -3,6 +3,12 @@
 //! A lease is ours until `when the acknowledged request was sent + the TTL granted - margin`, no matter what
 //! anybody says later. One that is lost is never renewed or used again: it is retired, and revoked as soon as no
 //! callback of a win on it runs any more.
+//!
+//! For whoever is primary under it a renewal counts only once it is *confirmed*. A leader of etcd that stood still and
+//! goes on acknowledges renewals that its successor never sees (etcd since 3.5.16), so an acknowledgement alone proves
+//! nothing. A linearizable answer to what was sent after it does, if it bears the same raft term: that leader was
+//! still the leader after it had acknowledged. A grant is a write, and its own proof; a lease that nobody is primary
+//! under is kept for as long as it was acknowledged.
 
 use std::time::Duration;
 
@@ -14,7 +20,7 @@ use super::ids::RequestId;
 use crate::clock::Time;
 use crate::log::Level;
 use crate::spell::Spell;
-use crate::store::{Answer, Failure, LeaseId, Request};
+use crate::store::{Answer, Failure, LeaseId, Origin, Request};
 
 /// The longest that one renewal is waited for; a sixth of the TTL if that is less.
 const RENEWAL_ATTEMPT: Duration = Duration::from_secs(1);
@@ -29,6 +35,12 @@ const STEADY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Keeper {
     state: State,
+    /// Somebody is primary under the lease: only what is confirmed counts.
+    relied_on: bool,
+    /// Whose word the last linearizable answer was.
+    latest: Option<Origin>,
+    /// Renewals that were acknowledged, and not confirmed.
+    unconfirmed: u64,
     backoff: Backoff,
     /// Leases in a row that were of no use: somebody else's, or lost as soon as they were there.
     useless: Backoff,
@@ -62,12 +74,30 @@ pub(super) struct Held {
     pub id: LeaseId,
     /// As granted.
     pub ttl: Duration,
-    /// From here on it is lost.
+    /// From here on nobody is primary under it.
     pub deadline: Time,
-    /// The last renewal got no answer in time.
+    /// Until here the store has said that it keeps it; never before the deadline.
+    kept: Time,
+    /// The last renewal was not confirmed in time; while nobody is primary: not acknowledged.
     pub late: bool,
     since: Time,
     renewal: Renewal,
+    /// What waits for its confirmation.
+    acknowledged: Option<Acknowledged>,
+    /// A read that could confirm it is under way.
+    asked: bool,
+    /// When the renewal that the deadline counts from was sent.
+    confirmed: Time,
+}
+
+/// An acknowledged renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Acknowledged {
+    lease: LeaseId,
+    sent: Time,
+    /// The deadline, once it is confirmed.
+    until: Time,
+    origin: Origin,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -101,14 +131,22 @@ pub(super) enum Change {
     Lost(LeaseId),
     /// Its renewal is late.
     Late,
-    /// The late renewal came.
+    /// The late renewal came, or one that a win has waited for.
     Renewed,
+}
+
+/// The deadline and the patience of a renewal, and of what confirms it.
+pub(super) fn renewal_patience(ttl: Duration) -> Duration {
+    RENEWAL_ATTEMPT.min(ttl / 6)
 }
 
 impl Keeper {
     pub fn new(first: LeaseId) -> Self {
         Keeper {
             state: State::Closed,
+            relied_on: false,
+            latest: None,
+            unconfirmed: 0,
             backoff: Backoff::default(),
             useless: Backoff::default(),
             without: Spell::default(),
@@ -125,6 +163,100 @@ impl Keeper {
             State::Held(held) => Some(held),
             _ => None,
         }
+    }
+
+    /// Until when the lease is ours, for what stands on it now.
+    pub fn held_until(&self) -> Option<Time> {
+        self.held().map(|held| if self.relied_on { held.deadline } else { held.kept })
+    }
+
+    /// Whether somebody may begin to be primary under `lease`.
+    pub fn is_confirmed(&self, lease: LeaseId, now: Time) -> bool {
+        self.held().is_some_and(|held| held.id == lease && now < held.deadline)
+    }
+
+    /// How many renewals were acknowledged, and not confirmed.
+    pub fn unconfirmed(&self) -> u64 {
+        self.unconfirmed
+    }
+
+    /// Somebody is primary under the lease, or nobody is any more.
+    pub fn rely(&mut self, relied_on: bool) {
+        self.relied_on = relied_on;
+    }
+
+    /// What a linearizable answer to what is sent from now on would confirm.
+    pub fn acknowledged(&self) -> Option<Acknowledged> {
+        self.held()?.acknowledged
+    }
+
+    /// Whether something has to be asked now to confirm the last renewal; it is assumed that it will be.
+    pub fn ask_for_confirmation(&mut self) -> bool {
+        match &mut self.state {
+            State::Held(held) => held.acknowledged.is_some() && !std::mem::replace(&mut held.asked, true),
+            _ => false,
+        }
+    }
+
+    /// There was a linearizable answer, to what was sent when `acknowledged` waited for its confirmation.
+    pub fn heard(
+        &mut self,
+        fx: &mut Effects,
+        acknowledged: Option<Acknowledged>,
+        origin: Origin,
+    ) -> Option<Change> {
+        self.latest = Some(origin);
+        let acknowledged = acknowledged?;
+        if acknowledged.origin != origin {
+            let why = format!("raft term {}, then {}", acknowledged.origin.term, origin.term);
+            return self.not_confirmed(fx, acknowledged, &why);
+        }
+        let State::Held(held) = &mut self.state else { return None };
+        if held.acknowledged == Some(acknowledged) {
+            held.acknowledged = None;
+        }
+        if held.id != acknowledged.lease || acknowledged.sent <= held.confirmed {
+            return None;
+        }
+        let awaited = held.deadline <= fx.now;
+        held.confirmed = acknowledged.sent;
+        held.deadline = acknowledged.until.min(held.kept);
+        fx.push(Action::Deadline { lease: held.id, until: held.deadline });
+        let was_late = std::mem::take(&mut held.late);
+        (was_late || awaited).then_some(Change::Renewed)
+    }
+
+    /// What should have confirmed a renewal does not: another one is sent at once. What is still on its way may
+    /// confirm it yet.
+    pub fn not_confirmed(
+        &mut self,
+        fx: &mut Effects,
+        acknowledged: Acknowledged,
+        why: &str,
+    ) -> Option<Change> {
+        let State::Held(held) = &mut self.state else { return None };
+        if held.acknowledged != Some(acknowledged) {
+            return None;
+        }
+        held.acknowledged = None;
+        let change = self.doubt(fx, acknowledged.sent, why);
+        self.renew_if_due(fx);
+        change
+    }
+
+    /// A renewal that was sent then was acknowledged, and does not count.
+    fn doubt(&mut self, fx: &mut Effects, sent: Time, why: &str) -> Option<Change> {
+        let State::Held(held) = &mut self.state else { return None };
+        self.unconfirmed += 1;
+        if let Renewal::Due(at) = held.renewal {
+            held.renewal = Renewal::Due(at.min(sent + RENEWAL_PAUSE));
+        }
+        // Without a primary nothing has been lost but a moment.
+        let first = self.relied_on && !std::mem::replace(&mut held.late, true);
+        let level = if first { Level::Warn } else { Level::Debug };
+        let text = format!("lease {}: a renewal was acknowledged, but is not confirmed: {why}", held.id);
+        fx.log(level, None, text);
+        first.then_some(Change::Late)
     }
 
     /// Whether `lease` is one that this session has asked for, now or before.
@@ -205,7 +337,9 @@ impl Keeper {
                 self.ask(fx, setup, again);
                 None
             }
-            State::Held(held) if held.deadline <= fx.now => self.ran_out(fx, setup),
+            State::Held(_) if self.held_until().is_some_and(|until| until <= fx.now) => {
+                self.ran_out(fx, setup)
+            }
             State::Held(_) => {
                 self.renew_if_due(fx);
                 None
@@ -230,7 +364,7 @@ impl Keeper {
         match &self.state {
             State::Waiting { at, .. } => due(*at, "grant due"),
             State::Held(held) => {
-                due(held.deadline, "deadline");
+                due(if self.relied_on { held.deadline } else { held.kept }, "deadline");
                 if let Renewal::Due(at) = held.renewal {
                     due(at, "renewal due");
                 }
@@ -321,8 +455,18 @@ impl Keeper {
                 let id = self.next;
                 self.next = LeaseId(id.0 + 1);
                 let renewal = Renewal::Due(sent + *ttl / 3);
-                self.state =
-                    State::Held(Held { id, ttl: *ttl, deadline, late: false, since: fx.now, renewal });
+                self.state = State::Held(Held {
+                    id,
+                    ttl: *ttl,
+                    deadline,
+                    kept: deadline,
+                    late: false,
+                    since: fx.now,
+                    renewal,
+                    acknowledged: None,
+                    asked: false,
+                    confirmed: sent,
+                });
                 fx.push(Action::Deadline { lease: id, until: deadline });
                 self.renew_if_due(fx);
                 Some(Change::Granted)
@@ -363,7 +507,7 @@ impl Keeper {
         if let State::Held(held) = &mut self.state
             && matches!(held.renewal, Renewal::Due(at) if at <= fx.now)
         {
-            let patience = RENEWAL_ATTEMPT.min(held.ttl / 6);
+            let patience = renewal_patience(held.ttl);
             let what = Request::KeepAlive { lease: held.id, new_stream: held.late };
             held.renewal =
                 Renewal::Sent { request: fx.send(Purpose::Renew, None, patience, what), at: fx.now };
@@ -379,21 +523,37 @@ impl Keeper {
     ) -> Option<Change> {
         let State::Held(held) = &mut self.state else { return None };
         match result {
-            Ok(Answer::Renewed { ttl }) if *ttl > setup.margin(*ttl) => {
-                let was_late = std::mem::take(&mut held.late);
+            // Of a member that has not heard yet of the leader that answered us before: neither its yes counts nor
+            // its no.
+            Ok(Answer::Renewed { origin, .. })
+                if self.latest.is_some_and(|latest| is_older(*origin, latest)) =>
+            {
+                held.renewal = Renewal::Due(sent + held.ttl / 3);
+                let change = self.doubt(fx, sent, &format!("raft term {} is over", origin.term));
+                self.renew_if_due(fx);
+                change
+            }
+            Ok(Answer::Renewed { ttl, origin }) if *ttl > setup.margin(*ttl) => {
                 held.ttl = *ttl;
-                // Earlier than before, if the store grants less than before.
-                held.deadline = sent + (*ttl - setup.margin(*ttl));
+                held.kept = sent + (*ttl - setup.margin(*ttl));
                 held.renewal = Renewal::Due(sent + *ttl / 3);
-                if held.deadline <= fx.now {
+                held.acknowledged =
+                    Some(Acknowledged { lease: held.id, sent, until: held.kept, origin: *origin });
+                held.asked = false;
+                if held.kept < held.deadline {
+                    // The store grants less than before, which needs no proof.
+                    held.deadline = held.kept;
+                    fx.push(Action::Deadline { lease: held.id, until: held.deadline });
+                }
+                if held.kept <= fx.now {
                     return self.ran_out(fx, setup);
                 }
-                fx.push(Action::Deadline { lease: held.id, until: held.deadline });
                 if self.without.well() {
                     fx.log(Level::Info, None, format!("lease {} is renewed again", held.id));
                 }
+                let renewed = !self.relied_on && std::mem::take(&mut held.late);
                 self.renew_if_due(fx);
-                was_late.then_some(Change::Renewed)
+                renewed.then_some(Change::Renewed)
             }
             Ok(_) | Err(Failure::LeaseNotFound) => {
                 let lease = held.id;
@@ -428,4 +588,9 @@ impl Keeper {
     fn retire(&mut self, id: LeaseId, revoke: Revoke) {
         self.retired.push(Retired { id, revoke, backoff: Backoff::default() });
     }
+}
+
+/// Whether `origin` is a member that stands behind the one of `latest`, in the same cluster.
+fn is_older(origin: Origin, latest: Origin) -> bool {
+    origin.cluster == latest.cluster && origin.term < latest.term
 }

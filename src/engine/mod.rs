@@ -51,7 +51,7 @@ use effects::Effects;
 use election::{Ground, Wish, reserve};
 use elections::Elections;
 use identity::Identity;
-use lease::{Change, Keeper};
+use lease::{Acknowledged, Change, Keeper, renewal_patience};
 use reread::Reread;
 
 /// What an engine is given once.
@@ -118,6 +118,8 @@ struct Asked {
     /// The store had at least this revision when it was sent; an answer with a lower one comes from a store that
     /// went back. `None`: sent before it went back, so that the answer says nothing about the store as it is now.
     floor: Option<Revision>,
+    /// The renewal that its answer may confirm: it was acknowledged before this was sent.
+    confirms: Option<Acknowledged>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -298,9 +300,9 @@ impl Engine {
         let Some(asked) = self.asked.remove(&request) else { return };
         let went_back = match (&result, asked.floor) {
             (Ok(Answer::Txn(answer)), Some(floor)) => {
-                let other = self.cluster.is_some_and(|cluster| cluster != answer.cluster);
+                let other = self.cluster.is_some_and(|cluster| cluster != answer.origin.cluster);
                 let older = answer.revision < floor;
-                self.cluster = Some(answer.cluster);
+                self.cluster = Some(answer.origin.cluster);
                 self.floor = if other || older { answer.revision } else { self.floor.max(answer.revision) };
                 other || older
             }
@@ -309,6 +311,14 @@ impl Engine {
         if went_back {
             self.store_rolled_back();
         }
+        let change = match (&result, asked.confirms) {
+            (Ok(Answer::Txn(answer)), confirms) => self.keeper.heard(&mut self.fx, confirms, answer.origin),
+            (Err(failure), Some(confirms)) if asked.purpose == Purpose::Confirm => {
+                self.keeper.not_confirmed(&mut self.fx, confirms, &failure.to_string())
+            }
+            _ => None,
+        };
+        self.lease_changed(change);
         let Engine { setup, fx, .. } = self;
         match (asked.purpose, asked.election) {
             (Purpose::Grant | Purpose::Renew | Purpose::Revoke, _) => {
@@ -330,7 +340,7 @@ impl Engine {
                     Err(failure) => self.open_failed(failure),
                 }
             }
-            (Purpose::Reread, _) => {
+            (Purpose::Reread | Purpose::Confirm, _) => {
                 let Engine { elections, former, keeper, .. } = self;
                 let lease = keeper.held().map(|held| held.id);
                 let is_former = |kv: &KeyValue| {
@@ -461,6 +471,8 @@ impl Engine {
             }
             changed.into_iter().for_each(|id| self.advance(id));
         }
+        self.keeper.rely(self.elections.any_primary());
+        self.confirm_renewal();
         self.look_again();
         if self.life != Life::Closed {
             self.end_leases();
@@ -500,11 +512,29 @@ impl Engine {
         self.keeper.held().is_some() && (!self.former.is_empty() || self.elections.any_reads())
     }
 
+    /// Sends what confirms the last renewal, if somebody needs that.
+    fn confirm_renewal(&mut self) {
+        if !self.elections.any_win() || !self.keeper.ask_for_confirmation() {
+            return;
+        }
+        let (patience, period) = (renewal_patience(self.ttl()), self.period());
+        let Engine { fx, elections, former, reread, .. } = self;
+        let former = former.values().map(|locks| (None, locks.as_slice()));
+        let all = elections.iter().map(|e| (Some(e.id), e.ranges())).chain(former);
+        let own = elections.won().map(|e| (Some(e.id), e.own_ranges()));
+        reread.confirm(fx, patience, period, all, own);
+    }
+
+    /// The longest between two looks at a key that a primary stands on, and otherwise at any.
+    fn period(&self) -> Duration {
+        if self.elections.any_win() { self.ttl() / 2 } else { self.ttl() }
+    }
+
     fn look_again(&mut self) {
         if !self.can_reread() {
             return;
         }
-        let period = if self.elections.any_win() { self.ttl() / 2 } else { self.ttl() };
+        let period = self.period();
         let former = self.former.values().map(|locks| (None, locks.as_slice()));
         let all = self.elections.iter().map(|e| (Some(e.id), e.ranges())).chain(former);
         self.reread.start_if_due(&mut self.fx, &self.setup, period, all);
@@ -562,7 +592,8 @@ impl Engine {
         for action in actions {
             match action {
                 Action::Send { request, purpose, election, .. } => {
-                    let asked = Asked { purpose: *purpose, election: *election, floor: Some(self.floor) };
+                    let (floor, confirms) = (Some(self.floor), self.keeper.acknowledged());
+                    let asked = Asked { purpose: *purpose, election: *election, floor, confirms };
                     self.asked.insert(*request, asked);
                 }
                 Action::Call { election, call, .. } => self.elections.started(*call, *election),

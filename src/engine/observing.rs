@@ -193,7 +193,10 @@ impl Observing {
     }
 
     fn look(&mut self, answer: &TxnAnswer, floor: Revision) {
-        let other = self.cluster.replace(answer.cluster).is_some_and(|cluster| cluster != answer.cluster);
+        let other = self
+            .cluster
+            .replace(answer.origin.cluster)
+            .is_some_and(|cluster| cluster != answer.origin.cluster);
         if other || answer.revision < floor {
             // A store that went back, or another one: nothing that was seen of it counts.
             self.view = View::default();
@@ -250,7 +253,7 @@ impl Observing {
 mod tests {
     use super::*;
     use crate::engine::WatchId;
-    use crate::store::{KeyEvent, KeyValue, LeaseId};
+    use crate::store::{KeyEvent, KeyValue, LeaseId, Origin};
 
     const RECORD: &str = "r/m/session/rootcoord";
 
@@ -315,7 +318,7 @@ mod tests {
                 succeeded: true,
                 revision: Revision(revision),
                 reads: vec![found.into_iter().collect()],
-                cluster: 1,
+                origin: Origin { cluster: 1, term: 1 },
             };
             let request = self.request.take().unwrap();
             self.hear(Event::Answered { request, result: Ok(Answer::Txn(answer)) });

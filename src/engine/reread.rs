@@ -1,6 +1,9 @@
 //! The re-read: a linearizable look at all keys of all elections, so that an event that got lost, however it got
 //! lost, is found out about within a TTL; by a primary within half of one.
 //!
+//! What confirms a primary's renewal is such a look as well, at its own keys at least. Where all keys fit into one
+//! transaction it is the whole re-read, and while renewals are confirmed there is no other.
+//!
 //! A few transactions of gets serve all elections of a session. It does not read the whole prefix, which holds
 //! every node of the cluster. The locks of elections that have ended are read as well: a store that went back may
 //! hold them again, on the lease that the session still renews.
@@ -28,7 +31,11 @@ const SAMPLE: usize = 12;
 pub(super) struct Reread {
     /// `None`: as soon as there is something to read.
     due: Option<Time>,
+    /// When all keys were asked for last.
+    last: Time,
     under_way: Vec<Batch>,
+    /// Those that are to confirm a renewal; they wait for no others, since what was sent before confirms nothing.
+    confirming: Vec<Batch>,
     /// Asked for while one was under way.
     again: bool,
     backoff: Backoff,
@@ -63,6 +70,7 @@ impl Reread {
     /// Forgets those that are under way: their answers say nothing about the store as it is now.
     pub fn forget(&mut self) {
         self.under_way.clear();
+        self.confirming.clear();
         self.due = None;
     }
 
@@ -85,26 +93,35 @@ impl Reread {
         if due > fx.now || !self.under_way.is_empty() {
             return;
         }
-        self.due = Some(fx.now + period);
+        (self.due, self.last) = (Some(fx.now + period), fx.now);
         // One that is lost must not put the next one off for longer than a period.
         let patience = self.backoff.patience(ATTEMPT, setup.request_timeout.min(period));
-        let (mut gets, mut parts) = (Vec::new(), Vec::new());
-        let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(Option<ElectionId>, usize)>| {
-            if !gets.is_empty() {
-                let txn = Txn { then: std::mem::take(gets), ..Txn::default() };
-                let sample = Txn { then: txn.then.iter().take(SAMPLE).cloned().collect(), ..Txn::default() };
-                let request = fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
-                self.under_way.push(Batch { request, parts: std::mem::take(parts), sample });
-            }
+        self.under_way = batches(fx, Purpose::Reread, patience, all);
+    }
+
+    /// Sends what confirms a renewal, now: reads of `all` if one transaction can do it, else of what the primaries
+    /// among them hold, their `own`. The next re-read is a `period` away then, or two periods from the last one of all.
+    pub fn confirm<'a>(
+        &mut self,
+        fx: &mut Effects,
+        patience: Duration,
+        period: Duration,
+        all: impl Iterator<Item = (Option<ElectionId>, &'a [Range])> + Clone,
+        own: impl Iterator<Item = (Option<ElectionId>, &'a [Range])>,
+    ) {
+        let mut room = MOST_GETS;
+        let fits = all.clone().all(|(_, ranges)| {
+            let left = room.checked_sub(ranges.len());
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        self.confirming = if fits {
+            self.last = fx.now;
+            batches(fx, Purpose::Confirm, patience, all)
+        } else {
+            batches(fx, Purpose::Confirm, patience, own)
         };
-        for (election, ranges) in all.filter(|(_, ranges)| !ranges.is_empty()) {
-            if gets.len() + ranges.len() > MOST_GETS {
-                send(&mut gets, &mut parts);
-            }
-            gets.extend(ranges.iter().cloned().map(Op::Get));
-            parts.push((election, ranges.len()));
-        }
-        send(&mut gets, &mut parts);
+        self.due = Some((fx.now + period).min(self.last + period * 2));
     }
 
     /// Hands what was read to `each` election.
@@ -115,8 +132,12 @@ impl Reread {
         result: &Result<Answer, Failure>,
         mut each: impl FnMut(Option<ElectionId>, Revision, &[Vec<KeyValue>]),
     ) {
-        let Some(at) = self.under_way.iter().position(|batch| batch.request == request) else { return };
-        let batch = self.under_way.swap_remove(at);
+        let find = |batches: &[Batch]| batches.iter().position(|batch| batch.request == request);
+        let (batch, confirms) = match (find(&self.under_way), find(&self.confirming)) {
+            (Some(at), _) => (self.under_way.swap_remove(at), false),
+            (None, Some(at)) => (self.confirming.swap_remove(at), true),
+            (None, None) => return,
+        };
         match result {
             Ok(Answer::Txn(answer)) => {
                 self.backoff.reset();
@@ -136,13 +157,43 @@ impl Reread {
                 let said = failure.wants_help() && self.blind.wrong(fx.now);
                 let level = if said { Level::Error } else { Level::Debug };
                 fx.log(level, None, format!("re-read got no good answer: {failure}; tried again"));
-                self.due = Some(self.backoff.after(&failure, fx));
+                if !confirms {
+                    self.due = Some(self.backoff.after(&failure, fx));
+                } // else the renewal is sent again, and this with it
             }
         }
         if self.under_way.is_empty() && std::mem::take(&mut self.again) {
             self.due = Some(fx.now);
         }
     }
+}
+
+/// Sends reads of these ranges, as many in each transaction as etcd takes.
+fn batches<'a>(
+    fx: &mut Effects,
+    purpose: Purpose,
+    patience: Duration,
+    all: impl Iterator<Item = (Option<ElectionId>, &'a [Range])>,
+) -> Vec<Batch> {
+    let mut sent = Vec::new();
+    let (mut gets, mut parts) = (Vec::new(), Vec::new());
+    let mut send = |gets: &mut Vec<Op>, parts: &mut Vec<(Option<ElectionId>, usize)>| {
+        if !gets.is_empty() {
+            let txn = Txn { then: std::mem::take(gets), ..Txn::default() };
+            let sample = Txn { then: txn.then.iter().take(SAMPLE).cloned().collect(), ..Txn::default() };
+            let request = fx.send(purpose, None, patience, Request::Txn(txn));
+            sent.push(Batch { request, parts: std::mem::take(parts), sample });
+        }
+    };
+    for (election, ranges) in all.filter(|(_, ranges)| !ranges.is_empty()) {
+        if gets.len() + ranges.len() > MOST_GETS {
+            send(&mut gets, &mut parts);
+        }
+        gets.extend(ranges.iter().cloned().map(Op::Get));
+        parts.push((election, ranges.len()));
+    }
+    send(&mut gets, &mut parts);
+    sent
 }
 
 #[cfg(test)]
@@ -217,6 +268,30 @@ mod tests {
         found.sort();
         let own = |e: u32| (ElectionId(e), (0..3).map(|k| format!("{e}/{k}")).collect::<Vec<_>>());
         assert_eq!(found, (0..100).map(own).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_confirms_reads_everything_once_it_fits_and_only_what_is_held_otherwise() {
+        let (mut reread, mut fx, all) = (Reread::default(), Effects::new(0), elections());
+        let (patience, period) = (Duration::from_secs(1), Duration::from_secs(5));
+        fn parts(
+            some: &[(ElectionId, Vec<Range>)],
+        ) -> impl Iterator<Item = (Option<ElectionId>, &[Range])> + Clone {
+            some.iter().map(|(election, ranges)| (Some(*election), ranges.as_slice()))
+        }
+        let gets =
+            |sent: Vec<(RequestId, Txn)>| sent.iter().map(|(_, txn)| txn.then.len()).collect::<Vec<_>>();
+        reread.confirm(&mut fx, patience, period, parts(&all[..42]), parts(&all[..1]));
+        assert_eq!(gets(sent(&mut fx)), [126], "all of them, in one");
+        reread.confirm(&mut fx, patience, period, parts(&all), parts(&all[..2]));
+        assert_eq!(gets(sent(&mut fx)), [6], "two of a hundred are won");
+        // Those that were not read then wait for two periods at most, since all were read at 0.
+        fx.now = Time::ZERO + period + Duration::from_secs(4);
+        reread.confirm(&mut fx, patience, period, parts(&all), parts(&all[..2]));
+        sent(&mut fx);
+        fx.now = Time::ZERO + period * 2;
+        reread.start_if_due(&mut fx, &setup(), period, parts(&all));
+        assert_eq!(gets(sent(&mut fx)), [126, 126, 48]);
     }
 
     #[test]

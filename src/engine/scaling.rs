@@ -93,8 +93,7 @@ impl Session {
         let actions = self.engine.step(self.now, event);
         self.engine.next_deadline();
         let looks = self.engine.elections.looks() - before;
-        let reads = |action: &Action| matches!(action, Action::Send { purpose: Purpose::Reread, .. });
-        let what = if actions.iter().any(reads) { "all are read" } else { what };
+        let what = actions.iter().find_map(reads).unwrap_or(what);
         let most = self.looks.entry(what).or_default();
         *most = looks.max(*most);
         for action in actions {
@@ -103,7 +102,7 @@ impl Session {
                     let name = match purpose {
                         // It concerns all.
                         Purpose::Grant | Purpose::TakeId => "of the session",
-                        Purpose::Reread => "was read",
+                        Purpose::Reread | Purpose::Confirm => "was read",
                         _ => "answered",
                     };
                     let cut = || Err(Failure::Unreachable("cut".into()));
@@ -146,14 +145,25 @@ impl Session {
     }
 }
 
+/// Whether an action reads many keys, and which.
+fn reads(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Send { purpose: Purpose::Reread, .. } => Some("all are read"),
+        Action::Send { purpose: Purpose::Confirm, .. } => Some("own are read"),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_step_looks_at_as_many_of_ten_elections_as_of_a_thousand() {
     let (mut few, mut many) =
         (Session::of(10).with_all_that_happens_to_one(), Session::of(1000).with_all_that_happens_to_one());
     // What was read is handed to whoever it was read for, a transaction at a time.
     assert!(many.remove("was read").unwrap() <= 126 * 4);
-    // To read all is to ask all for their keys.
+    // To read all is to ask all for their keys; to confirm a renewal, all that are won.
     assert_eq!(many.remove("all are read").unwrap() - few.remove("all are read").unwrap(), 990);
+    assert!(many.remove("own are read").unwrap() < 1000 + 126);
+    few.remove("own are read");
     few.remove("was read");
     assert_eq!(many, few);
     assert!(few.values().all(|looks| *looks < 10), "{few:?}");

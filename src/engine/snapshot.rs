@@ -22,8 +22,10 @@ pub struct Snapshot {
     pub ttl_ms: u64,
     /// How long the lease is surely ours, in milliseconds.
     pub remaining_ms: u64,
-    /// The last renewal got no answer in time.
+    /// The last renewal got no answer in time, or was not confirmed.
     pub suspended: bool,
+    /// Renewals that etcd acknowledged and that did not count: nothing confirmed that its leader was still the leader.
+    pub unconfirmed_renewals: u64,
     /// What works now and may yet end badly, such as a short TTL or an old etcd.
     pub warnings: Vec<String>,
     /// The store's highest revision seen.
@@ -87,7 +89,8 @@ impl Engine {
             server_id: self.identity.known().unwrap_or(0),
             lease: held.map(|held| text(held.id)).unwrap_or_default(),
             ttl_ms: held.map_or(0, |held| millis(held.ttl)),
-            remaining_ms: held.map_or(0, |held| millis(held.deadline.since(now))),
+            remaining_ms: self.keeper.held_until().map_or(0, |until| millis(until.since(now))),
+            unconfirmed_renewals: self.keeper.unconfirmed(),
             suspended: held.is_some_and(|held| held.late),
             warnings: held.and_then(|held| warning::of_ttl(held.ttl)).into_iter().collect(),
             revision: self.floor.0,

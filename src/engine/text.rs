@@ -14,8 +14,8 @@ use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::clock::Time;
 use crate::milvus::{Record, Role};
 use crate::store::{
-    Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Range, Request, Revision, Txn,
-    TxnAnswer,
+    Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request, Revision,
+    Txn, TxnAnswer,
 };
 
 /// A line that is no event.
@@ -128,16 +128,25 @@ impl Display for Answer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Answer::Granted { ttl } => write!(f, "granted ttl={}", Seconds(*ttl)),
-            Answer::Renewed { ttl } => write!(f, "renewed ttl={}", Seconds(*ttl)),
+            Answer::Renewed { ttl, origin } => write!(f, "renewed ttl={}{origin}", Seconds(*ttl)),
             Answer::Revoked => f.write_str("revoked"),
-            Answer::Txn(TxnAnswer { succeeded, revision, cluster, reads }) => {
-                write!(f, "{} rev={revision}", if *succeeded { "done" } else { "refused" })?;
-                if *cluster != 0 {
-                    write!(f, " cluster={cluster}")?;
-                }
+            Answer::Txn(TxnAnswer { succeeded, revision, origin, reads }) => {
+                write!(f, "{} rev={revision}{origin}", if *succeeded { "done" } else { "refused" })?;
                 reads.iter().try_for_each(|found| write!(f, " [{}]", List(found, ", ")))
             }
         }
+    }
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Origin { cluster, term } = self;
+        for (name, number) in [("cluster", cluster), ("term", term)] {
+            if *number != 0 {
+                write!(f, " {name}={number}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -455,7 +464,7 @@ impl<'a> Reader<'a> {
         }
         Ok(Ok(match self.word() {
             "granted" => Answer::Granted { ttl: self.seconds("ttl=")? },
-            "renewed" => Answer::Renewed { ttl: self.seconds("ttl=")? },
+            "renewed" => Answer::Renewed { ttl: self.seconds("ttl=")?, origin: self.origin()? },
             "revoked" => Answer::Revoked,
             "done" => self.txn(true)?,
             "refused" => self.txn(false)?,
@@ -465,7 +474,7 @@ impl<'a> Reader<'a> {
 
     fn txn(&mut self, succeeded: bool) -> Result<Answer, ParseError> {
         let Some(revision) = self.field("rev=")? else { return self.fail("rev=") };
-        let cluster = self.field("cluster=")?.unwrap_or(0);
+        let origin = self.origin()?;
         let mut reads = Vec::new();
         while self.take("[") {
             let mut found = Vec::new();
@@ -475,7 +484,12 @@ impl<'a> Reader<'a> {
             }
             reads.push(found);
         }
-        Ok(Answer::Txn(TxnAnswer { succeeded, revision: Revision(revision), cluster, reads }))
+        Ok(Answer::Txn(TxnAnswer { succeeded, revision: Revision(revision), origin, reads }))
+    }
+
+    fn origin(&mut self) -> Result<Origin, ParseError> {
+        let cluster = self.field("cluster=")?.unwrap_or(0);
+        Ok(Origin { cluster, term: self.field("term=")?.unwrap_or(0) })
     }
 
     fn at_revision(&mut self) -> Result<(&'a str, i64), ParseError> {

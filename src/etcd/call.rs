@@ -114,10 +114,12 @@ async fn send(connection: &Connection, request: &Request) -> Result<Answer, Faul
         // if it hung, has moved its endpoint to the end already.
         Request::KeepAlive { lease, new_stream: _ } => {
             let answer = connection.keep_alive(lease.0).await.map_err(|e| Fault::of(&e.into()))?;
-            if answer.id == lease.0 {
-                Ok(Answer::Renewed { ttl: translate::ttl(answer.ttl) })
-            } else {
-                Err(Fault::Unknown(format!("an answer for lease {}", answer.id)))
+            match &answer.header {
+                Some(header) if answer.id == lease.0 => {
+                    Ok(Answer::Renewed { ttl: translate::ttl(answer.ttl), origin: translate::origin(header) })
+                }
+                Some(_) => Err(Fault::Unknown(format!("an answer for lease {}", answer.id))),
+                None => Err(Fault::Unknown("an answer without a header".to_owned())),
             }
         }
         Request::Revoke { lease } => match connection.lease.clone().revoke(lease.0).await {

@@ -142,6 +142,14 @@ impl Etcd {
         self.call_for(Asker::Election, &request, timeout).await
     }
 
+    /// Performs what confirms a renewal: the same, but it waits for nothing else to be answered.
+    ///
+    /// # Errors
+    /// As [`Etcd::call`].
+    pub async fn call_for_lease(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+        self.call_for(Asker::Lease, &request, timeout).await
+    }
+
     /// Performs a host's own transaction: the same, but no election waits until many of these are answered.
     ///
     /// # Errors

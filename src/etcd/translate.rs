@@ -3,7 +3,7 @@
 //! Answers are read through their public fields: the crate's own accessors panic on what they do not know.
 
 use crate::store::{
-    Answer, Compare, Condition, Failure, Key, KeyEvent, KeyValue, LeaseId, Op, Range, Revision, Txn,
+    Answer, Compare, Condition, Failure, Key, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Revision, Txn,
     TxnAnswer, Value,
 };
 use etcd_client::proto::{PbEvent, PbKeyValue, PbResponseHeader, PbTxnOpResponse};
@@ -101,7 +101,7 @@ fn op(op: &Op) -> Result<TxnOp, Failure> {
 /// The answer to `asked`. The error is a text: the transaction ran, but what it answered cannot be read.
 pub(super) fn txn_answer(asked: &Txn, answer: etcd_client::TxnResponse) -> Result<Answer, String> {
     let answer = answer.0;
-    let PbResponseHeader { cluster_id, revision, .. } = answer.header.ok_or("an answer without a header")?;
+    let header = answer.header.ok_or("an answer without a header")?;
     let branch = if answer.succeeded { &asked.then } else { &asked.otherwise };
     if branch.len() != answer.responses.len() {
         return Err(format!("{} answers to {} operations", answer.responses.len(), branch.len()));
@@ -122,10 +122,15 @@ pub(super) fn txn_answer(asked: &Txn, answer: etcd_client::TxnResponse) -> Resul
     }
     Ok(Answer::Txn(TxnAnswer {
         succeeded: answer.succeeded,
-        revision: Revision(revision),
-        cluster: cluster_id,
+        revision: Revision(header.revision),
+        origin: origin(&header),
         reads,
     }))
+}
+
+/// Whose word it is.
+pub(super) fn origin(header: &PbResponseHeader) -> Origin {
+    Origin { cluster: header.cluster_id, term: header.raft_term }
 }
 
 fn key_value(kv: PbKeyValue) -> KeyValue {
@@ -204,7 +209,12 @@ mod tests {
 
     fn response(succeeded: bool, responses: Vec<Option<PbTxnOpResponse>>) -> etcd_client::TxnResponse {
         etcd_client::TxnResponse(PbTxnResponse {
-            header: Some(PbResponseHeader { cluster_id: 5, revision: 42, ..Default::default() }),
+            header: Some(PbResponseHeader {
+                cluster_id: 5,
+                raft_term: 3,
+                revision: 42,
+                ..Default::default()
+            }),
             succeeded,
             responses: responses.into_iter().map(|response| PbResponseOp { response }).collect(),
         })
@@ -235,7 +245,8 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((answer.succeeded, answer.revision, answer.cluster), (true, Revision(42), 5));
+        assert_eq!((answer.succeeded, answer.revision), (true, Revision(42)));
+        assert_eq!(answer.origin, Origin { cluster: 5, term: 3 });
         let keys: Vec<Vec<String>> =
             answer.reads.iter().map(|r| r.iter().map(|kv| kv.key.to_string()).collect()).collect();
         assert_eq!(keys, [vec!["a"], vec!["c1", "c2"]]);

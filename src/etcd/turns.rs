@@ -10,6 +10,8 @@ const TRANSACTIONS_AT_A_TIME: usize = 128;
 /// For whom a request is made.
 #[derive(Clone, Copy)]
 pub(super) enum Asker {
+    /// What the lease of a session stands on.
+    Lease,
     Election,
     Host,
 }

@@ -296,7 +296,11 @@ impl World {
             let hears = p.watch.as_ref().is_some_and(|w| !w.says.is_empty());
             let request = p.messages.iter().filter(|m| !m.slow && !m.given_up).find_map(|m| {
                 let alone = match m.purpose {
-                    Purpose::Grant | Purpose::Renew | Purpose::TakeId | Purpose::Reread => true,
+                    Purpose::Grant
+                    | Purpose::Renew
+                    | Purpose::TakeId
+                    | Purpose::Reread
+                    | Purpose::Confirm => true,
                     Purpose::Campaign | Purpose::Release | Purpose::Revoke => false,
                     _ => !meets_campaign,
                 };

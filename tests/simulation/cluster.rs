@@ -66,6 +66,8 @@ pub struct Cluster {
     pub root: Root,
     /// All wins there ever were.
     pub wins: Vec<Win>,
+    /// The member that took itself for the leader when it woke up, and until when.
+    former: Option<(usize, Time)>,
     /// From here on the store does not answer, until then.
     pub down_until: Time,
     /// Puts are refused until then.
@@ -105,6 +107,7 @@ impl Cluster {
             model,
             root: TABLE.root.clone(),
             wins: Vec::new(),
+            former: None,
             down_until: Time::ZERO,
             no_space_until: Time::ZERO,
             restored: None,
@@ -130,7 +133,7 @@ impl Cluster {
             (Request::Grant { lease, .. }, Ok(Answer::Granted { ttl })) => {
                 self.leases.insert(*lease, (who, now + *ttl));
             }
-            (Request::KeepAlive { lease, .. }, Ok(Answer::Renewed { ttl })) if *ttl > Duration::ZERO => {
+            (Request::KeepAlive { lease, .. }, Ok(Answer::Renewed { ttl, .. })) if *ttl > Duration::ZERO => {
                 if let Some((_, until)) = self.leases.get_mut(lease) {
                     *until = (*until).max(now + *ttl);
                 }
@@ -138,6 +141,34 @@ impl Cluster {
             _ => {}
         }
         result
+    }
+
+    /// What the former leader answers alone, if it is the one that is asked; `None`: it is none, or no longer.
+    pub fn perform_at_former(
+        &mut self,
+        now: Time,
+        member: usize,
+        what: &Request,
+    ) -> Option<Result<Answer, Failure>> {
+        let (former, until) = self.former?;
+        if until <= now {
+            self.former_leader_steps_down();
+            return None;
+        }
+        (former == member).then(|| self.model.perform_at_former(now, what))
+    }
+
+    /// The leader stands still and another one is elected; until then it takes itself for the leader.
+    pub fn leader_stands_still(&mut self, now: Time, member: usize, until: Time) {
+        self.model.leader_stands_still(now);
+        self.prolong(now);
+        self.former = Some((member, until));
+    }
+
+    /// It hears of its successor.
+    pub fn former_leader_steps_down(&mut self) {
+        self.model.former_leader_steps_down();
+        self.former = None;
     }
 
     /// Until when the store surely keeps a lease, unless somebody ends it.

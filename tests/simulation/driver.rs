@@ -343,9 +343,11 @@ impl World<'_> {
             && let Some(at) = session.open.iter().position(|open| open.request == request)
         {
             session.open.swap_remove(at);
-            let members = self.scenario.members;
+            let (members, lone) = (self.scenario.members, self.scenario.processes[process].lone);
             let p = &mut self.processes[process];
-            p.member = (p.member + 1) % members;
+            if !lone {
+                p.member = (p.member + 1) % members;
+            }
             p.disturbed = p.disturbed.max(self.now);
             let result: Result<Answer, Failure> = Err(Failure::Indefinite("timeout".into()));
             self.step(process, Event::Answered { request, result });

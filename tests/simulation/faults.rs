@@ -59,6 +59,13 @@ impl World<'_> {
                 self.streams_are_gone();
                 self.queue.push(back, Happening::StoreIsBack);
             }
+            Fault::LeaderStandsStill { member, length, astray } => {
+                self.settle_store();
+                let (awake, over) = (self.now + length, self.now + length + astray);
+                self.cluster.leader_stands_still(self.now, member, over);
+                self.stalled[member] = self.stalled[member].max(awake);
+                (0..self.processes.len()).for_each(|process| self.disturb(process, over));
+            }
             Fault::NewLeader => {
                 self.settle_store();
                 self.cluster.new_leader(self.now);
@@ -217,6 +224,7 @@ impl World<'_> {
         self.settle_store();
         self.stalled.iter_mut().for_each(|until| *until = now);
         self.cluster.no_space_until = now;
+        self.cluster.former_leader_steps_down();
         for process in 0..self.processes.len() {
             let p = &mut self.processes[process];
             p.cut = None;

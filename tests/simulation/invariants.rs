@@ -135,10 +135,12 @@ impl World<'_> {
         self.look_for_overlap(process, election);
     }
 
-    /// The engine sets a deadline, in place of one that has not passed: by then the store must still keep the lease.
+    /// The engine sets a deadline, for whoever is primary under the lease in place of one that has not passed: by then the
+    /// store must still keep the lease.
     pub fn look_at_deadline(&mut self, process: usize, lease: LeaseId, before: Time, until: Time) {
         let p = &self.processes[process];
-        if before <= p.stepped {
+        let primary = |s: &Session| s.elections.iter().any(|e| e.published.is_some_and(|p| p.lease == lease));
+        if before <= p.stepped && p.session.as_ref().is_some_and(primary) {
             let text =
                 format!("p{process}: lease {lease} was lost at {before}, and is ours until {until} again");
             return self.violate("a lost lease is not revived", text);

@@ -191,11 +191,12 @@ impl World<'_> {
 
     /// Whether the record of a candidate stands, on a lease that it still has.
     fn is_registered(&self, p: &Process, session: &Session, e: &Election, keys: &[KeyValue]) -> bool {
-        let (of_role, now) = (self.keys.records(e.role), p.clock.read(self.now));
+        let of_role = self.keys.records(e.role);
+        let lease = session.engine.snapshot(p.clock.read(self.now)).lease;
         keys.iter().any(|kv| {
             of_role.contains(&kv.key)
                 && self.cluster.owner(&kv.key) == Some(p.who())
-                && session.cell(kv.lease) > now
+                && lease == kv.lease.to_string()
         })
     }
 

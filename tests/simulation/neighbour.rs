@@ -259,7 +259,7 @@ impl World<'_> {
             let answer = self.cluster.perform(self.now, Who::Neighbour(index), &what);
             self.listen(Who::Neighbour(index));
             let n = &mut self.neighbours[index];
-            if answer == Ok(Answer::Renewed { ttl: Duration::ZERO }) {
+            if matches!(answer, Ok(Answer::Renewed { ttl: Duration::ZERO, .. })) {
                 // 3.0 ends; 2.x ends as active, and goes on with the dead lease as standby.
                 if n.is_new() || n.state == State::Active {
                     n.state = State::Ended;

@@ -177,14 +177,16 @@ impl World<'_> {
 
     /// A renewal behind one that hangs, on the same stream, hangs as well.
     fn is_stuck(&mut self, process: usize, what: &Request) -> bool {
-        let members = self.scenario.members;
+        let (members, lone) = (self.scenario.members, self.scenario.processes[process].lone);
         let p = &mut self.processes[process];
         let (Some(session), Request::KeepAlive { new_stream, .. }) = (&mut p.session, what) else {
             return false;
         };
         if *new_stream {
             session.stuck_stream = false;
-            p.member = (p.member + 1) % members;
+            if !lone {
+                p.member = (p.member + 1) % members;
+            }
         }
         session.stuck_stream
     }
@@ -219,7 +221,25 @@ impl World<'_> {
         }
         self.settle_store();
         let who = Who::Session(sent.process, sent.life);
-        let result = self.cluster.perform(now, who, &sent.what);
+        let result = match self.cluster.perform_at_former(now, sent.member, &sent.what) {
+            // It can not, alone, and does not say so in time.
+            Some(Err(_)) => {
+                if !sent.timer {
+                    let (process, life, request) = (sent.process, sent.life, sent.request);
+                    self.queue.push(sent.deadline, Happening::TimesOut { process, life, request });
+                }
+                return;
+            }
+            Some(answer) => {
+                self.trace.note(
+                    now,
+                    "store",
+                    format_args!("{} at the former leader: {answer:?}", sent.request),
+                );
+                answer
+            }
+            None => self.cluster.perform(now, who, &sent.what),
+        };
         self.listen(who);
         self.look_at_write(&sent, &result);
         self.strike(sent.process, sent.purpose, false);

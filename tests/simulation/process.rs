@@ -239,7 +239,7 @@ pub enum Deferred {
 
 impl Process {
     /// One that has not started yet.
-    pub fn new(index: usize, clock: Clock) -> Self {
+    pub fn new(index: usize, clock: Clock, members: usize) -> Self {
         Process {
             index,
             clock,
@@ -251,7 +251,7 @@ impl Process {
             frozen: Vec::new(),
             inbox: Vec::new(),
             next_tick: Time::NEVER,
-            member: 0,
+            member: index % members,
             cut: None,
             stream_at: Time::ZERO,
             stepped: Time::ZERO,

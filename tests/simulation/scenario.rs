@@ -70,6 +70,8 @@ pub struct ProcessPlan {
     pub minor: u64,
     /// See `minor`.
     pub patch: u64,
+    /// It knows one member of etcd alone.
+    pub lone: bool,
     /// What its clock gains, in microseconds a second.
     pub drift: i64,
     /// What its clock shows at the start, in nanoseconds.
@@ -143,7 +145,7 @@ const WAYS: [Way; 7] =
     [Way::Lost, Way::Unanswered, Way::Late, Way::Slow, Way::Refused, Way::BrokenBefore, Way::BrokenAfter];
 
 /// Purposes that luck is aimed at; those that take and give back primacy most often.
-const PURPOSES: [Purpose; 20] = [
+const PURPOSES: [Purpose; 22] = [
     Purpose::Grant,
     Purpose::Renew,
     Purpose::Renew,
@@ -164,6 +166,8 @@ const PURPOSES: [Purpose; 20] = [
     Purpose::Unregister,
     Purpose::Reread,
     Purpose::Reread,
+    Purpose::Confirm,
+    Purpose::Confirm,
 ];
 
 /// How the hosts are: of a thousand calls, how many go how.
@@ -200,6 +204,9 @@ pub enum Fault {
     Restart { length: Duration },
     /// etcd has a new leader: all leases begin anew.
     NewLeader,
+    /// etcd's leader stands still, and the others elect another one. When it goes on, it acknowledges renewals that
+    /// nobody else hears of, until it hears of its successor.
+    LeaderStandsStill { member: usize, length: Duration, astray: Duration },
     /// A backup is taken.
     Backup,
     /// The store is put back to the backup.
@@ -293,7 +300,7 @@ const OPERATOR: [Operator; 9] = [
 const GAP: [Operator; 3] = [Operator::DeleteLock, Operator::OverwriteLock, Operator::Revoke];
 
 /// Kinds of faults; a scenario has some of them, so that each gets a run in which little else happens.
-const KINDS: [fn(&mut Rng, &Frame) -> Fault; 18] = [
+const KINDS: [fn(&mut Rng, &Frame) -> Fault; 19] = [
     |r, f| Fault::Pause { process: f.process(r), length: f.length(r), within_step: r.bool() },
     |r, f| Fault::Crash { process: f.process(r), back: f.back(r) },
     |r, f| Fault::Cut {
@@ -321,6 +328,14 @@ const KINDS: [fn(&mut Rng, &Frame) -> Fault; 18] = [
     },
     |r, f| Fault::Stop { process: f.process(r), timeout: f.length(r), again: f.back(r) },
     |r, f| Fault::Gap { process: f.process(r), what: r.pick(&GAP), pick: r.u64(..) },
+    |r, f| match f.members {
+        1 => Fault::NewLeader,
+        members => Fault::LeaderStandsStill {
+            member: r.usize(0..members),
+            length: r.millis(0, f.ttl * 1000),
+            astray: f.length(r),
+        },
+    },
 ];
 
 /// What a fault is drawn for.
@@ -432,6 +447,7 @@ fn processes(
                 layout: layout.unwrap_or_else(|| r.pick(&[Layout::Milvus, Layout::AfterStart])),
                 minor: if r.permille(100) { r.u64(0..3) } else { 1 },
                 patch: r.pick(&[0, 0, 1, 7]),
+                lone: r.permille(300),
                 drift: if drift == 0 { 0 } else { r.i64(-drift..=drift) },
                 origin: r.u64(1_000_000_000..1_000_000_000_000),
             }
@@ -508,7 +524,7 @@ fn faults(r: &mut Rng, frame: &Frame, length: Duration) -> Vec<(Time, Fault)> {
 
 fn strikes(r: &mut Rng, frame: &Frame, processes: &[ProcessPlan]) -> Vec<Strike> {
     // What happens to one process, or to etcd as a whole; not what hosts ask for.
-    let kinds = [0, 0, 1, 2, 3, 4, 5, 7, 10, 11, 12, 13];
+    let kinds = [0, 0, 1, 2, 3, 4, 5, 7, 10, 11, 12, 13, 18];
     let count = r.pick(&[0, 0, 1, 2, 4]);
     let mut strikes: Vec<Strike> = (0..count)
         .map(|_| Strike {
@@ -570,14 +586,15 @@ impl fmt::Display for Scenario {
                 .collect();
             writeln!(
                 f,
-                "p{i}: {} {} 3.{}.{} from {} drift {} clock {}",
+                "p{i}: {} {} 3.{}.{} from {} drift {} clock {}{}",
                 roles.join(", "),
                 p.layout,
                 p.minor,
                 p.patch,
                 p.start,
                 p.drift,
-                Time::from_nanos(p.origin)
+                Time::from_nanos(p.origin),
+                if p.lone { " knows one member" } else { "" }
             )?;
         }
         for (i, n) in self.neighbours.iter().enumerate() {

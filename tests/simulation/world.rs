@@ -63,7 +63,7 @@ pub struct Seen {
     /// Guarded writes that were refused.
     pub refused: u64,
     /// Requests that were sent, by purpose.
-    pub sent: [u64; 14],
+    pub sent: [u64; 15],
     /// Seconds of true time.
     pub seconds: u64,
     /// Seconds from the end of the faults until everything was settled; the longest.
@@ -220,7 +220,7 @@ pub fn run(scenario: &Scenario, trace: bool) -> Report {
 impl<'s> World<'s> {
     fn new(scenario: &'s Scenario, trace: bool) -> Self {
         let process = |(index, plan): (usize, &crate::scenario::ProcessPlan)| {
-            Process::new(index, Clock::new(plan.origin, plan.drift))
+            Process::new(index, Clock::new(plan.origin, plan.drift), scenario.members)
         };
         World {
             scenario,
@@ -428,7 +428,7 @@ impl fmt::Display for Seen {
     }
 }
 
-const PURPOSES: [Purpose; 14] = [
+const PURPOSES: [Purpose; 15] = [
     Purpose::Grant,
     Purpose::Renew,
     Purpose::Revoke,
@@ -443,4 +443,5 @@ const PURPOSES: [Purpose; 14] = [
     Purpose::Unpublish,
     Purpose::Unregister,
     Purpose::Reread,
+    Purpose::Confirm,
 ];

@@ -40,7 +40,7 @@ impl Answer {
                 Condition::Absent | Condition::Version(_) | Condition::Value(_) => return None,
             }
         }
-        Some(Answer(TxnAnswer { succeeded: true, revision: Revision(0), cluster: 0, reads: vec![keys] }))
+        Some(Answer(TxnAnswer { succeeded: true, reads: vec![keys], ..TxnAnswer::default() }))
     }
 }
 

@@ -107,6 +107,7 @@ impl Model {
     /// A new leader: every lease starts again with its full TTL and an election timeout.
     pub fn leader_changed(&mut self, now: Time) {
         self.advance(now);
+        self.term += 1;
         self.restart_leases(now);
     }
 

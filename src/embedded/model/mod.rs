@@ -9,6 +9,7 @@
 
 mod data;
 mod error;
+mod former;
 mod lease;
 mod request;
 mod txn;
@@ -24,9 +25,10 @@ use std::time::Duration;
 use self::data::Data;
 use self::watch::Stream;
 use crate::clock::Time;
-use crate::store::{self, Revision};
+use crate::store::{self, Origin, Revision};
 
 pub use self::error::{Code, Error};
+use self::former::Former;
 pub use self::lease::TimeToLive;
 pub use self::request::{
     Compare, Delete, DeleteAnswer, Event, Get, GetAnswer, Keys, Op, OpAnswer, Order, Put, PutAnswer,
@@ -57,6 +59,10 @@ pub struct Snapshot(Arc<Data>);
 pub struct Model {
     data: Arc<Data>,
     cluster: u64,
+    /// Of raft: one more with each leader.
+    term: u64,
+    /// A leader that stood still, and takes itself for the leader all the same.
+    former: Option<Former>,
     min_ttl: i64,
     max_lateness: Duration,
     random: fastrand::Rng,
@@ -85,6 +91,8 @@ impl Model {
         Model {
             data: Arc::new(Data::new()),
             cluster: options.cluster,
+            term: 2,
+            former: None,
             min_ttl: options.min_ttl,
             max_lateness: options.max_lateness,
             random,
@@ -112,6 +120,11 @@ impl Model {
     /// The cluster's id.
     pub fn cluster(&self) -> u64 {
         self.cluster
+    }
+
+    /// Whose word its answers are.
+    pub fn origin(&self) -> Origin {
+        Origin { cluster: self.cluster, term: self.term }
     }
 
     /// When something happens by itself next; [`Time::NEVER`] if nothing will.
@@ -196,7 +209,8 @@ impl Model {
                 Ok(store::Answer::Granted { ttl: seconds(granted) })
             }
             store::Request::KeepAlive { lease, .. } => {
-                Ok(store::Answer::Renewed { ttl: seconds(self.keep_alive(now, *lease)) })
+                let ttl = seconds(self.keep_alive(now, *lease));
+                Ok(store::Answer::Renewed { ttl, origin: self.origin() })
             }
             store::Request::Revoke { lease } => {
                 self.revoke(now, *lease)?;
@@ -207,7 +221,7 @@ impl Model {
                 Ok(store::Answer::Txn(store::TxnAnswer {
                     succeeded: answer.succeeded,
                     revision: Revision(answer.revision),
-                    cluster: self.cluster,
+                    origin: self.origin(),
                     reads: answer
                         .answers
                         .into_iter()

@@ -492,17 +492,48 @@ fn the_engines_requests_are_answered_in_its_own_words() {
     assert_eq!(model.perform(at(0), &grant), Ok(store::Answer::Granted { ttl }));
     assert_eq!(model.perform(at(0), &grant), Err(store::Failure::LeaseExists));
     let Ok(store::Answer::Txn(won)) = model.perform(at(0), &campaign) else { panic!() };
-    assert_eq!((won.succeeded, won.revision, won.cluster, won.reads.len()), (true, Revision(2), 1, 0));
+    assert_eq!((won.succeeded, won.revision, won.origin.cluster, won.reads.len()), (true, Revision(2), 1, 0));
     let Ok(store::Answer::Txn(lost)) = model.perform(at(0), &campaign) else { panic!() };
     assert!(!lost.succeeded);
     assert_eq!(lost.reads[0][0].lease, lease);
     let renew = store::Request::KeepAlive { lease, new_stream: false };
-    assert_eq!(model.perform(at(1), &renew), Ok(store::Answer::Renewed { ttl }));
+    assert_eq!(model.perform(at(1), &renew), Ok(store::Answer::Renewed { ttl, origin: model.origin() }));
     assert_eq!(model.perform(at(1), &store::Request::Revoke { lease }), Ok(store::Answer::Revoked));
-    assert_eq!(model.perform(at(1), &renew), Ok(store::Answer::Renewed { ttl: Duration::ZERO }));
+    assert_eq!(
+        model.perform(at(1), &renew),
+        Ok(store::Answer::Renewed { ttl: Duration::ZERO, origin: model.origin() })
+    );
     let Ok(store::Answer::Txn(won)) = model.perform(at(1), &grant).and(model.perform(at(1), &campaign))
     else {
         panic!()
     };
     assert_eq!(won.revision, Revision(4), "the revoke took the key at revision 3");
+}
+
+#[test]
+fn a_leader_that_stood_still_acknowledges_what_its_successor_never_sees() {
+    let mut model = model();
+    let (known, later) = (LeaseId(7), LeaseId(8));
+    let ttl = Duration::from_secs(10);
+    let renew = |lease| store::Request::KeepAlive { lease, new_stream: false };
+    model.grant(at(0), known, 10).unwrap();
+    let before = model.origin();
+    model.leader_stands_still(at(1000));
+    assert_eq!(model.origin(), store::Origin { term: before.term + 1, ..before });
+    model.grant(at(2000), later, 10).unwrap();
+
+    // It knows what it knew, and answers under its own term; the successor's lease runs out all the same.
+    let yes = Ok(store::Answer::Renewed { ttl, origin: before });
+    assert_eq!(model.perform_at_former(at(9000), &renew(known)), yes);
+    assert_eq!(model.perform_at_former(at(15000), &renew(known)), yes);
+    assert_eq!(model.time_to_live(at(15000), known), None);
+    let no = Ok(store::Answer::Renewed { ttl: Duration::ZERO, origin: before });
+    assert_eq!(model.perform_at_former(at(10000), &renew(later)), no);
+    // Whatever takes a quorum is not answered.
+    let read = store::Request::Txn(store::Txn::default());
+    assert!(matches!(model.perform_at_former(at(16000), &read), Err(store::Failure::Indefinite(_))));
+
+    model.former_leader_steps_down();
+    let answer = model.perform_at_former(at(16000), &renew(known));
+    assert_eq!(answer, Ok(store::Answer::Renewed { ttl: Duration::ZERO, origin: model.origin() }));
 }

@@ -247,7 +247,8 @@ impl Election {
             return;
         }
         if let Some(win) = &mut self.win {
-            if matches!(win.stage, Stage::Won { .. }) {
+            // A win counts only on a lease that is surely ours.
+            if matches!(win.stage, Stage::Won { .. }) && ground.keeper.is_confirmed(win.lease, fx.now) {
                 let (token, lease) = (win.token, win.lease);
                 win.stage = Stage::Activating;
                 self.standby = None;

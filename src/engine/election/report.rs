@@ -26,13 +26,24 @@ impl Election {
         self.withdrawn
     }
 
+    /// Whether the key set is ours, whatever the host has been told.
     pub fn has_win(&self) -> bool {
         self.win.is_some()
+    }
+
+    /// Whether `is_primary` may say yes.
+    pub fn is_primary(&self) -> bool {
+        self.win.as_ref().is_some_and(|win| !matches!(win.stage, Stage::Won { .. }))
     }
 
     /// All keys that it wants to know of, once it has any.
     pub fn ranges(&self) -> &[Range] {
         self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::ranges)
+    }
+
+    /// Of these, its own record and the locks.
+    pub fn own_ranges(&self) -> &[Range] {
+        self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::own_ranges)
     }
 
     /// Where the keys of its wins lie.

@@ -24,7 +24,8 @@ pub(super) struct Win {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
-    /// Callbacks of the standby period are still running; given back if they do not end in time.
+    /// Callbacks of the standby period are still running, or the lease is not confirmed; given back if that takes too
+    /// long.
     Won { give_back: Time },
     /// `on_primary` is running.
     Activating,
@@ -108,8 +109,13 @@ impl Election {
             self.lose(fx, ground.setup, reason);
         } else if matches!(win.stage, Stage::Won { give_back } if give_back <= fx.now) {
             let text = format!(
-                "{}: given back: callbacks of the standby did not end within primacy.activation_timeout_ms",
-                self.role
+                "{}: given back: {} within primacy.activation_timeout_ms",
+                self.role,
+                if self.calls.is_empty() {
+                    "its lease was not confirmed"
+                } else {
+                    "callbacks of the standby did not end"
+                }
             );
             fx.log(Level::Error, Some(self.id), text);
             self.lose(fx, ground.setup, LostReason::ActivationFailed);
