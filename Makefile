@@ -196,7 +196,7 @@ test-go: go target/coordinators/go etcd venv ## the Go packages; `make test-go-m
 	@$(TOOLS)/need pkg-config
 	$(TOOLS)/test-go format vet static none race dynamic
 	$(TOOLS)/two-libraries
-	$(PYTHON) -m pytest tests/contract tests/adapter --primacy-coordinator go
+	$(PYTHON) -m pytest -n 4 tests/contract tests/adapter --primacy-coordinator go
 
 .PHONY: test-go-memory
 test-go-memory: go target/coordinators/go etcd ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer
@@ -218,7 +218,7 @@ EXITS ?= 4
 test-python: target/coordinators/py etcd ## the Python package, and that its sample coordinator keeps the contract
 	cd python && ../$(PYTHON) -m pytest --exits $(EXITS)
 	cd python && ../$(PYTHON) -m mypy.stubtest primacy
-	$(PYTHON) -m pytest tests/contract/test_coordinator.py tests/adapter --primacy-coordinator py
+	$(PYTHON) -m pytest -n 4 tests/contract/test_coordinator.py tests/adapter --primacy-coordinator py
 
 .PHONY: check
 check: venv ## format, lints, types

@@ -122,14 +122,14 @@ def test_each_of_several_coordinators_is_the_first_in_some_tests(
 
 # It says that it is primary, and answers `who` with whatever it is told to.
 SPEAKS_NONSENSE = """#!{python}
-import json, signal, socket, sys, threading, time
+import json, os, signal, socket, sys, threading, time
 
 answer = {answer!r}
 server = socket.create_server(("127.0.0.1", 0))
 
 def say(event, **fields):
     line = {{"t": time.clock_gettime_ns(time.CLOCK_BOOTTIME), "id": 1, "event": event, **fields}}
-    print(json.dumps(line), flush=True)
+    os.write(1, json.dumps(line).encode() + b"\\n")  # print can not be interrupted by itself
 
 def end(*_):
     say("lost", role="greeter", token=5, reason="stopped")
