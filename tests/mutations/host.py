@@ -27,8 +27,8 @@ import tree
 from tree import ROOT, WORK
 
 TREE = WORK / "host"
-PLACES = ["Cargo.toml", "Cargo.lock", ".cargo", "README.md", "benches", "bindings", "docs", "go", "include"]
-PLACES += ["python", "src", "tests"]
+PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "README.md", "benches", "bindings", "docs", "go"]
+PLACES += ["include", "python", "src", "tests"]
 # What the tests need of what is built.
 BUILT = (
     "target/tools",
