@@ -13,8 +13,10 @@ type Status struct {
 	// TTLMs is its time to live as granted; RemainingMs is how long it is surely ours.
 	TTLMs       uint64 `json:"ttl_ms"`
 	RemainingMs uint64 `json:"remaining_ms"`
-	// Suspended: the last renewal got no answer in time.
+	// Suspended: the last renewal got no answer in time, or was not confirmed.
 	Suspended bool `json:"suspended"`
+	// UnconfirmedRenewals were acknowledged and did not count: nothing confirmed that etcd's leader was still the leader.
+	UnconfirmedRenewals uint64 `json:"unconfirmed_renewals"`
 	// Revision is etcd's highest that was seen.
 	Revision int64 `json:"revision"`
 	// Elections, in the order in which they were registered.

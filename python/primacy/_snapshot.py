@@ -38,6 +38,7 @@ class Snapshot(TypedDict):
     ttl_ms: int
     remaining_ms: int
     suspended: bool
+    unconfirmed_renewals: int
     warnings: list[str]
     revision: int
     elections: list[ElectionSnapshot]
