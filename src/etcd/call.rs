@@ -7,29 +7,20 @@ use super::connection::Connection;
 use super::credentials::{Credentials, Generation};
 use super::endpoints::{self, Endpoints};
 use super::failure::Fault;
+use super::in_time::timeout_at;
 use super::{FIRST_ATTEMPT_WITHIN, translate};
 use crate::store::{Answer, Failure, Request};
 use etcd_client::LeaseGrantOptions;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// See [`super::Etcd::call`].
 pub(super) async fn call(
     endpoints: &Endpoints,
     credentials: &Arc<Credentials>,
-    turns: Option<&Semaphore>,
     request: &Request,
-    timeout: Duration,
+    deadline: Instant,
 ) -> Result<Answer, Failure> {
-    let deadline = Instant::now() + timeout;
-    let _turn = match turns {
-        Some(turns) => Some(timeout_at(deadline, turns.acquire()).await.map_err(|_| {
-            Failure::Unreachable("not sent: too many are waiting for their answers".to_owned())
-        })?),
-        None => None,
-    };
     let only_reads = matches!(request, Request::Txn(txn) if translate::only_reads(txn));
     let mut token_renewed = false;
     let mut turned_away = 0;

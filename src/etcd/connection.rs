@@ -11,6 +11,7 @@
 use super::credentials::{Credentials, LastRefusal};
 use super::dial::{Dialler, refusal};
 use super::failure::Fault;
+use super::in_time::timeout;
 use super::line::Line;
 use super::{AbortOnDrop, SIGN_OF_LIFE};
 use etcd_client::proto::PbLeaseKeepAliveResponse;
@@ -184,7 +185,7 @@ impl Connection {
     /// The version of the server behind it, if it tells within [`SIGN_OF_LIFE`].
     pub(super) async fn server_version(&self) -> Option<String> {
         let mut maintenance = self.maintenance.clone();
-        let answer = tokio::time::timeout(SIGN_OF_LIFE, maintenance.status()).await;
+        let answer = timeout(SIGN_OF_LIFE, maintenance.status()).await;
         Some(answer.ok()?.ok()?.version().to_owned())
     }
 
@@ -215,7 +216,7 @@ async fn doubt(doubted: Arc<Notify>, line: Arc<Line>, maintenance: MaintenanceCl
         let before = line.words();
         // Any answer will do, a refusal too.
         let mut maintenance = maintenance.clone();
-        let answer = tokio::time::timeout(SIGN_OF_LIFE, maintenance.status()).await;
+        let answer = timeout(SIGN_OF_LIFE, maintenance.status()).await;
         if answer.is_err() && line.words() == before {
             line.cut();
             return;

@@ -8,6 +8,7 @@
 use super::AUTHENTICATED_WITHIN;
 use super::connection::Connection;
 use super::failure::Fault;
+use super::in_time::timeout;
 use crate::config::Auth;
 use crate::store::Failure;
 use http::HeaderValue;
@@ -71,7 +72,7 @@ impl Credentials {
         let (authenticating, mut client) = (connection.authenticating.clone(), connection.auth.clone());
         // A task of its own, which goes on when whoever waits gives up, and ends with its connection. Else an
         // answer that takes longer than a renewal may wait would be asked for anew for ever.
-        let fetching = tokio::spawn(tokio::time::timeout(AUTHENTICATED_WITHIN, async move {
+        let fetching = tokio::spawn(timeout(AUTHENTICATED_WITHIN, async move {
             // Whoever waits here finds it done. Not one for all connections: on a silent one it takes long.
             let began = Instant::now();
             let mut last_refusal = authenticating.lock().await;

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::credentials::Credentials;
 use super::dial::Dialler;
 use super::failure::Fault;
+use super::in_time::timeout;
 use super::{AbortOnDrop, CONNECTED_WITHIN};
 use crate::log::{Level, Log};
 use crate::runtime::lock;
@@ -16,7 +17,7 @@ use crate::store::Failure;
 use crate::warning;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// See the module.
 pub(super) struct Endpoints {

@@ -16,6 +16,7 @@ mod credentials;
 mod dial;
 mod endpoints;
 mod failure;
+mod in_time;
 mod line;
 mod tls;
 mod translate;
@@ -48,7 +49,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const AUTHENTICATED_WITHIN: Duration = Duration::from_secs(10);
 /// The first attempt of a request that only reads; each further one gets twice as long.
 const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(1);
-/// All ranges of a new watch must be confirmed by then.
+/// A server must confirm the next one of those ranges of new watches that it was sent by then.
 const WATCH_CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// An etcd cluster. Cheap to clone; a clone is the same connections and watches. When the last one is
@@ -133,8 +134,9 @@ impl Etcd {
         Ok(Etcd(Arc::new(Inner { endpoints, credentials, turns, watches, reports, _router: router })))
     }
 
-    /// Performs a request of an election. Ends within `timeout`, connecting and authenticating included. A request
-    /// that writes is sent once; only where it certainly did not happen is it sent again.
+    /// Performs a request of an election. Ends within `timeout` of its turn, connecting and authenticating included; so
+    /// many transactions may be under way at a time, and more wait. A request that writes is sent once; only where it
+    /// certainly did not happen is it sent again.
     ///
     /// # Errors
     /// See [`Failure`]. A request that only reads never fails as [`Failure::Indefinite`].
@@ -160,15 +162,22 @@ impl Etcd {
 
     async fn call_for(&self, asker: Asker, request: &Request, timeout: Duration) -> Result<Answer, Failure> {
         let Inner { endpoints, credentials, turns, .. } = &*self.0;
-        call::call(endpoints, credentials, turns.of(request, asker), request, timeout).await
+        let (_turn, deadline) = turns.take(request, asker, timeout).await?;
+        call::call(endpoints, credentials, request, deadline).await
     }
 
     /// Watches ranges from now on, without a start revision. `watch` is the caller's name for it, used once.
-    /// Returns at once; the reports follow: `Confirmed` or `Ended` within about two seconds.
+    /// Returns at once; the reports follow: `Confirmed` or `Ended` within about two seconds, or
+    /// as long as the server takes for those that were asked for before, if it is at work on them.
     pub fn watch(&self, watch: u64, ranges: Vec<Range>) {
         if self.0.watches.send(watch::Order::Watch { watch, ranges }).is_err() {
             let _ = self.0.reports.send(WatchReport::Ended { watch, why: "stopped".to_owned() });
         }
+    }
+
+    /// Requests of elections that wait for their turn are not sent any more: there is nobody left to hear of them.
+    pub fn end(&self) {
+        self.0.turns.end();
     }
 
     /// What is known of the servers that may end badly, for people.

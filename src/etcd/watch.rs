@@ -12,7 +12,7 @@ use super::endpoints::Endpoints;
 use super::failure::Fault;
 use super::translate::{self, Bounds};
 use super::watch_stream::{self, Incoming, Outgoing};
-use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WatchReport};
+use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WatchReport, in_time};
 use crate::log::{BRIEF, plain};
 use crate::store::{KeyEvent, Range};
 use etcd_client::proto::PbWatchResponse;
@@ -29,6 +29,9 @@ pub(super) enum Order {
 
 /// Responses that wait for the router; more wait in their streams, and at the server.
 const INBOX: usize = 64;
+/// New ranges that a stream leaves unanswered; more wait here. A server takes them one after the other: those of
+/// thousands of elections, sent at once, would fill the connection that leases are renewed on.
+const UNANSWERED: usize = 128;
 
 /// Runs until the owner is gone.
 pub(super) async fn route(
@@ -48,7 +51,9 @@ pub(super) async fn route(
     );
     loop {
         let due = router.next_deadline();
+        // What has arrived is read before a server is doubted that has not answered.
         tokio::select! {
+            biased;
             order = orders.recv() => match order {
                 Some(Order::Watch { watch, ranges }) => router.watch(watch, &ranges, Instant::now()),
                 Some(Order::Unwatch { watch }) => router.unwatch(watch),
@@ -81,8 +86,6 @@ struct Router<C> {
     last_stream: u64,
     last_id: i64,
     watches: HashMap<u64, Watch>,
-    /// Watches that may be unconfirmed still, the first due first.
-    due: VecDeque<(Instant, u64)>,
 }
 
 struct Stream<C> {
@@ -92,9 +95,53 @@ struct Stream<C> {
     connection: Option<C>,
     /// Which watch an id belongs to; ids of ended watches are gone.
     ids: HashMap<i64, u64>,
+    /// Ranges that are not sent yet; some may not be wanted any more.
+    unsent: VecDeque<(i64, Bounds)>,
     /// Ids that the server has not answered yet, in the order in which they were sent: it answers in that
     /// order, and a refusal bears -1.
     unanswered: VecDeque<i64>,
+    /// When it must have answered the next one.
+    due: Instant,
+}
+
+impl<C> Stream<C> {
+    /// Sends what may be sent by now.
+    fn send(&mut self, now: Instant) {
+        if self.unanswered.is_empty() {
+            self.due = now + WATCH_CONFIRMED_WITHIN;
+        }
+        while self.unanswered.len() < UNANSWERED
+            && let Some((id, bounds)) = self.unsent.pop_front()
+        {
+            if self.ids.contains_key(&id) {
+                self.unanswered.push_back(id);
+                // A stream that is over already says so in its last word.
+                let _ = self.orders.send(Outgoing::Create { id, bounds });
+            }
+        }
+    }
+
+    /// The server has answered a new range: it is not stuck.
+    fn answered(&mut self, id: i64, now: Instant) -> i64 {
+        let mut id = id;
+        if self.unanswered.front() == Some(&id) || !self.unanswered.contains(&id) {
+            id = self.unanswered.pop_front().unwrap_or(id);
+        } else {
+            self.unanswered.retain(|&unanswered| unanswered != id);
+        }
+        self.due = now + WATCH_CONFIRMED_WITHIN;
+        self.send(now);
+        id
+    }
+
+    /// Ends a range here and, if it was sent, at the server.
+    fn forget(&mut self, id: i64) {
+        self.ids.remove(&id);
+        // Ids go up, and are sent in their order.
+        if self.unsent.front().is_none_or(|(first, _)| id < *first) {
+            let _ = self.orders.send(Outgoing::Cancel { id });
+        }
+    }
 }
 
 struct Watch {
@@ -102,7 +149,6 @@ struct Watch {
     bounds: Vec<Bounds>,
     ids: Vec<i64>,
     unconfirmed: usize,
-    due: Instant,
     /// What happened before all ranges were confirmed.
     early: Vec<KeyEvent>,
     token_renewed: bool,
@@ -123,7 +169,6 @@ impl<C> Router<C> {
             last_stream: 0,
             last_id: 0,
             watches: HashMap::new(),
-            due: VecDeque::new(),
         }
     }
 
@@ -147,7 +192,7 @@ impl<C> Router<C> {
     fn create(&mut self, watch: u64, bounds: Vec<Bounds>, token_renewed: bool, now: Instant) {
         let number = match self.newest {
             Some(number) if self.streams.contains_key(&number) => number,
-            _ => self.open(None),
+            _ => self.open(None, now),
         };
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let mut ids = Vec::with_capacity(bounds.len());
@@ -155,19 +200,16 @@ impl<C> Router<C> {
             self.last_id += 1;
             ids.push(self.last_id);
             stream.ids.insert(self.last_id, watch);
-            stream.unanswered.push_back(self.last_id);
-            // A stream that is over already says so in its last word.
-            let _ = stream.orders.send(Outgoing::Create { id: self.last_id, bounds: bounds.clone() });
+            stream.unsent.push_back((self.last_id, bounds.clone()));
         }
-        let due = now + WATCH_CONFIRMED_WITHIN;
-        self.due.push_back((due, watch));
+        stream.send(now);
         let unconfirmed = ids.len();
         let watch_state =
-            Watch { stream: number, bounds, ids, unconfirmed, due, early: Vec::new(), token_renewed };
+            Watch { stream: number, bounds, ids, unconfirmed, early: Vec::new(), token_renewed };
         self.watches.insert(watch, watch_state);
     }
 
-    fn open(&mut self, stale: Option<Generation>) -> u64 {
+    fn open(&mut self, stale: Option<Generation>, now: Instant) -> u64 {
         self.last_stream += 1;
         let (orders, task) = (self.open_stream)(self.last_stream, stale);
         let stream = Stream {
@@ -176,7 +218,9 @@ impl<C> Router<C> {
             token: None,
             connection: None,
             ids: HashMap::new(),
+            unsent: VecDeque::new(),
             unanswered: VecDeque::new(),
+            due: now,
         };
         self.streams.insert(self.last_stream, stream);
         self.newest = Some(self.last_stream);
@@ -194,11 +238,7 @@ impl<C> Router<C> {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let mut id = response.watch_id;
         if response.created {
-            if stream.unanswered.front() == Some(&id) || !stream.unanswered.contains(&id) {
-                id = stream.unanswered.pop_front().unwrap_or(id);
-            } else {
-                stream.unanswered.retain(|&unanswered| unanswered != id);
-            }
+            id = stream.answered(id, now);
         }
         // Ids that belong to nobody are those of watches that we ended.
         let Some(&watch) = stream.ids.get(&id) else { return };
@@ -244,7 +284,7 @@ impl<C> Router<C> {
         {
             let bounds = state.bounds.clone();
             if self.newest == Some(number) {
-                self.open(Some(token));
+                self.open(Some(token), now);
             }
             self.forget(watch);
             return self.create(watch, bounds, true, now);
@@ -267,27 +307,24 @@ impl<C> Router<C> {
         }
     }
 
-    fn next_deadline(&mut self) -> Option<Instant> {
-        while let Some(&(due, watch)) = self.due.front() {
-            let state = self.watches.get(&watch);
-            if state.is_some_and(|state| state.unconfirmed > 0 && state.due == due) {
-                return Some(due);
-            }
-            self.due.pop_front();
-        }
-        None
+    fn next_deadline(&self) -> Option<Instant> {
+        let waiting = self.streams.values().filter(|stream| !stream.unanswered.is_empty());
+        waiting.map(|stream| stream.due).min()
     }
 
-    /// Ends the watches that were not confirmed in time, with all others on their stream: the server answers
-    /// a stream in order, so one that leaves a watch unanswered is stuck as a whole.
+    /// Ends the streams that have not answered in time, with all watches on them: the server answers a stream in
+    /// order, so one that leaves a watch unanswered is stuck as a whole.
     fn expire(&mut self, now: Instant) {
-        while let Some(due) = self.next_deadline() {
-            if due > now {
-                return;
+        let is_due = |stream: &Stream<C>| !stream.unanswered.is_empty() && stream.due <= now;
+        let due: Vec<u64> =
+            self.streams.iter().filter(|(_, s)| is_due(s)).map(|(&number, _)| number).collect();
+        for number in due {
+            let Some(stream) = self.streams.get_mut(&number) else { continue };
+            if let Some(more) = in_time::late(stream.due, now) {
+                stream.due = now + more;
+                continue;
             }
-            let Some((_, watch)) = self.due.pop_front() else { return };
-            let Some(number) = self.watches.get(&watch).map(|state| state.stream) else { continue };
-            if let Some(connection) = self.streams.get(&number).and_then(|s| s.connection.as_ref()) {
+            if let Some(connection) = &stream.connection {
                 (self.silent)(connection);
             }
             self.closed(number, "a new watch was not confirmed in time");
@@ -303,10 +340,7 @@ impl<C> Router<C> {
     fn forget(&mut self, watch: u64) {
         let Some(state) = self.watches.remove(&watch) else { return };
         let Some(stream) = self.streams.get_mut(&state.stream) else { return };
-        for id in state.ids {
-            stream.ids.remove(&id);
-            let _ = stream.orders.send(Outgoing::Cancel { id });
-        }
+        state.ids.into_iter().for_each(|id| stream.forget(id));
         if stream.ids.is_empty() {
             self.streams.remove(&state.stream);
         }
@@ -587,7 +621,44 @@ mod tests {
         let why = "a new watch was not confirmed in time";
         assert_eq!(rig.told(), [format!("1 ended: {why}"), format!("2 ended: {why}")]);
         assert_eq!(*rig.silent.lock().unwrap(), [77]);
-        assert_eq!((rig.router.next_deadline(), rig.router.due.len()), (None, 0));
+        assert_eq!(rig.router.next_deadline(), None);
+    }
+
+    #[tokio::test]
+    async fn many_new_watches_wait_for_each_other_and_a_server_that_answers_one_is_not_stuck() {
+        let mut rig = Rig::new();
+        let second = std::time::Duration::from_secs(1);
+        for watch in 1..=300 {
+            rig.watch(watch, &["a"]);
+        }
+        rig.router.opened(1, Generation::default(), 77);
+        assert_eq!(rig.asked(1).len(), UNANSWERED);
+        // What was not sent need not be ended at the server.
+        rig.router.unwatch(299);
+        assert_eq!(rig.asked(1), [""; 0]);
+        for id in 1..=298 {
+            rig.now += second;
+            rig.router.expire(rig.now);
+            rig.created(1, id);
+            assert_eq!(rig.told(), [format!("{id} confirmed")]);
+        }
+        rig.now += second;
+        rig.router.expire(rig.now);
+        rig.created(1, 300);
+        assert_eq!(rig.told(), ["300 confirmed"]);
+        assert_eq!((rig.asked(1).len(), rig.router.next_deadline()), (299 - UNANSWERED, None));
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_looked_at_late_leaves_time_to_read_what_has_arrived() {
+        let mut rig = Rig::new();
+        rig.watch(1, &["a"]);
+        rig.now += WATCH_CONFIRMED_WITHIN * 2;
+        rig.router.expire(rig.now);
+        assert_eq!(rig.told(), [""; 0]);
+        rig.now = rig.router.next_deadline().unwrap();
+        rig.router.expire(rig.now);
+        assert_eq!(rig.told(), ["1 ended: a new watch was not confirmed in time"]);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::credentials::{Credentials, Generation};
 use super::endpoints::Endpoints;
 use super::failure::Fault;
+use super::in_time::timeout_at;
 use super::translate::Bounds;
 use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN};
 use crate::panic;
@@ -11,7 +12,7 @@ use etcd_client::proto::PbWatchResponse;
 use etcd_client::{Error, WatchOptions, WatchRequestSender, WatchResponseStream};
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// What the stream is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
