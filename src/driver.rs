@@ -1,7 +1,7 @@
 //! The driver: performs what the engine decides and tells it what happened.
 //!
-//! One task owns the order of events: it takes them one at a time, hands each to [`Engine::step`] with the time at
-//! which it was taken, and performs the actions in their order. Requests run beside it, the host's callbacks on
+//! One task owns the order of events: it takes them one at a time, those that leases live on first, hands each to
+//! [`Engine::step`] with the time at which it was taken, and performs the actions in their order. Requests run beside it, the host's callbacks on
 //! threads of their own; nothing here waits for either. It decides nothing.
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
+use crate::commands::Commands;
 use crate::election::{Lane, Lanes};
 use crate::engine::{
     Action, Call, CallId, ElectionId, Engine, Event, LostReason, Notice, Purpose, RequestId, Setup, Token,
@@ -33,7 +34,8 @@ use crate::store::{Failure, LeaseId, Request};
 pub(crate) struct Shared {
     pub clock: Clock,
     pub engine: Mutex<Engine>,
-    pub events: mpsc::UnboundedSender<Event>,
+    pub commands: Commands,
+    pub answers: mpsc::UnboundedSender<Event>,
     pub etcd: Etcd,
     pub runtime: Arc<Runtime>,
     pub log: Log,
@@ -64,9 +66,9 @@ pub(crate) struct Progress {
 }
 
 impl Shared {
-    /// Queues an event. After the driver's end there is nobody to tell, and nothing to do.
+    /// Tells the driver what the host asks for. After the driver's end there is nobody to tell, and nothing to do.
     pub fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
+        self.commands.ask(event);
     }
 
     /// The call of this session that the present thread runs.
@@ -116,11 +118,12 @@ pub(crate) fn start(
     setup: Setup,
 ) -> io::Result<Arc<Shared>> {
     let alarm = clock.alarm()?;
-    let (tell, events) = mpsc::unbounded_channel();
+    let (tell, answers) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         clock,
         engine: Mutex::new(Engine::new(setup)),
-        events: tell,
+        commands: Commands::new(clock),
+        answers: tell,
         etcd,
         runtime,
         log,
@@ -131,7 +134,7 @@ pub(crate) fn start(
         #[cfg(any(test, feature = "defect"))]
         defect: AtomicBool::new(false),
     });
-    tokio::spawn(drive(shared.clone(), alarm, events, reports));
+    tokio::spawn(drive(shared.clone(), alarm, answers, reports));
     Ok(shared)
 }
 
@@ -142,11 +145,11 @@ pub(crate) fn start(
 async fn drive(
     shared: Arc<Shared>,
     alarm: Alarm,
-    events: mpsc::UnboundedReceiver<Event>,
+    answers: mpsc::UnboundedReceiver<Event>,
     reports: mpsc::UnboundedReceiver<WatchReport>,
 ) {
     let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
-    let why = match tokio::spawn(driver.run(alarm, events, reports)).await {
+    let why = match tokio::spawn(driver.run(alarm, answers, reports)).await {
         Ok(Ok(())) => return shared.advance(|progress| progress.over = true),
         Ok(Err(why)) => why,
         // Without a panic the runtime is going, which it does only when no session is left.
@@ -154,6 +157,7 @@ async fn drive(
     };
     let text = format!("the engine has panicked, which is a bug: the session is over: {why}");
     shared.log.line(Level::Error, &text);
+    shared.etcd.end();
     // First, so that none is registered that is not among those that are abandoned.
     shared.advance(|progress| (progress.closed, progress.broken) = (Some(false), true));
     let lanes = lock(&shared.lanes).all();
@@ -166,14 +170,14 @@ async fn drive(
 /// Sends a request; the answer comes as an event, also when nobody answers, or what asks has a defect.
 pub(crate) fn send(
     etcd: &Etcd,
-    events: &mpsc::UnboundedSender<Event>,
+    answers: &mpsc::UnboundedSender<Event>,
     log: &Log,
     request: RequestId,
     purpose: Purpose,
     what: Request,
     timeout: Duration,
 ) {
-    let (etcd, events, log) = (etcd.clone(), events.clone(), log.clone());
+    let (etcd, answers, log) = (etcd.clone(), answers.clone(), log.clone());
     tokio::spawn(async move {
         let call = async {
             match purpose {
@@ -186,7 +190,7 @@ pub(crate) fn send(
             log.line(Level::Error, &why);
             Err(Failure::Indefinite(why))
         });
-        let _ = events.send(Event::Answered { request, result });
+        let _ = answers.send(Event::Answered { request, result });
     });
 }
 
@@ -213,15 +217,24 @@ impl Driver {
     async fn run(
         mut self,
         alarm: Alarm,
-        mut events: mpsc::UnboundedReceiver<Event>,
+        mut answers: mpsc::UnboundedReceiver<Event>,
         mut reports: mpsc::UnboundedReceiver<WatchReport>,
     ) -> Result<(), String> {
+        let shared = self.shared.clone();
         while !self.is_over() {
-            let next = lock(&self.shared.engine).next_deadline();
+            let next = lock(&shared.engine).next_deadline();
+            // Leases wait for nobody. What watches tell and what the host asks for wait for each other in turn, so that
+            // neither keeps the other from being heard, whatever comes of it.
             let event = tokio::select! {
+                biased;
                 () = alarm.until(next) => Event::Tick,
-                Some(report) = reports.recv() => heard(report)?,
-                Some(event) = events.recv() => event,
+                Some(answer) = answers.recv() => answer,
+                event = async {
+                    tokio::select! {
+                        Some(report) = reports.recv() => heard(report),
+                        command = shared.commands.next() => Ok(command),
+                    }
+                } => event?,
             };
             self.step(event);
         }
@@ -266,7 +279,7 @@ impl Driver {
         let shared = &self.shared;
         match action {
             Action::Send { request, purpose, timeout, what, .. } => {
-                send(&shared.etcd, &shared.events, &shared.log, request, purpose, what, timeout);
+                send(&shared.etcd, &shared.answers, &shared.log, request, purpose, what, timeout);
             }
             Action::Watch { watch, ranges } => shared.etcd.watch(watch.0, ranges),
             Action::Unwatch { watch } => shared.etcd.unwatch(watch.0),
@@ -299,6 +312,7 @@ impl Driver {
             }
             Action::Closed { clean } => {
                 self.closed = true;
+                shared.etcd.end();
                 shared.advance(|progress| progress.closed = Some(clean));
             }
             Action::Log { level, text, .. } => shared.log.line(level, &text),

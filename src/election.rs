@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -90,7 +90,9 @@ impl Election {
 
     /// Campaigns from now on: primary if it can be, standby otherwise. Returns at once; again: nothing happens.
     pub fn campaign(&self) {
-        self.shared.tell(Event::Campaign { election: self.lane.id });
+        if !self.lane.campaigning.swap(true, Ordering::Relaxed) {
+            self.shared.tell(Event::Campaign { election: self.lane.id });
+        }
     }
 
     /// Gives primacy up and goes on as standby; without primacy nothing happens. Returns at once; inside a callback
@@ -279,6 +281,8 @@ pub(crate) struct Lane {
     pub id: ElectionId,
     pub role: Role,
     pub win: Lent,
+    /// It was asked to campaign, which it does until it ends.
+    campaigning: AtomicBool,
     host: Arc<dyn Host>,
     shared: Weak<Shared>,
     state: Mutex<State>,
@@ -320,6 +324,7 @@ impl Lane {
             id,
             role,
             win: Lent::new(),
+            campaigning: AtomicBool::new(false),
             host,
             shared: Arc::downgrade(shared),
             state: Mutex::default(),

@@ -28,7 +28,7 @@ use crate::driver::{self, Shared};
 use crate::election::{Election, Host, Reply};
 use crate::embedded::Server;
 use crate::embedded::model::Options;
-use crate::engine::{Call, CallId, Event, LostReason, Notice, Outcome, Setup, Token};
+use crate::engine::{Call, CallId, ElectionId, Event, LostReason, Notice, Outcome, RequestId, Setup, Token};
 use crate::etcd::{Credentials, Dialler, Dialling, Etcd, WatchReport, boxed};
 use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
@@ -399,6 +399,31 @@ fn a_defect_closes_the_session_before_it_ends_the_elections_that_there_are() {
         assert!(closed_first.join().unwrap(), "one that is registered now would never end");
         let again = session.register("datacoord", Arc::new(Diary::default()));
         assert!(matches!(again, Err(RegisterError::Stopped)));
+    });
+}
+
+#[test]
+fn what_a_host_asks_for_in_a_loop_is_done_once_and_after_the_answers_that_are_there() {
+    story(|| async {
+        let world = World::new(1).await;
+        world.next_primary(None, TTL).await;
+        let Member { session, election, shared, .. } = &world.candidates[0];
+        // The driver runs on this thread, when this is over.
+        for _ in 0..100_000 {
+            election.campaign();
+            session.mark_stopping();
+            election.resign();
+        }
+        let answer = Event::Answered { request: RequestId(1 << 40), result: Err(Failure::LeaseNotFound) };
+        let expected = [answer.to_string(), "mark stopping".into(), format!("resign {}", ElectionId(1))];
+        shared.answers.send(answer).unwrap();
+        world.pass(ms(1000)).await;
+        let recording = election.recording();
+        let events = recording.lines().filter_map(|line| line.strip_prefix("at ")?.split_once(' '));
+        let events: Vec<_> =
+            events.map(|(_, event)| event).filter(|e| expected.iter().any(|x| x == e)).collect();
+        assert_eq!(events, expected);
+        world.end().await;
     });
 }
 

@@ -10,6 +10,7 @@
 mod address;
 mod callback;
 pub mod clock;
+mod commands;
 pub mod config;
 mod driver;
 pub mod election;

@@ -11,7 +11,8 @@ use crate::store::{Failure, LeaseId, Range, Request, Revision};
 /// Something for the driver to do, in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send a request. Exactly one [`Event::Answered`](super::Event::Answered) must follow, at the latest after `timeout`.
+    /// Send a request. Exactly one [`Event::Answered`](super::Event::Answered) must follow. A transaction may wait for
+    /// others before it is sent; what concerns the lease must be answered at the latest after `timeout`.
     Send {
         /// Its name.
         request: RequestId,
@@ -19,7 +20,7 @@ pub enum Action {
         purpose: Purpose,
         /// Of which election, if of one.
         election: Option<ElectionId>,
-        /// How long to wait for an answer, a wait for the connection included.
+        /// How long to wait for an answer once it is sent, a wait for the connection included.
         timeout: Duration,
         /// The request.
         what: Request,

@@ -1,5 +1,6 @@
 //! How an election ends: what was asked for inside callbacks, and what must be gone before it is over.
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use super::ground::Ground;
@@ -10,7 +11,7 @@ use crate::engine::action::{Action, LostReason};
 use crate::engine::effects::Effects;
 use crate::engine::ids::CallId;
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Deferred {
     Resign,
     /// Begun at `begin` at the latest: a call that hangs does not put off the end.
@@ -26,9 +27,20 @@ impl Election {
         match within.filter(|call| self.calls.is_running(*call)) {
             Some(call) => {
                 let begin = until - reserve(timeout);
-                self.deferred.push((call, Deferred::Withdraw { begin, until }));
+                self.defer(call, Deferred::Withdraw { begin, until });
             }
             None => self.withdraw_by(fx, setup, until),
+        }
+    }
+
+    /// Puts something off until a call has ended. Asked for again, it is put off once; the earlier end counts.
+    pub(super) fn defer(&mut self, call: CallId, what: Deferred) {
+        let same = |(within, put_off): &&mut (CallId, Deferred)| {
+            *within == call && discriminant(put_off) == discriminant(&what)
+        };
+        match self.deferred.iter_mut().find(same) {
+            Some((_, put_off)) => *put_off = what.min(*put_off),
+            None => self.deferred.push((call, what)),
         }
     }
 

@@ -126,7 +126,7 @@ impl Election {
 
     pub fn resign(&mut self, fx: &mut Effects, setup: &Setup, within: Option<CallId>) {
         match within.filter(|call| self.calls.is_running(*call)) {
-            Some(call) => self.deferred.push((call, Deferred::Resign)),
+            Some(call) => self.defer(call, Deferred::Resign),
             None => self.lose(fx, setup, LostReason::Resigned),
         }
     }
