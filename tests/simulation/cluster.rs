@@ -233,9 +233,8 @@ impl Cluster {
         let key = &write.event.key;
         if write.previous.is_some() {
             let owner = self.owner(key);
-            let shared = *key == self.root.id_key()
-                || *key == self.root.version_key()
-                || key.as_bytes().starts_with(DATA.as_bytes());
+            let shared =
+                *key == TABLE.id || *key == TABLE.version || key.as_bytes().starts_with(DATA.as_bytes());
             if matches!(who, Who::Session(..)) && owner != Some(who) && !shared {
                 self.broken = Some(("somebody else's key", format!("{who:?} wrote {key} of {owner:?}")));
             }
@@ -249,7 +248,7 @@ impl Cluster {
                 }
             }
         }
-        if *key == self.root.version_key() {
+        if *key == TABLE.version {
             self.version_before = write.previous.as_ref().map(|kv| kv.value.clone());
         }
         if write.event.now.is_some() {
@@ -279,7 +278,7 @@ impl Cluster {
             self.truth.locks.insert(lock.key.clone(), self.wins.len());
         }
         if role == MIXCOORD {
-            let there = self.key(now, &self.root.version_key());
+            let there = self.key(now, &TABLE.version);
             let before = self.version_before.as_ref();
             if !there.is_some_and(|kv| {
                 kv.mod_revision == answer.revision && kv.value == own.to_string().as_str().into()

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use primacy::milvus::{Keys, Layout, Role, Root};
-use primacy::store::Range;
+use primacy::store::{Key, Range};
 
 use crate::scenario::ROLES;
 
@@ -15,6 +15,10 @@ pub static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 pub struct Table {
     /// The prefix of all keys.
     pub root: Root,
+    /// The counter of server ids.
+    pub id: Key,
+    /// The newest version that has been primary.
+    pub version: Key,
     roles: Vec<(Role, [Keys; 2], Range)>,
 }
 
@@ -31,7 +35,8 @@ impl Table {
             };
             (role, keys, records)
         };
-        Table { roles: ROLES.iter().map(of).collect(), root }
+        let roles = ROLES.iter().map(of).collect();
+        Table { roles, id: root.id_key(), version: root.version_key(), root }
     }
 
     /// The role's name.

@@ -8,6 +8,7 @@ use primacy::milvus::Layout;
 use primacy::store::{Key, KeyValue};
 
 use crate::cluster::{self, Who};
+use crate::keys::TABLE;
 use crate::neighbour;
 use crate::process::{Election, Process, Session};
 use crate::scenario::{MIXCOORD, ROLES};
@@ -132,15 +133,20 @@ impl World<'_> {
             if session.open.iter().any(|open| !open.calm) {
                 return Err(format!("p{} waits for an answer that will not come", p.index));
             }
-            if session.engine.snapshot(p.clock.read(self.now)).suspended {
-                return Err(format!("p{} waits for a renewal", p.index));
-            }
             for e in &session.elections {
                 self.is_election_settled(p, session, e, &keys)?;
             }
         }
         for role in 0..ROLES.len() {
             self.is_role_settled(role, &keys)?;
+        }
+        // Last, since it takes longest to ask.
+        let suspended = |p: &&Process| {
+            let session = p.session.as_ref().filter(|session| session.closed.is_none());
+            session.is_some_and(|session| session.engine.snapshot(p.clock.read(self.now)).suspended)
+        };
+        if let Some(p) = self.processes.iter().find(suspended) {
+            return Err(format!("p{} waits for a renewal", p.index));
         }
         (0..self.observers.len()).try_for_each(|index| self.is_observer_right(index, &keys))
     }
@@ -213,7 +219,7 @@ impl World<'_> {
 
     /// Somebody is primary of a role if somebody wants to be, and nobody stands in the way.
     fn is_role_settled(&self, role: usize, keys: &[KeyValue]) -> Result<(), String> {
-        let version = keys.iter().find(|kv| kv.key == self.cluster.root.version_key());
+        let version = keys.iter().find(|kv| kv.key == TABLE.version);
         let (mut willing, mut primary) = (None, false);
         for p in &self.processes {
             let Some(session) = p.session.as_ref().filter(|s| s.closed.is_none()) else { continue };
