@@ -1,4 +1,5 @@
-//! What an election costs on a real etcd: how soon a standby is primary, and what an idle one asks of etcd.
+//! What an election costs on a real etcd: how soon a standby is primary, what an idle one asks of etcd, and what one of
+//! thousands on a session costs.
 //!
 //! `make bench` runs it. It ends with 1 if a figure is over its bound.
 #![allow(
@@ -12,6 +13,7 @@
 #[path = "../tests/common/etcd.rs"]
 mod etcd;
 
+use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,10 +25,12 @@ use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use primacy::clock::{Clock, Time};
 use primacy::config::Config;
 use primacy::election::{Election, Host, Reply};
-use primacy::engine::{Call, CallId, Notice};
+use primacy::embedded::model::{Model, Options};
+use primacy::engine::{Action, Call, CallId, ElectionId, Engine, Event, Notice, Outcome, Setup};
 use primacy::log::Log;
-use primacy::milvus::Candidate;
+use primacy::milvus::{Candidate, Layout, Role, Root};
 use primacy::session::Session;
+use primacy::store::LeaseId;
 
 const TAKEOVERS: usize = 300;
 /// From the event of the delete to `on_primary`, beside a bare transaction.
@@ -34,6 +38,13 @@ const SLOWEST_TAKEOVER: f64 = 1.5;
 const IDLE_FOR: Duration = Duration::from_secs(40);
 /// Requests a second of an idle standby.
 const MOST_REQUESTS: f64 = 1.0;
+/// Samples of a thousand steps.
+const STEPS: usize = 21;
+/// A step of an engine with 10,000 elections, beside one with a single one: what it touches is in no cache.
+const SLOWEST_STEP: f64 = 20.0;
+const STEADY_FOR: Duration = Duration::from_secs(20);
+const ALL_PRIMARY: Duration = Duration::from_secs(120);
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Tells when it became primary, or standby.
 struct Teller(Sender<(Call, Time)>);
@@ -142,6 +153,17 @@ fn cpu() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
+/// CPU time that this thread has used.
+fn thread_time() -> f64 {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the pointer is to memory of the right type, which is filled in where 0 is answered.
+    let time = unsafe {
+        assert_eq!(libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()), 0);
+        time.assume_init()
+    };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// Calls that etcd has been asked, and orders on its watch streams. (A renewal is a call of its own.)
 fn requests(server: &etcd::EtcdServer) -> f64 {
     let counts = |line: &&str| {
@@ -189,14 +211,208 @@ fn idle(
     rate < MOST_REQUESTS
 }
 
+/// What is heard of an election: which one, and when.
+enum Heard {
+    Primary(usize, Time),
+    Lost,
+}
+
+/// One of many that tell the same listener.
+struct OneOf(usize, Sender<Heard>);
+
+impl Host for OneOf {
+    fn call(&self, _: CallId, what: &Call) -> Reply {
+        let _ = match what {
+            Call::Primary { .. } => self.1.send(Heard::Primary(self.0, Clock::Boot.now())),
+            Call::Lost { .. } => self.1.send(Heard::Lost),
+            _ => return Reply::Warm,
+        };
+        Reply::Done
+    }
+    fn cancelled(&self, _: CallId) {}
+    fn notice(&self, _: &Notice) {}
+    fn stopped(&self) {}
+}
+
+/// When each of them has become primary.
+fn primaries(heard: &Receiver<Heard>, elections: usize) -> Vec<Time> {
+    let mut at = vec![Time::ZERO; elections];
+    let mut missing = elections;
+    while missing > 0 {
+        match heard.recv_timeout(ALL_PRIMARY).expect("all become primary") {
+            Heard::Primary(number, when) => {
+                missing -= usize::from(at[number] == Time::ZERO);
+                at[number] = when;
+            }
+            Heard::Lost => {}
+        }
+    }
+    at
+}
+
+/// A figure of this process, in kB.
+fn memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn load() -> String {
+    std::fs::read_to_string("/proc/loadavg").unwrap().split_whitespace().next().unwrap_or("?").into()
+}
+
+/// So many elections on one session, beside a session of one.
+fn many(
+    server: &etcd::EtcdServer,
+    io: &tokio::runtime::Runtime,
+    client: &mut Client,
+    elections: usize,
+) -> bool {
+    let (tell_small, small_heard) = channel();
+    let small = open(&server.endpoint());
+    let beside = small.register(&format!("beside{elections}"), Arc::new(OneOf(0, tell_small))).unwrap();
+    beside.campaign();
+    primaries(&small_heard, 1);
+    let token = beside.token();
+
+    let (before, began) = (memory(), Clock::Boot.now());
+    let session = open(&server.endpoint());
+    let (tell, heard) = channel();
+    let all: Vec<Election> = (0..elections)
+        .map(|number| {
+            let host = Arc::new(OneOf(number, tell.clone()));
+            session.register(&format!("many{elections}x{number}"), host).unwrap()
+        })
+        .collect();
+    all.iter().for_each(Election::campaign);
+    let last = |since: Time, at: &[Time]| at.iter().max().unwrap().since(since).as_secs_f64();
+    let first_won = last(began, &primaries(&heard, elections));
+
+    // What follows a win is over: it is ready, its record says so, and it has been read again.
+    thread::sleep(Duration::from_secs(12));
+    let (used, since) = (cpu(), Instant::now());
+    thread::sleep(STEADY_FOR);
+    let used = (cpu() - used) / since.elapsed().as_secs_f64() * 100.0;
+    let memory = memory() - before;
+    let lost = heard.try_iter().filter(|heard| matches!(heard, Heard::Lost)).count();
+
+    // The lease is killed, and with it go all locks.
+    let lease = session.snapshot().lease.parse().unwrap();
+    let killed = Clock::Boot.now();
+    io.block_on(client.lease_revoke(lease)).unwrap();
+    let mut again: Vec<f64> =
+        primaries(&heard, elections).iter().map(|at| at.since(killed).as_secs_f64()).collect();
+    again.sort_by(f64::total_cmp);
+
+    let stopping = Instant::now();
+    session.stop(STOPPED_WITHIN);
+    let stopped = session.join(STOPPED_WITHIN * 2).is_ok() && stopping.elapsed() <= STOPPED_WITHIN * 11 / 10;
+    let stopping = stopping.elapsed().as_secs_f64();
+    let kept = beside.token() == token && small_heard.try_iter().next().is_none();
+    println!(
+        "{elections} elections on one session: all primary after {first_won:.2} s; steady: {lost} lost, {used:.2} % \
+         of one CPU, {:.1} kB each; lease killed: won again after {:.3} s (median), {:.3} s (last); stopped in \
+         {stopping:.2} s (at most {}){}; a session of one beside it {} (load {})",
+        memory / elections as f64,
+        again[elections / 2],
+        again[elections - 1],
+        STOPPED_WITHIN.as_secs(),
+        if stopped { "" } else { ": TOO LATE" },
+        if kept { "kept its lease" } else { "LOST ITS LEASE" },
+        load(),
+    );
+    small.stop(Duration::from_secs(5));
+    small.join(Duration::from_secs(10)).unwrap();
+    lost == 0 && stopped && kept
+}
+
+/// An engine that is primary of so many elections, by a store that answers at once; how long a step takes it that an
+/// event of one election makes, in microseconds.
+fn step(elections: u32) -> f64 {
+    let setup = Setup {
+        root: Root::join("by-dev", "meta").unwrap(),
+        layout: Layout::Milvus,
+        candidate: Candidate::new("127.0.0.1:1", "host", "1.0.0".parse().unwrap()).unwrap(),
+        ttl: Duration::from_secs(10),
+        margin: None,
+        warmup_interval: Duration::from_secs(1),
+        activation_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(30),
+        request_timeout: Duration::from_secs(10),
+        first_lease: LeaseId(1000),
+        seed: 0,
+    };
+    let (mut engine, mut model) = (Engine::new(setup), Model::new(Options::default()));
+    let now = Time::ZERO + Duration::from_secs(1);
+    let mut coming = VecDeque::from([Event::Open]);
+    for id in 1..=elections {
+        let (election, role) = (ElectionId(id), Role::parse(&format!("role{id}")).unwrap());
+        coming.extend([Event::Register { election, role }, Event::Campaign { election }]);
+    }
+    let mut watches = Vec::new();
+    while let Some(event) = coming.pop_front() {
+        for action in engine.step(now, event) {
+            coming.extend(match action {
+                Action::Send { request, what, .. } => {
+                    Some(Event::Answered { request, result: model.perform(now, &what) })
+                }
+                Action::Watch { watch, .. } => {
+                    watches.push(watch);
+                    Some(Event::Watching { watch })
+                }
+                Action::Call { call, .. } => Some(Event::Completed { call, outcome: Outcome::Done }),
+                _ => None,
+            });
+        }
+    }
+    let primary = engine.snapshot(now).elections.iter().filter(|e| e.state == "primary").count();
+    assert_eq!(primary, elections as usize);
+    let samples = (0..STEPS).map(|_| {
+        // The thread's own time: what others do on this machine is not the engine's.
+        let began = thread_time();
+        for number in 0..1000 {
+            // Far apart, as events of thousands are.
+            let watch = watches[number * 7919 % watches.len()];
+            engine.step(now, Event::Watched { watch, events: Vec::new() });
+            std::hint::black_box(engine.next_deadline());
+        }
+        (thread_time() - began) * 1e6 / 1000.0
+    });
+    median(samples.collect())
+}
+
+fn steps() -> bool {
+    let all = [1, 100, 1000, 10_000].map(|elections| (elections, step(elections)));
+    for (elections, time) in all {
+        println!("a step of an engine with {elections} elections: {time:.2} us");
+    }
+    let ratio = all[3].1 / all[0].1;
+    println!("  10,000 elections to 1: {ratio:.1} x (at most {SLOWEST_STEP})");
+    ratio <= SLOWEST_STEP
+}
+
 fn main() -> ExitCode {
     let server = etcd::EtcdServer::start();
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut client = io.block_on(Client::connect([server.endpoint()], None)).unwrap();
-    let good = [
-        takeover(&server, &io, &mut client),
-        idle(&server, &io, &mut client, 1),
-        idle(&server, &io, &mut client, 100),
-    ];
-    if good.iter().all(|good| *good) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // `cargo bench --bench costs -- steps`: those whose names are given, or all.
+    let names: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|given| given == name);
+    let mut good = true;
+    if wanted("takeover") {
+        good &= takeover(&server, &io, &mut client);
+    }
+    if wanted("idle") {
+        good &= idle(&server, &io, &mut client, 1);
+        good &= idle(&server, &io, &mut client, 100);
+    }
+    if wanted("steps") {
+        good &= steps();
+    }
+    if wanted("many") {
+        for elections in [1, 100, 1000, 10_000] {
+            good &= many(&server, &io, &mut client, elections);
+        }
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
