@@ -94,6 +94,19 @@ def test_a_test_whose_history_shows_what_must_not_be_fails(
     assert code == 1 and "greeter 1 ended with code -9, which nobody asked for" in said, said
 
 
+def test_what_etcd_has_stored_is_kept_only_where_a_test_has_failed(
+    run: Run, suite: Path, coordinator: Path, etcd_program: Callable[[str], Path]
+) -> None:
+    for passes in (True, False):
+        (suite / "test_greeter.py").write_text(
+            f"async def test_it(scene):\n    await scene.own_etcd()\n    assert {passes}\n"
+        )
+        flags = ("--primacy-coordinator", coordinator, "--primacy-etcd", etcd_program(""))
+        run(*flags, "--basetemp", suite / "kept")
+        kept = [path.name for path in suite.glob("kept/*/etcd-*/*")]
+        assert "m1.log" in kept and ("m1" in kept) is not passes
+
+
 def test_each_of_several_coordinators_is_the_first_in_some_tests(
     run: Run, suite: Path, coordinator: Path, etcd_program: Callable[[str], Path]
 ) -> None:

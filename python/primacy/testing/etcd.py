@@ -351,6 +351,11 @@ class Etcd:
             shutil.copytree(folder / member.name, member.data)
         await self.start()
 
+    def discard(self) -> None:
+        """Its data, once it has been killed; the logs stay."""
+        for member in (*self.members, *self.learners):
+            shutil.rmtree(member.data, ignore_errors=True)
+
     def logs(self) -> str:
         """The end of what the servers said, without what is always said."""
         told = []

@@ -265,8 +265,9 @@ def scene(
                 request.node.stash[FAILED] = True
                 raise
     finally:
-        if request.node.stash.get(FAILED, False):
+        failed = request.node.stash.get(FAILED, False)
+        if failed:
             print(made.report())
-        primacy_loop.run(made.close())
+        primacy_loop.run(made.close(keep=failed))
         if request.config.getoption("--primacy-report"):
             request.node.stash[TIMELINE] = timeline(made.history, made.ttl)

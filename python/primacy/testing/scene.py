@@ -408,8 +408,8 @@ class Scene:
                 return record.event.kv.mod_revision
         return 0
 
-    async def close(self) -> None:
-        """Ends all that runs."""
+    async def close(self, keep: bool = True) -> None:
+        """Ends all that runs. `keep`: what its etcd has stored stays on the disk, 64 MB a member at least."""
         if self._watching:
             self._watching.cancel()
         await asyncio.gather(*(candidate.kill() for candidate in self.candidates))
@@ -421,6 +421,8 @@ class Scene:
             await network.close()
         if self._own:
             await self._own.kill()
+            if not keep:
+                self._own.discard()
 
     def report(self) -> str:
         """For whoever looks for the fault."""
