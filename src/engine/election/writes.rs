@@ -253,7 +253,13 @@ impl Election {
         }
         // Not while a win begins or ends: what follows must not wait for this.
         let settled = self.drain.is_none() && self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
-        if is_own && settled && self.told != self.says(ground) { rewrite(Purpose::Update) } else { None }
+        // That it is ready may still be there from an earlier win; clients believe it only if it is newer than this one.
+        let of_an_earlier_win = match (&self.win, record) {
+            (Some(win), Some(own)) => own.mod_revision.0 < win.token.0,
+            _ => false,
+        };
+        let news = of_an_earlier_win || self.told != self.says(ground);
+        if is_own && settled && news { rewrite(Purpose::Update) } else { None }
     }
 
     /// What its record should say.
