@@ -444,3 +444,17 @@ func TestManyElectionsOnOneSession(t *testing.T) {
 		}
 	}
 }
+
+func TestAShortTTLIsWarnedOf(t *testing.T) {
+	noLeaks(t)
+	config := configOf(t, newRoot())
+	config.TTL = 2 * time.Second
+	status, err := open(t, config).Status()
+	if err != nil || len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "a TTL of 2 s does not outlast") {
+		t.Errorf("%q, %v", status.Warnings, err)
+	}
+	config.TTL = 5 * time.Second
+	if status, err := open(t, config).Status(); err != nil || len(status.Warnings) != 0 {
+		t.Errorf("%q, %v", status.Warnings, err)
+	}
+}

@@ -119,6 +119,23 @@ func ExampleElection_Commit() {
 	// Output: <nil>
 }
 
+// Calls whoever is primary of the observer's role, until one has served it or ctx is done.
+func callPrimary(ctx context.Context, observer *primacy.Observer, request func(address string) error) error {
+	for {
+		primary, err := observer.WaitUntilReady(ctx)
+		if err != nil {
+			return err
+		}
+		if request(primary.Address) == nil {
+			return nil
+		}
+		// It may only be busy, and is the one to ask again: after a pause, or at once where there is another.
+		pause, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		_, _ = observer.Wait(pause, primary.Token)
+		cancel()
+	}
+}
+
 // What a client of a coordinator does to find it.
 func ExampleObserve() {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -128,13 +145,14 @@ func ExampleObserve() {
 		log.Fatal(err)
 	}
 	defer observer.Close()
-	primary, err := observer.WaitForPrimary(ctx)
+	err = callPrimary(ctx, observer, func(address string) error {
+		fmt.Println("call", address)
+		return nil
+	})
 	if err != nil {
-		fmt.Println("nobody is primary in time:", errors.Is(err, primacy.ErrTimeout))
-		return
+		fmt.Println("nobody is ready in time:", errors.Is(err, primacy.ErrTimeout))
 	}
-	fmt.Println("call", primary.Address)
-	// Output: nobody is primary in time: true
+	// Output: nobody is ready in time: true
 }
 
 // A program that ends cleanly when it is told to.

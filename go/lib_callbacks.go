@@ -49,11 +49,12 @@ func primacyGoElectionStopped(known C.uintptr_t) {
 }
 
 //export primacyGoChange
-func primacyGoChange(known C.uintptr_t, serverID, token C.int64_t, address *C.char) {
+func primacyGoChange(known C.uintptr_t, serverID, token C.int64_t, address *C.char, ready C.int32_t) {
 	cgo.Handle(known).Value().(*Observer).change(Primary{
 		ServerID: int64(serverID),
 		Address:  C.GoString(address),
 		Token:    Token(token),
+		Ready:    ready != 0,
 	})
 }
 

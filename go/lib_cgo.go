@@ -20,7 +20,7 @@ extern void primacyGoCall(uintptr_t go, uint64_t call, int32_t kind, int32_t rea
 extern void primacyGoCancelled(uintptr_t go, uint64_t call);
 extern void primacyGoNotice(uintptr_t go, int32_t kind, int64_t token, int64_t holder_id, char *holder_address);
 extern void primacyGoElectionStopped(uintptr_t go);
-extern void primacyGoChange(uintptr_t go, int64_t server_id, int64_t token, char *address);
+extern void primacyGoChange(uintptr_t go, int64_t server_id, int64_t token, char *address, int32_t ready);
 extern void primacyGoObserverStopped(uintptr_t go);
 extern void primacyGoLine(uintptr_t go, int32_t level, char *text);
 extern void primacyGoLogStopped(uintptr_t go);
@@ -56,7 +56,7 @@ static primacy_status session_register(primacy_session session, const char *role
 }
 
 static void on_change(void *go, const primacy_primary *primary) {
-    primacyGoChange((uintptr_t)go, primary->server_id, primary->token, (char *)primary->address);
+    primacyGoChange((uintptr_t)go, primary->server_id, primary->token, (char *)primary->address, primary->ready);
 }
 
 static void on_observer_stopped(void *go) { primacyGoObserverStopped((uintptr_t)go); }
@@ -432,6 +432,7 @@ func observerOpen(config *Config, role string, o *Observer) (uint64, Primary, er
 		ServerID: int64(current.server_id),
 		Address:  C.GoString(&current.address[0]),
 		Token:    Token(current.token),
+		Ready:    current.ready != 0,
 	}, nil
 }
 

@@ -13,6 +13,9 @@ type Primary struct {
 	Address string
 	// Token of its win: that of a later one is higher.
 	Token Token
+	// Ready: its OnPrimary has succeeded under this token, so that it serves. Also of a coordinator that does not say,
+	// as Milvus's own do not.
+	Ready bool
 }
 
 // An Observer follows who is primary of a role, for its clients. It needs no session and no lease.
@@ -80,6 +83,20 @@ func (o *Observer) Current() (Primary, bool) {
 //
 // ErrTimeout: ctx was done. ErrClosed: closed, perhaps meanwhile.
 func (o *Observer) Wait(ctx context.Context, seen Token) (Primary, error) {
+	return o.wait(ctx, "nothing changed", func(primary Primary) bool { return primary.Token != seen })
+}
+
+// WaitForPrimary waits until somebody is primary, ready or not, and returns who. The errors are those of Wait.
+func (o *Observer) WaitForPrimary(ctx context.Context) (Primary, error) { return o.Wait(ctx, 0) }
+
+// WaitUntilReady waits until somebody is primary and ready, and returns who: what a client does before each call. When
+// that call fails, it waits a little for another primary, with [Observer.Wait], and comes back here: the newest one may
+// only be busy, and is the one to ask again. The errors are those of Wait.
+func (o *Observer) WaitUntilReady(ctx context.Context) (Primary, error) {
+	return o.wait(ctx, "nobody is ready", func(primary Primary) bool { return primary.Ready })
+}
+
+func (o *Observer) wait(ctx context.Context, otherwise string, reached func(Primary) bool) (Primary, error) {
 	const op = "wait for primary"
 	if o == nil || o.stopped == nil {
 		return Primary{}, failed(op, ErrClosed, "")
@@ -91,20 +108,16 @@ func (o *Observer) Wait(ctx context.Context, seen Token) (Primary, error) {
 		switch {
 		case closed:
 			return Primary{}, failed(op, ErrClosed, "")
-		case current.Token != seen:
+		case reached(current):
 			return current, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Primary{}, &Error{Op: op, Code: ErrTimeout, Message: "nothing changed: " + o.role, cause: ctx.Err()}
+			return Primary{}, &Error{Op: op, Code: ErrTimeout, Message: otherwise + ": " + o.role, cause: ctx.Err()}
 		}
 	}
 }
-
-// WaitForPrimary waits until somebody is primary, and returns who: what a client does before its first call, and
-// again, with [Observer.Wait], when a call fails.
-func (o *Observer) WaitForPrimary(ctx context.Context) (Primary, error) { return o.Wait(ctx, 0) }
 
 // Close ends the observer; what waits for it ends with ErrClosed. Closing again does nothing.
 func (o *Observer) Close() error {
@@ -126,7 +139,7 @@ func (o *Observer) Close() error {
 	return named("close", err)
 }
 
-// There is another primary, or none. Runs on a thread of the library.
+// There is another primary, it has become ready, or there is none. Runs on a thread of the library.
 func (o *Observer) change(primary Primary) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -22,7 +22,10 @@ func TestAnObserverFollowsThePrimary(t *testing.T) {
 	one := open(t, configOf(t, root))
 	h := campaign(t, one, "rootcoord", nil)
 	win := next(t, "primary", h.primary)
-	found, err := observer.WaitForPrimary(within(t, 10*time.Second))
+	if found, err := observer.WaitForPrimary(within(t, 10*time.Second)); err != nil || found.Token != win.Token {
+		t.Errorf("%+v, %v; the win: %+v", found, err, win)
+	}
+	found, err := observer.WaitUntilReady(within(t, 10*time.Second))
 	if err != nil || found.Token != win.Token || found.ServerID != one.ServerID() || found.Address != "127.0.0.1:53100" {
 		t.Errorf("%+v, %v; the win: %+v", found, err, win)
 	}

@@ -17,6 +17,8 @@ type Status struct {
 	Suspended bool `json:"suspended"`
 	// UnconfirmedRenewals were acknowledged and did not count: nothing confirmed that etcd's leader was still the leader.
 	UnconfirmedRenewals uint64 `json:"unconfirmed_renewals"`
+	// Warnings are what works now and may yet end badly, such as a short TTL or an old etcd.
+	Warnings []string `json:"warnings"`
 	// Revision is etcd's highest that was seen.
 	Revision int64 `json:"revision"`
 	// Elections, in the order in which they were registered.

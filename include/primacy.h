@@ -235,7 +235,8 @@
 #define PRIMACY_EVENT_STOPPED 4
 
 /**
- * An observer saw another primary, or (`token` 0) none. Only the latest waits.
+ * An observer saw another primary, that it has become ready (`detail` 1, else 0), or (`token` 0) that there is none.
+ * Only the latest waits.
  */
 #define PRIMACY_EVENT_OBSERVED 5
 
@@ -313,6 +314,11 @@
  * It is over.
  */
 #define PRIMACY_ELECTION_STOPPED 11
+
+/**
+ * Room for the warnings of a session, their ending NUL included.
+ */
+#define PRIMACY_WARNINGS_SIZE 1024
 
 /**
  * Why a call failed, in words. Owned by the caller, who ends it with `primacy_error_free`.
@@ -630,6 +636,15 @@ typedef struct primacy_primary {
      * Where it serves, `host:port`; "" if there is no primary, or its address is longer than any address.
      */
     char address[PRIMACY_ADDRESS_SIZE];
+    /**
+     * 1: its `on_primary` has succeeded under this token, so that it serves; also of a coordinator that does not
+     * say, as Milvus's own do not. 0: not yet, or there is no primary.
+     */
+    int32_t ready;
+    /**
+     * Always 0.
+     */
+    int32_t reserved;
 } primacy_primary;
 
 /**
@@ -641,8 +656,9 @@ typedef struct primacy_observer_callbacks {
      */
     size_t struct_size;
     /**
-     * There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it
-     * ran may be left out. `primary` lives until it returns. Must return soon. May be NULL.
+     * There is another primary, it has become ready, or (`token` 0) there is none: one at a time, in order; a
+     * state that passed while it ran may be left out. `primary` lives until it returns. Must return soon. May be
+     * NULL.
      */
     void (*on_change)(void *user_data, const struct primacy_primary *primary);
     /**
@@ -673,7 +689,7 @@ typedef struct primacy_event {
      */
     int32_t kind;
     /**
-     * Call, notice: which one.
+     * Call, notice: which one. Observed: 1, the primary is ready.
      */
     int32_t detail;
     /**
@@ -746,6 +762,10 @@ typedef struct primacy_session_state {
      * How many elections it has.
      */
     uint64_t elections;
+    /**
+     * What works now and may yet end badly, such as a short TTL or an old etcd, for people, one a line; "": nothing.
+     */
+    char warnings[PRIMACY_WARNINGS_SIZE];
 } primacy_session_state;
 
 /**
@@ -1152,7 +1172,7 @@ primacy_status primacy_session_join(primacy_session session, uint64_t timeout_ms
  * Ends a session. The handle is invalid at once.
  *
  * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
- * deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
+ * deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
  * the host still hangs, so its `user_data` must stay good until `on_stopped`. Inside a callback it does not
  * wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Its elections' handles stay
  * valid, to complete what is pending and to be freed themselves. Any thread.
@@ -1209,7 +1229,7 @@ primacy_status primacy_election_join(primacy_election election, uint64_t timeout
  * `on_stopped`.
  *
  * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
- * deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
+ * deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
  * hangs or was never completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does
  * not wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
  *
@@ -1304,13 +1324,16 @@ primacy_status primacy_election_commit(primacy_election election,
 primacy_status primacy_election_guard(primacy_election election, int64_t token, primacy_result *result_out);
 
 /**
- * The flight recorder: the last steps that this election had a part in, for a report of an unexpected loss.
+ * The flight recorder: what happened, for a report of an unexpected loss. Whole, as long as that is not more than a
+ * megabyte, about the first hour of a session with one election: then it is a transcript, which the engine's own tests
+ * replay. Later the last steps that this election had a part in, to be read. Its first line says which.
  *
- * `*text_out` is the text that the engine's own transcript tests are written in, yours to end with
- * `primacy_string_free`. It has keys, addresses and lease ids, and nothing of what the host writes. Any
- * thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ * `*text_out` is yours to end with `primacy_string_free`. It has keys, addresses, lease ids, and the reasons that
+ * the host gave for calls that failed; nothing else of what the host writes. Any thread, does not block.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
  */
-primacy_status primacy_election_recording(primacy_election election, char **text_out);
+primacy_status primacy_election_recording(primacy_election election,
+                                          char **text_out);
 
 /**
  * Makes an empty transaction. It can be committed any number of times, by several threads too.
@@ -1466,6 +1489,20 @@ primacy_status primacy_observer_wait(primacy_observer observer,
                                      int64_t seen_token,
                                      uint64_t timeout_ms,
                                      struct primacy_primary *primary_out);
+
+/**
+ * Waits until there is a primary that is ready, which may be the one that was there before: what a client does before
+ * each call. When the call fails, wait a little with `primacy_observer_wait` for another one, and come back here: the
+ * newest primary may only be busy, and is the one to ask again.
+ *
+ * Blocks up to `timeout_ms`. Any thread, several at a time.
+ *
+ * `PRIMACY_E_TIMEOUT`: none is ready. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a callback.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_observer_wait_ready(primacy_observer observer,
+                                           uint64_t timeout_ms,
+                                           struct primacy_primary *primary_out);
 
 /**
  * Ends an observer. The handle is invalid at once; waits for it end with `PRIMACY_E_STOPPED`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -114,7 +114,7 @@ impl Observer {
         io.spawn(observe(seen.clone(), observing, etcd, clock, alarm, reports, ended));
         let observer =
             Observer(Arc::new(Handle { seen: seen.clone(), _running: running, _runtime: runtime }));
-        seen.wait(patience, |state| state.changes > 0 || state.failed);
+        drop(seen.wait(patience, |state| state.changes > 0 || state.failed));
         seen.opened().map(|()| observer)
     }
 
@@ -128,10 +128,19 @@ impl Observer {
     /// # Errors
     /// See [`WaitError`].
     pub fn wait_for_primary(&self, timeout: Duration) -> Result<Primary, WaitError> {
-        self.wait(timeout, |state| state.primary.is_some())?.1.ok_or(WaitError::TimedOut)
+        self.wait_until(timeout, |primary| primary.is_some())?.ok_or(WaitError::TimedOut)
     }
 
-    /// Waits until the primary is another one than `seen`, or none.
+    /// Waits until there is a primary that is ready: what a client does before each call.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub fn wait_until_ready(&self, timeout: Duration) -> Result<Primary, WaitError> {
+        let ready = |primary: Option<&Primary>| primary.is_some_and(|primary| primary.ready);
+        self.wait_until(timeout, ready)?.ok_or(WaitError::TimedOut)
+    }
+
+    /// Waits until the primary is another one than `seen`, has become ready since, or there is none.
     ///
     /// # Errors
     /// See [`WaitError`].
@@ -140,8 +149,30 @@ impl Observer {
         seen: Option<&Primary>,
         timeout: Duration,
     ) -> Result<Option<Primary>, WaitError> {
-        let (_, primary) = self.wait(timeout, |state| state.primary.as_ref() != seen)?;
-        if primary.as_ref() == seen { Err(WaitError::TimedOut) } else { Ok(primary) }
+        self.wait_until(timeout, |primary| primary != seen)
+    }
+
+    /// Waits until the primary is as it should be; `None`: nobody is.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub fn wait_until(
+        &self,
+        timeout: Duration,
+        reached: impl Fn(Option<&Primary>) -> bool,
+    ) -> Result<Option<Primary>, WaitError> {
+        if callback::is_inside() {
+            return Err(WaitError::InCallback);
+        }
+        let seen = &self.0.seen;
+        let state = seen.wait(timeout, |state| reached(state.primary.as_ref()));
+        if state.closed {
+            Err(WaitError::Closed)
+        } else if reached(state.primary.as_ref()) {
+            Ok(state.primary.clone())
+        } else {
+            Err(WaitError::TimedOut)
+        }
     }
 
     /// Closes it: whoever waits is told so, and `on_change` is not called any more once it has returned. Waits for
@@ -161,18 +192,6 @@ impl Observer {
         let telling = waited.unwrap_or_else(PoisonError::into_inner).0.telling;
         if telling { Err(JoinError::TimedOut) } else { Ok(()) }
     }
-
-    fn wait(
-        &self,
-        timeout: Duration,
-        reached: impl Fn(&State) -> bool,
-    ) -> Result<(u64, Option<Primary>), WaitError> {
-        if callback::is_inside() {
-            return Err(WaitError::InCallback);
-        }
-        let result = self.0.seen.wait(timeout, reached);
-        if lock(&self.0.seen.state).closed { Err(WaitError::Closed) } else { Ok(result) }
-    }
 }
 
 impl fmt::Debug for Observer {
@@ -182,12 +201,12 @@ impl fmt::Debug for Observer {
 }
 
 impl Seen {
-    fn wait(&self, timeout: Duration, reached: impl Fn(&State) -> bool) -> (u64, Option<Primary>) {
+    /// As it is when `reached`, or the observer is closed, or `timeout` is over.
+    fn wait(&self, timeout: Duration, reached: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let state = lock(&self.state);
         let waited =
             self.changed.wait_timeout_while(state, timeout, |state| !state.closed && !reached(state));
-        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        (state.changes, state.primary.clone())
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Whether it has opened. If not, `on_change` is not called any more: a host that hears of an error takes what

@@ -317,7 +317,7 @@ mod tests {
     fn of_an_observers_changes_only_the_latest_waits() {
         let queue = Queue::new().unwrap();
         let on_change = queue.on_change(1);
-        let primary = Primary { server_id: 1, address: "a:1".into(), token: Token(3) };
+        let primary = Primary { server_id: 1, address: "a:1".into(), token: Token(3), ready: true };
         on_change(Some(&primary));
         on_change(None);
         on_change(Some(&primary));

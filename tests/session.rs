@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::etcd::EtcdServer;
 use primacy::config::Config;
 use primacy::election::{CommitError, Election, Host, Reply, guarded};
-use primacy::engine::{Call, CallId, LostReason, Notice, Token};
+use primacy::engine::{Call, CallId, LostReason, Notice, Primary, Token};
 use primacy::etcd::Etcd;
 use primacy::log::Log;
 use primacy::milvus::Candidate;
@@ -71,6 +71,34 @@ fn token(call: &Call) -> Token {
     match call {
         Call::Primary { token, .. } => *token,
         other => unreachable!("on_primary expected: {other}"),
+    }
+}
+
+/// A host whose `on_primary` takes two seconds; then it serves, under that token.
+#[derive(Default)]
+struct Slow(AtomicI64);
+
+impl Host for Slow {
+    fn call(&self, _: CallId, what: &Call) -> Reply {
+        if let Call::Primary { token, .. } = what {
+            std::thread::sleep(Duration::from_secs(2));
+            self.0.store(token.0, Ordering::SeqCst);
+        }
+        if *what == Call::Warmup { Reply::Warm } else { Reply::Done }
+    }
+    fn cancelled(&self, _: CallId) {}
+    fn notice(&self, _: &Notice) {}
+    fn stopped(&self) {}
+}
+
+/// What a client does: `request` says whether it was served. The token of who served it.
+fn call_primary(observer: &Observer, mut request: impl FnMut(&Primary) -> bool) -> Token {
+    loop {
+        let primary = observer.wait_until_ready(SOON).unwrap();
+        if request(&primary) {
+            return primary.token;
+        }
+        let _ = observer.wait_for_change(Some(&primary), Duration::from_millis(100));
     }
 }
 
@@ -263,4 +291,35 @@ fn a_guarded_write_has_room_for_as_many_comparisons_as_is_said_and_none_for_the_
 
 fn absent(key: &str) -> Compare {
     Compare { range: Range::Key(key.into()), condition: Condition::Absent }
+}
+
+#[test]
+fn a_client_loses_no_term_of_a_primary_that_takes_two_seconds() {
+    let server = EtcdServer::start();
+    let config = config(&server.endpoint());
+    let (first, second) = (session(&config, 53100), session(&config, 53101));
+    let (_kept, calls) = campaign(&first, "rootcoord");
+    let before = token(&next(&calls));
+    let observer = Observer::open(config.settings().unwrap(), "rootcoord", Log::none(), None).unwrap();
+    assert_eq!(call_primary(&observer, |primary| primary.token == before), before);
+
+    let slow = Arc::new(Slow::default());
+    second.register("rootcoord", slow.clone()).unwrap().campaign();
+    first.stop(SOON);
+    first.join(SOON).unwrap();
+    let mut refused = 0;
+    let mut request = |mut busy: i32| {
+        let served = call_primary(&observer, |primary| {
+            let serves = busy == 0 && slow.0.load(Ordering::SeqCst) == primary.token.0;
+            (busy, refused) = ((busy - 1).max(0), refused + i32::from(!serves));
+            serves
+        });
+        (served, refused)
+    };
+    let (served, refused) = request(0);
+    assert!(served > before);
+    assert_eq!(refused, 0, "a call was made before it was ready");
+    assert_eq!(request(2), (served, 2), "the newest is asked again");
+    second.stop(SOON);
+    second.join(SOON).unwrap();
 }

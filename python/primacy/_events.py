@@ -71,6 +71,9 @@ class Primary(NamedTuple):
     server_id: int
     address: str
     token: int
+    ready: bool
+    """Its ``on_primary`` has succeeded, so that it serves; also of a coordinator that does not say, as Milvus's
+    own do not."""
 
 
 class KeyValue(NamedTuple):

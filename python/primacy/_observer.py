@@ -64,8 +64,19 @@ class Observer:
             raise TimedOut(f"no primary of {self._role} within {timeout} s")
         return found
 
+    def wait_until_ready(self, timeout: float | None = None) -> Primary:
+        """Waits until there is a primary that is ready: what a client does before each call.
+
+        :raises TimedOut: there was none within ``timeout`` seconds.
+        :raises Stopped: the observer was closed.
+        """
+        found = primary_of(self._raw.wait_until_ready(timeout))
+        if found is None:
+            raise TimedOut(f"no primary of {self._role} is ready within {timeout} s")
+        return found
+
     def wait_for_change(self, seen: Primary | None, timeout: float | None = None) -> Primary | None:
-        """Waits until the primary is another one than ``seen``, or none.
+        """Waits until the primary is another one than ``seen``, has become ready since, or there is none.
 
         :raises TimedOut: it was not within ``timeout`` seconds.
         :raises Stopped: the observer was closed.
@@ -76,8 +87,8 @@ class Observer:
         return primary_of(found[0])
 
     def changes(self) -> Iterator[Primary | None]:
-        """The primary now, then each time that it is another one, or none; the latest only. Ends with a
-        close."""
+        """The primary now, then each time that it is another one, has become ready, or there is none; the latest
+        only. Ends with a close."""
         seen = self.current()
         yield seen
         while True:

@@ -23,7 +23,7 @@ __version__: Final[str]
 
 _Bytes = str | bytes
 _Holding = tuple[int, str, int, int]
-_Seen = tuple[int, str, int]
+_Seen = tuple[int, str, int, bool]
 _Waker = tuple[Queue, int]
 _Within = tuple[Election, int]
 _Found = tuple[int, list[list[tuple[bytes, bytes, int, int, int, int]]]]
@@ -159,6 +159,7 @@ class Election:
 class Observer:
     def current(self) -> _Seen | None: ...
     def wait_for_primary(self, timeout: float | None) -> _Seen | None: ...
+    def wait_until_ready(self, timeout: float | None) -> _Seen | None: ...
     def wait_for_change(self, known: _Seen | None, timeout: float | None) -> tuple[_Seen | None] | None: ...
     def close(self) -> None: ...
 

@@ -465,29 +465,42 @@ class Observer:
         assert found is not None
         return found
 
+    async def wait_until_ready(self, timeout: float | None = None) -> Primary:
+        """Waits until there is a primary that is ready: what a client does before each call.
+
+        :raises TimedOut: there was none within ``timeout`` seconds.
+        :raises Stopped: the observer was closed.
+        """
+        try:
+            found = await within(self._reaches(lambda primary: primary is not None and primary.ready), timeout)
+        except asyncio.TimeoutError:  # before Python 3.11 it is another one
+            raise TimedOut(f"no primary of {self._role} is ready within {timeout} s") from None
+        assert found is not None
+        return found
+
     async def wait_for_change(self, seen: Primary | None, timeout: float | None = None) -> Primary | None:
-        """Waits until the primary is another one than ``seen``, or none.
+        """Waits until the primary is another one than ``seen``, has become ready since, or there is none.
 
         :raises TimedOut: it was not within ``timeout`` seconds.
         :raises Stopped: the observer was closed.
         """
         try:
-            return await within(self._change(seen), timeout)
+            return await within(self._reaches(lambda primary: primary != seen), timeout)
         except asyncio.TimeoutError:  # before Python 3.11 it is another one
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s") from None
 
-    async def _change(self, seen: Primary | None) -> Primary | None:
+    async def _reaches(self, reached: Callable[[Primary | None], bool]) -> Primary | None:
         while True:
             if self._closed:
                 raise Stopped("the observer is closed")
             changed = self._changed
-            if (now := self.current()) != seen:
+            if reached(now := self.current()):
                 return now
             await changed.wait()
 
     async def changes(self) -> AsyncIterator[Primary | None]:
-        """The primary now, then each time that it is another one, or none; the latest only. Ends with a
-        close."""
+        """The primary now, then each time that it is another one, has become ready, or there is none; the latest
+        only. Ends with a close."""
         seen = self.current()
         yield seen
         while True:

@@ -248,6 +248,35 @@ def test_a_cancellation_is_not_swallowed_by_a_change_at_the_same_time(config: pr
     run(story)
 
 
+def test_a_client_loses_no_term_of_a_primary_that_takes_two_seconds(config: primacy.Config) -> None:
+    class Slow(Told):
+        serving = 0
+
+        async def on_primary(self, election: aio.Election, call: primacy.PrimaryCall) -> Answer | None:
+            await asyncio.sleep(2)
+            self.serving = call.token
+            return None
+
+    async def story() -> None:
+        slow, fast = Slow(), Told()
+        async with aio.Observer(config, "r") as observer, aio.Session(config, candidate()) as two:
+            with pytest.raises(primacy.TimedOut):
+                await observer.wait_until_ready(0.02)
+            async with aio.Session(config, candidate()) as one:
+                one.register("r", fast).campaign()
+                token = (await fast.next(primacy.PrimaryCall)).token
+                assert (await observer.wait_until_ready(SOON)).token == token
+                two.register("r", slow).campaign()
+                await slow.next(primacy.StandbyCall)
+            found = await observer.wait_until_ready(SOON)
+            assert found.token == slow.serving > token, "one that was not ready"
+            with pytest.raises(primacy.TimedOut):
+                await observer.wait_for_change(found, 0.02)
+            assert await observer.wait_until_ready(SOON) == found, "the newest is asked again"
+
+    run(story)
+
+
 def test_an_observer_is_iterated_and_ends_with_its_close(config: primacy.Config) -> None:
     async def story() -> None:
         seen: asyncio.Queue[primacy.Primary | None] = asyncio.Queue()
@@ -266,6 +295,9 @@ def test_an_observer_is_iterated_and_ends_with_its_close(config: primacy.Config)
             assert (await observer.wait_for_primary(SOON)).token == token
             primary = await seen.get()
             assert primary and primary.token == token
+            while not primary.ready:
+                primary = await seen.get()
+                assert primary and primary.token == token
         assert await seen.get() is None
         observer.close()
         await asyncio.wait_for(following, SOON)

@@ -94,4 +94,4 @@ def test_asyncio(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_observer(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     run("observer", endpoint)
-    assert capsys.readouterr().out == "no primary\n"
+    assert capsys.readouterr().out == "nobody is ready\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import queue
@@ -231,9 +232,10 @@ def test_an_observer_follows_the_primary(open_session: Open, config: primacy.Con
             observer.wait_for_change(None, 0.02)
         session = open_session()
         election, token, _ = primary(session)
-        found = observer.wait_for_primary(SOON)
-        assert (found.server_id, found.token) == (session.server_id, token)
-        assert changes.get(timeout=SOON) == found
+        assert observer.wait_for_primary(SOON).token == token
+        found = observer.wait_until_ready(SOON)
+        assert (found.server_id, found.token, found.ready) == (session.server_id, token, True)
+        assert found in (changes.get(timeout=SOON), changes.get(timeout=SOON))
         following = observer.changes()
         assert next(following) == found
         election.stop()
@@ -242,6 +244,40 @@ def test_an_observer_follows_the_primary(open_session: Open, config: primacy.Con
     assert list(following) == []
     with pytest.raises(primacy.Stopped):
         observer.wait_for_primary(SOON)
+
+
+def test_a_client_loses_no_term_of_a_primary_that_takes_two_seconds(
+    open_session: Open, config: primacy.Config
+) -> None:
+    class Slow(Told):
+        serving = 0
+
+        def on_primary(self, election: primacy.Election, call: primacy.PrimaryCall) -> None:
+            time.sleep(2)
+            self.serving = call.token
+
+    def call(busy: int) -> tuple[int, int]:
+        """The token of who served a client, and how often it was refused before."""
+        refused = 0
+        while True:
+            found = observer.wait_until_ready(SOON)
+            if found.token in (token, slow.serving) and refused == busy:
+                return found.token, refused
+            refused += 1
+            with contextlib.suppress(primacy.TimedOut):
+                observer.wait_for_change(found, 0.1)
+
+    slow = Slow()
+    one, two = open_session(), open_session()
+    _, token, _ = primary(one)
+    with primacy.Observer(config, "r") as observer:
+        assert call(0) == (token, 0)
+        two.register("r", slow).campaign()
+        slow.next(primacy.StandbyCall)
+        one.close()
+        served, refused = call(0)
+        assert served == slow.serving > token, "by one that was not ready"
+        assert call(2) == (served, 2), "the newest is asked again"
 
 
 def test_an_observer_that_is_closed_wakes_who_waits(config: primacy.Config) -> None:

@@ -3,7 +3,9 @@
 //! Pure, as the engine is, and built from the same parts: a watch that is opened again whenever it ends, a read
 //! after each opening and once in a while, and a view in which news never goes back. It needs no lease.
 //! A primary is told only when its record and the lock hang on one lease: in the layout `after_start` a record may
-//! outlive the lock for a moment, or the lock be there before the record.
+//! outlive the lock for a moment, or the lock be there before the record. Whether it is ready stands in its own
+//! `ROLE-ID` record, which is written again once `on_primary` has succeeded; in `after_start` the service's record
+//! appears only then.
 
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use crate::clock::Time;
 use crate::log::Level;
 use crate::milvus::{Keys, Layout, Record, Role, Root};
 use crate::spell::Spell;
-use crate::store::{Answer, Failure, Key, Op, Range, Request, Revision, Txn, TxnAnswer};
+use crate::store::{Answer, Failure, Key, KeyValue, Op, Range, Request, Revision, Txn, TxnAnswer};
 
 const ATTEMPT: Duration = Duration::from_secs(1);
 
@@ -32,6 +34,9 @@ pub struct Primary {
     pub address: String,
     /// Its fencing token; a later primary has a higher one.
     pub token: Token,
+    /// Its `on_primary` has succeeded under this token, so that it serves. One that does not say whether it has, as
+    /// Milvus's own coordinators do not, counts as ready.
+    pub ready: bool,
 }
 
 /// What an [`Observing`] is given once.
@@ -86,8 +91,11 @@ impl Observing {
         let record = setup.root.service_key(&setup.role);
         let lock = keys.locks.first().map_or_else(|| record.clone(), |lock| lock.key.clone());
         let mut ranges = vec![Range::Key(record.clone())];
-        if lock != record {
-            ranges.push(Range::Key(lock.clone()));
+        match setup.layout {
+            Layout::Milvus => {
+                ranges.extend(setup.role.holders().iter().map(|role| setup.root.candidates(role)))
+            }
+            Layout::AfterStart => ranges.push(Range::Key(lock.clone())),
         }
         Observing {
             fx: Effects::new(setup.seed),
@@ -234,6 +242,7 @@ impl Observing {
                 server_id: read.server_id,
                 address: read.address,
                 token: Token(lock.mod_revision.0),
+                ready: self.is_ready(lock, read.server_id),
             }),
             Err(error) => {
                 if self.unreadable.replace(record.mod_revision) != Some(record.mod_revision) {
@@ -247,13 +256,28 @@ impl Observing {
             }
         }
     }
+
+    /// Whether the holder of the lock says of this very win that it serves: a record that is older than the win
+    /// speaks of an earlier one.
+    fn is_ready(&self, lock: &KeyValue, server_id: i64) -> bool {
+        if self.setup.layout == Layout::AfterStart {
+            return true;
+        }
+        let ObserverSetup { root, role, .. } = &self.setup;
+        let own = |role: &Role| {
+            self.view.get(&root.record_key(role, server_id)).filter(|kv| kv.lease == lock.lease)
+        };
+        let own = role.holders().iter().find_map(own);
+        let facts = own.and_then(|kv| Record::parse(&kv.value).ok()?.facts.map(|facts| (kv, facts)));
+        facts.is_none_or(|(kv, facts)| facts.ready && kv.mod_revision > lock.mod_revision)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::WatchId;
-    use crate::store::{KeyEvent, KeyValue, LeaseId, Origin};
+    use crate::store::{KeyEvent, LeaseId, Origin};
 
     const RECORD: &str = "r/m/session/rootcoord";
 
@@ -317,7 +341,7 @@ mod tests {
             let answer = TxnAnswer {
                 succeeded: true,
                 revision: Revision(revision),
-                reads: vec![found.into_iter().collect()],
+                reads: vec![found.into_iter().collect(), Vec::new(), Vec::new()],
                 origin: Origin { cluster: 1, term: 1 },
             };
             let request = self.request.take().unwrap();
@@ -330,8 +354,17 @@ mod tests {
         }
 
         fn watched(&mut self, watch: WatchId, revision: i64, now: Option<KeyValue>) {
-            let event = KeyEvent { key: RECORD.into(), revision: Revision(revision), now };
+            let key = now.as_ref().map_or_else(|| RECORD.into(), |kv| kv.key.clone());
+            let event = KeyEvent { key, revision: Revision(revision), now };
             self.hear(Event::Watched { watch, events: vec![event] });
+        }
+
+        /// The candidate's own record is written, on a lease.
+        fn says(&mut self, role: &str, at: i64, lease: i64, ours: &str) {
+            let (key, value) = (format!("r/m/session/{role}-1"), format!(r#"{{"ServerID":1{ours}}}"#));
+            let kv =
+                KeyValue { key: key.as_str().into(), value: value.as_str().into(), ..record(at).unwrap() };
+            self.watched(self.watch.unwrap(), at, Some(KeyValue { lease: LeaseId(lease), ..kv }));
         }
 
         /// At its next deadline.
@@ -342,6 +375,10 @@ mod tests {
 
         fn token(&self) -> Option<i64> {
             self.observing.seen().1.map(|primary| primary.token.0)
+        }
+
+        fn is_ready(&self) -> bool {
+            self.observing.seen().1.unwrap().ready
         }
     }
 
@@ -377,6 +414,47 @@ mod tests {
         assert_eq!(observer.observing.seen(), (3, None));
         observer.watched(WatchId(watch.0 + 1), 6, record(6));
         assert_eq!((observer.observing.seen(), observer.reads), ((3, None), reads));
+    }
+
+    const WARM: &str = r#","Primacy":{"Protocol":1,"Warm":true,"Ready":false}"#;
+    const READY: &str = r#","Primacy":{"Protocol":1,"Warm":true,"Ready":true}"#;
+
+    #[test]
+    fn a_primary_is_ready_when_its_own_record_says_so_of_this_win() {
+        let mut observer = Observer::settled();
+        let watch = observer.watch.unwrap();
+        observer.says("rootcoord", 3, 7, READY);
+        observer.watched(watch, 4, record(4));
+        assert!(!observer.is_ready(), "that was said before the win");
+        observer.says("rootcoord", 5, 7, WARM);
+        assert!(!observer.is_ready());
+        let before = observer.observing.seen().0;
+        observer.says("rootcoord", 6, 7, READY);
+        assert!(observer.is_ready());
+        assert_eq!(observer.observing.seen().0, before + 1, "that it is ready is a change");
+    }
+
+    #[test]
+    fn a_mixcoord_says_in_its_own_record_that_it_is_ready_also_as_one_of_its_roles() {
+        let mut observer = Observer::settled();
+        observer.says("mixcoord", 3, 7, WARM);
+        observer.watched(observer.watch.unwrap(), 4, record(4));
+        assert!(!observer.is_ready());
+        observer.says("mixcoord", 5, 7, READY);
+        assert!(observer.is_ready());
+    }
+
+    #[test]
+    fn a_primary_that_does_not_say_whether_it_is_ready_counts_as_ready() {
+        let mut observer = Observer::settled();
+        observer.watched(observer.watch.unwrap(), 4, record(4));
+        assert!(observer.is_ready(), "without a record of its own");
+        observer.says("rootcoord", 5, 7, "");
+        assert!(observer.is_ready(), "Milvus's own");
+        observer.says("rootcoord", 6, 7, r#","Primacy":{"Protocol":2}"#);
+        assert!(observer.is_ready(), "of another protocol");
+        observer.says("rootcoord", 7, 8, WARM);
+        assert!(observer.is_ready(), "somebody else's");
     }
 
     #[test]

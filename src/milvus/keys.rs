@@ -124,6 +124,17 @@ impl Root {
         self.session(role.as_str())
     }
 
+    /// `ROOT/session/ROLE-ID`: a candidate's own record.
+    pub fn record_key(&self, role: &Role, server_id: i64) -> Key {
+        self.session(&format!("{role}-{server_id}"))
+    }
+
+    /// The own records of all candidates of `role`.
+    pub fn candidates(&self, role: &Role) -> Range {
+        // `.` is the byte after `-`.
+        Range::Span { from: self.session(&format!("{role}-")), to: self.session(&format!("{role}.")) }
+    }
+
     /// Reads a value of the id key.
     ///
     /// # Errors
@@ -159,14 +170,10 @@ impl Keys {
             Layout::AfterStart => (election, session),
         };
         let mut rivals: Vec<Range> = others.iter().map(|c| Range::Key(c.key.clone())).collect();
-        // An old coordinator that has registered and not won yet holds only its `ROLE-ID`. `.` is the byte
-        // after `-`.
-        rivals.extend(roles.iter().filter(|r| *r != role).map(|role| Range::Span {
-            from: root.session(&format!("{role}-")),
-            to: root.session(&format!("{role}.")),
-        }));
+        // An old coordinator that has registered and not won yet holds only its `ROLE-ID`.
+        rivals.extend(roles.iter().filter(|r| *r != role).map(|role| root.candidates(role)));
         Keys {
-            record: root.session(&format!("{role}-{server_id}")),
+            record: root.record_key(role, server_id),
             locks,
             services: match layout {
                 Layout::Milvus => Vec::new(),

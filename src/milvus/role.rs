@@ -78,6 +78,12 @@ impl Role {
         std::iter::once(self.clone()).chain(others.iter().map(|other| Role((*other).into()))).collect()
     }
 
+    /// The roles whose candidates may hold the lock of this one, itself first.
+    pub fn holders(&self) -> Vec<Role> {
+        // A mixcoord is one of its three as well; none of them is a mixcoord.
+        if self.is_mixcoord() { vec![self.clone()] } else { self.excludes() }
+    }
+
     /// The roles that a win of this one takes, itself first.
     pub(super) fn whole_set(&self) -> Vec<Role> {
         if self.is_mixcoord() { MIXCOORD.map(|r| Role(r.into())).to_vec() } else { vec![self.clone()] }

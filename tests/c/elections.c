@@ -656,6 +656,7 @@ static void it_says_where_it_stands_and_how_it_came_there(void) {
     CHECK(session.lease != 0 && session.remaining_ms > 0 && session.remaining_ms <= session.ttl_ms);
     CHECK_EQUAL(session.elections, 1);
     CHECK(session.revision >= host.token);
+    CHECK(strcmp(session.warnings, "") == 0);
     CHECK_OK(primacy_election_snapshot(host.election, &election));
     CHECK_EQUAL(election.state, PRIMACY_ELECTION_PRIMARY);
     CHECK_EQUAL(election.token, host.token);
@@ -743,7 +744,13 @@ static void an_observer_follows_the_primary(void) {
     CHECK_EQUAL(big.primary.token, host.token);
     CHECK_EQUAL(big.primary.struct_size, sizeof big);
     CHECK_EQUAL(big.newer[0] | big.newer[15], 0);
-    big.primary.struct_size = sizeof big.primary - 1;
+    /* One of a program that does not know of `ready`. */
+    memset(&big, 1, sizeof big);
+    big.primary.struct_size = offsetof(primacy_primary, ready);
+    CHECK_OK(primacy_observer_current(plain, &big.primary));
+    CHECK_EQUAL(big.primary.token, host.token);
+    CHECK_EQUAL(big.primary.ready, 0x01010101);
+    big.primary.struct_size = offsetof(primacy_primary, ready) - 1;
     CHECK_EQUAL(primacy_observer_current(plain, &big.primary), PRIMACY_E_STRUCT_SIZE);
     CHECK_EQUAL(primacy_observer_current(plain, NULL), PRIMACY_E_NULL);
 
@@ -760,6 +767,73 @@ static void an_observer_follows_the_primary(void) {
     AWAIT(waiting);
     CHECK_OK(primacy_observer_free(plain));
     CHECK_EQUAL(pthread_join(waiter, NULL), 0);
+    CHECK_OK(primacy_config_free(config));
+}
+
+/* What a client does: `request` says whether it was served. Returns the token of who served it. */
+static int64_t call_primary(primacy_observer observer, bool (*request)(int64_t token)) {
+    primacy_primary primary = {.struct_size = sizeof primary}, other = {.struct_size = sizeof other};
+    for (;;) {
+        CHECK_OK(primacy_observer_wait_ready(observer, WITHIN_MS, &primary));
+        CHECK_EQUAL(primary.ready, 1);
+        if (request(primary.token))
+            return primary.token;
+        primacy_observer_wait(observer, primary.token, 100, &other);
+    }
+}
+
+static _Atomic int64_t serving; /* under this token */
+static atomic_int refused, busy;
+
+static void take_two_seconds(struct host *host, const primacy_call *call) {
+    (void)host;
+    struct timespec two = {2, 0};
+    nanosleep(&two, NULL);
+    serving = call->token;
+}
+
+static bool request(int64_t token) {
+    if (serving == token && busy == 0)
+        return true;
+    refused++;
+    if (busy > 0)
+        busy--;
+    return false;
+}
+
+static void a_client_loses_no_term_of_a_primary_that_takes_two_seconds(void) {
+    struct host one = {0}, two = {.in_primary = take_two_seconds};
+    primacy_observer observer;
+    primacy_config config = new_config();
+    become_primary(&one);
+    serving = one.token;
+    CHECK_OK(primacy_observer_open(config, "rootcoord", NULL, NULL, &observer, NULL));
+    CHECK_EQUAL(call_primary(observer, request), one.token);
+    start(&two);
+    AWAIT(two.warmup > 0);
+    end(&one);
+    CHECK_EQUAL(call_primary(observer, request), two.token);
+    CHECK_EQUAL(refused, 0); /* none was made before it was ready */
+    busy = 2;
+    CHECK_EQUAL(call_primary(observer, request), two.token); /* the newest is asked again */
+    CHECK_EQUAL(refused, 2);
+    end(&two);
+    CHECK_OK(primacy_observer_free(observer));
+    CHECK_OK(primacy_config_free(config));
+}
+
+static void a_short_ttl_is_warned_of(void) {
+    const primacy_candidate candidate = {
+        .struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
+    primacy_session_state state = {.struct_size = sizeof state};
+    primacy_config config = new_config();
+    primacy_session session;
+    CHECK_OK(primacy_config_set(config, "common.session.ttl", "2", NULL));
+    CHECK_OK(primacy_session_open(config, &candidate, &session, NULL));
+    CHECK_OK(primacy_session_snapshot(session, &state));
+    CHECK(strstr(state.warnings, "a TTL of 2 s does not outlast") != NULL);
+    CHECK_OK(primacy_session_stop(session, WITHIN_MS));
+    CHECK_OK(primacy_session_free(session));
     CHECK_OK(primacy_config_free(config));
 }
 
@@ -956,6 +1030,8 @@ int main(int argc, char **argv) {
         calls_that_wait_in_a_freed_queue_fail,
         it_says_where_it_stands_and_how_it_came_there,
         an_observer_follows_the_primary,
+        a_short_ttl_is_warned_of,
+        a_client_loses_no_term_of_a_primary_that_takes_two_seconds,
         an_observer_whose_callback_hangs_is_reported,
         threads_of_the_library_take_no_signals,
         a_forked_child_is_nobody,

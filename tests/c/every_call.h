@@ -124,6 +124,8 @@ static const primacy_candidate every_candidate = {
       return primacy_observer_current(t->observer, &primary);)                                                     \
     X(primacy_observer_wait, JOINS, primacy_primary primary = {.struct_size = sizeof primary};                     \
       return primacy_observer_wait(t->observer, INT64_MAX, 10000, &primary);)                                      \
+    X(primacy_observer_wait_ready, JOINS, primacy_primary primary = {.struct_size = sizeof primary};               \
+      return primacy_observer_wait_ready(t->observer, 10000, &primary);)                                           \
     X(primacy_queue_new, PROMPT, primacy_queue made; primacy_status status = primacy_queue_new(&made, NULL);       \
       primacy_queue_free(made); return status;)                                                                    \
     X(primacy_queue_fd, PROMPT, int32_t fd; return primacy_queue_fd(t->queue, &fd);)                               \

@@ -288,6 +288,7 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_observer_open(handle, "rootcoord", NULL, NULL, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_observer_current(handle, &primary), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_observer_wait(handle, 0, 10, &primary), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_observer_wait_ready(handle, 10, &primary), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_observer_free(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_observer_open_queued(handle, "rootcoord", handle, 1, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_register_queued(handle, "rootcoord", handle, 1, &made, NULL),

@@ -582,6 +582,24 @@ async def test_d3_that_a_primary_is_ready_is_said_under_its_token_once_it_is(sce
     assert record.event.kv.lease == int(won["lease"]) and record.event.kv.mod_revision > won["token"]
 
 
+async def test_d3_a_client_waits_for_a_primary_that_takes_2_s_to_be_ready_and_loses_no_term(
+    scene: Scene, coordinator_program: Callable[[str], Path]
+) -> None:
+    """#21777, #14077: called before it serves; a client that then waits for the next one loses a whole term."""
+    primary = await scene.candidate()
+    await scene.ready(primary)
+    slow = await scene.candidate("--activate-ms", "2000")
+    await scene.warm(slow)
+    client = await scene.client(coordinator_program("client"))
+    await scene.until(lambda: pick(client.lines, "ok"), "the first answer")
+    token = primary.token
+    await primary.process.ask("resign rootcoord")
+    _, won = await scene.next_primary(token, [slow])
+    served = await scene.until(lambda: pick(client.lines, "ok", token=won["token"]), "its answer")
+    assert served[0]["t"] - won["t"] >= 2e9
+    assert not [line for line in pick(client.lines, "refused", "error") if line["t"] > won["t"]]
+
+
 async def test_d5_a_client_is_told_that_there_is_no_primary(
     scene: Scene, coordinator_program: Callable[[str], Path]
 ) -> None:

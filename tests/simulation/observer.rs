@@ -5,7 +5,7 @@ use std::time::Duration;
 use primacy::clock::Time;
 use primacy::embedded::model::{Keys, Watch as Opening};
 use primacy::engine::{Action, Event, ObserverSetup, Observing, RequestId, Token, WatchId};
-use primacy::milvus::Record;
+use primacy::milvus::{Layout, Record, Role};
 use primacy::store::{Failure, KeyValue, Request};
 
 use crate::cluster::Who;
@@ -24,8 +24,8 @@ pub struct Observer {
     open: Vec<RequestId>,
     /// When its next timer is due; before its start, never.
     pub next_tick: Time,
-    /// Who it said was primary last.
-    told: Option<Token>,
+    /// Who it said was primary last, and whether ready.
+    told: Option<(Token, bool)>,
     /// The token it told last, and when.
     last: (Token, Time),
 }
@@ -158,12 +158,12 @@ impl World<'_> {
     fn look_at_observer(&mut self, index: usize) {
         let restored = self.cluster.restored;
         let observer = &mut self.observers[index];
-        let told = observer.observing.seen().1.map(|primary| primary.token);
+        let told = observer.observing.seen().1.map(|primary| (primary.token, primary.ready));
         if told == observer.told {
             return;
         }
         observer.told = told;
-        let Some(token) = told else { return };
+        let Some((token, _)) = told else { return };
         let (last, at) = std::mem::replace(&mut observer.last, (token, self.now));
         // What it told just after a restore may have been on its way since before.
         let went_back = restored.is_some_and(|restored| at <= restored + Duration::from_millis(200));
@@ -182,8 +182,19 @@ impl World<'_> {
         let lock = there(&self.keys.of(observer.plan.role, observer.plan.layout).locks[0].key);
         let record = there(&self.keys.root.service_key(self.keys.role(observer.plan.role)));
         let readable = |kv: &&KeyValue| Record::parse(&kv.value).is_ok();
+        let is_ready = |lock: &KeyValue, record: &KeyValue| {
+            let Ok(Record { server_id, .. }) = Record::parse(&record.value) else { return true };
+            let owns = |role: &Role| there(&self.keys.root.record_key(role, server_id));
+            let holders = self.keys.role(observer.plan.role).holders();
+            let own = holders.iter().filter_map(owns).find(|own| own.lease == lock.lease);
+            let facts = own.and_then(|own| Record::parse(&own.value).ok()?.facts);
+            // By the end, all that there is was written by the present holder.
+            observer.plan.layout == Layout::AfterStart || facts.is_none_or(|facts| facts.ready)
+        };
         let truth = match (lock, record.filter(readable)) {
-            (Some(lock), Some(record)) if lock.lease == record.lease => Some(Token(lock.mod_revision.0)),
+            (Some(lock), Some(record)) if lock.lease == record.lease => {
+                Some((Token(lock.mod_revision.0), is_ready(lock, record)))
+            }
             _ => None,
         };
         if observer.told == truth {

@@ -63,7 +63,7 @@ static void on_change(void *user_data, const primacy_primary *primary) {
     (void)user_data;
     if (primary->token == 0)
         say("none", "");
-    else
+    else if (primary->token != latest.token) /* else it has become ready; nobody else writes to `latest` */
         say("primary", ",\"id\":%" PRId64 ",\"token\":%" PRId64 ",\"address\":\"%s\"", primary->server_id,
             primary->token, primary->address);
     pthread_mutex_lock(&lock);
@@ -158,7 +158,8 @@ static void report(const char *answer, int64_t id) {
     say("refused", ",\"why\":\"%.*s\"", (int)strcspn(why, "\"\n"), why);
 }
 
-/* Calls the latest primary every `interval_ms`, until told to end. */
+/* Calls the latest primary, once it is ready, every `interval_ms`, until told to end. Also when a call has failed: as long
+ * as there is no other primary, it is the one to ask again. */
 static void keep_calling(int interval_ms) {
     primacy_primary primary = {.struct_size = sizeof primary};
     int fd = -1;
@@ -170,7 +171,7 @@ static void keep_calling(int interval_ms) {
                 close(fd);
             fd = -1;
         }
-        if (primary.token == 0) {
+        if (!primary.ready) {
             woken = await(-1, 0, -1);
             continue;
         }

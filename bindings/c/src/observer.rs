@@ -1,6 +1,7 @@
 //! An observer: what a client of a coordinator uses to find the primary of a role.
 
 use std::ffi::{c_char, c_void};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,6 +38,11 @@ pub struct primacy_primary {
     pub token: i64,
     /// Where it serves, `host:port`; "" if there is no primary, or its address is longer than any address.
     pub address: [c_char; PRIMACY_ADDRESS_SIZE],
+    /// 1: its `on_primary` has succeeded under this token, so that it serves; also of a coordinator that does not
+    /// say, as Milvus's own do not. 0: not yet, or there is no primary.
+    pub ready: i32,
+    /// Always 0.
+    pub reserved: i32,
 }
 
 /// What an observer calls. See `primacy_observer_open`.
@@ -45,17 +51,18 @@ pub struct primacy_primary {
 pub struct primacy_observer_callbacks {
     /// `sizeof(primacy_observer_callbacks)`.
     pub struct_size: usize,
-    /// There is another primary, or (`token` 0) none: one at a time, in order; a state that passed while it
-    /// ran may be left out. `primary` lives until it returns. Must return soon. May be NULL.
+    /// There is another primary, it has become ready, or (`token` 0) there is none: one at a time, in order; a
+    /// state that passed while it ran may be left out. `primary` lives until it returns. Must return soon. May be
+    /// NULL.
     pub on_change: Option<unsafe extern "C" fn(user_data: *mut c_void, primary: *const primacy_primary)>,
     /// The last use of `user_data`. May be NULL.
     pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
 }
 
-// SAFETY: repr(C), the array's size is a multiple of eight, zero is 0.
+// SAFETY: repr(C), the array's size is a multiple of eight, a pair of 32 bits leaves no padding, zero is 0.
 unsafe impl Versioned for primacy_primary {
     const NAME: &'static str = "primacy_primary";
-    const FIRST_SIZE: usize = size_of::<primacy_primary>();
+    const FIRST_SIZE: usize = mem::offset_of!(primacy_primary, ready);
 }
 
 // SAFETY: repr(C), pointers only, zero is `None`.
@@ -109,6 +116,7 @@ pub(crate) fn show(primary: Option<&Primary>) -> primacy_primary {
         shown.server_id = primary.server_id;
         shown.token = token_of(Some(primary));
         ffi::copy_text(&mut shown.address, &primary.address);
+        shown.ready = primary.ready.into();
     }
     shown
 }
@@ -229,24 +237,46 @@ pub unsafe extern "C" fn primacy_observer_wait(
     timeout_ms: u64,
     primary_out: *mut primacy_primary,
 ) -> primacy_status {
+    // SAFETY: as of this function.
+    unsafe { wait(observer, timeout_ms, primary_out, |primary| token_of(primary) != seen_token) }
+}
+
+/// Waits until there is a primary that is ready, which may be the one that was there before: what a client does before
+/// each call. When the call fails, wait a little with `primacy_observer_wait` for another one, and come back here: the
+/// newest primary may only be busy, and is the one to ask again.
+///
+/// Blocks up to `timeout_ms`. Any thread, several at a time.
+///
+/// `PRIMACY_E_TIMEOUT`: none is ready. `PRIMACY_E_STOPPED`: freed meanwhile. `PRIMACY_E_DEADLOCK`: inside a callback.
+/// `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_observer_wait_ready(
+    observer: primacy_observer,
+    timeout_ms: u64,
+    primary_out: *mut primacy_primary,
+) -> primacy_status {
+    // SAFETY: as of this function.
+    unsafe { wait(observer, timeout_ms, primary_out, |primary| primary.is_some_and(|primary| primary.ready)) }
+}
+
+unsafe fn wait(
+    observer: primacy_observer,
+    timeout_ms: u64,
+    primary_out: *mut primacy_primary,
+    reached: impl Fn(Option<&Primary>) -> bool,
+) -> primacy_status {
     // SAFETY: the header's contract for structs.
     let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
         cleared?;
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
-        let now = observer.engine.current();
-        let primary = if token_of(now.as_ref()) == seen_token {
-            observer.engine.wait_for_change(now.as_ref(), ffi::duration(timeout_ms)).map_err(|error| {
-                match error {
-                    WaitError::TimedOut => PRIMACY_E_TIMEOUT,
-                    WaitError::Closed => PRIMACY_E_STOPPED,
-                    WaitError::InCallback => PRIMACY_E_DEADLOCK,
-                }
-            })?
-        } else {
-            now
-        };
+        let primary =
+            observer.engine.wait_until(ffi::duration(timeout_ms), reached).map_err(|error| match error {
+                WaitError::TimedOut => PRIMACY_E_TIMEOUT,
+                WaitError::Closed => PRIMACY_E_STOPPED,
+                WaitError::InCallback => PRIMACY_E_DEADLOCK,
+            })?;
         // SAFETY: as above.
         unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
     })

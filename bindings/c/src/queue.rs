@@ -30,7 +30,8 @@ pub const PRIMACY_EVENT_CANCELLED: i32 = 2;
 pub const PRIMACY_EVENT_NOTICE: i32 = 3;
 /// The election is over: nothing more comes under its tag.
 pub const PRIMACY_EVENT_STOPPED: i32 = 4;
-/// An observer saw another primary, or (`token` 0) none. Only the latest waits.
+/// An observer saw another primary, that it has become ready (`detail` 1, else 0), or (`token` 0) that there is none.
+/// Only the latest waits.
 pub const PRIMACY_EVENT_OBSERVED: i32 = 5;
 /// `primacy_queue_wake`.
 pub const PRIMACY_EVENT_WOKEN: i32 = 6;
@@ -45,7 +46,7 @@ pub struct primacy_event {
     pub tag: u64,
     /// One of `PRIMACY_EVENT_...`; newer libraries may have more, so ignore what you do not know.
     pub kind: i32,
-    /// Call, notice: which one.
+    /// Call, notice: which one. Observed: 1, the primary is ready.
     pub detail: i32,
     /// Call, cancelled: its id.
     pub call: u64,
@@ -266,7 +267,7 @@ fn show(event: &Event) -> primacy_event {
         What::Stopped => shown.kind = PRIMACY_EVENT_STOPPED,
         What::Observed(primary) => {
             let primary = observer::show(primary.as_ref());
-            shown.kind = PRIMACY_EVENT_OBSERVED;
+            (shown.kind, shown.detail) = (PRIMACY_EVENT_OBSERVED, primary.ready);
             (shown.token, shown.server_id) = (primary.token, primary.server_id);
             shown.address = primary.address;
         }

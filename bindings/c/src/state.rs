@@ -1,6 +1,7 @@
 //! Where sessions and elections stand, as structs: what `primacy_session_snapshot_json` says, for programs.
 
 use std::ffi::c_char;
+use std::mem;
 
 use engine::engine::{ElectionSnapshot, Snapshot};
 
@@ -43,6 +44,9 @@ pub const PRIMACY_ELECTION_STOPPING: i32 = 10;
 /// It is over.
 pub const PRIMACY_ELECTION_STOPPED: i32 = 11;
 
+/// Room for the warnings of a session, their ending NUL included.
+pub const PRIMACY_WARNINGS_SIZE: usize = 1024;
+
 /// Where a session stands, at one moment.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -65,6 +69,8 @@ pub struct primacy_session_state {
     pub revision: i64,
     /// How many elections it has.
     pub elections: u64,
+    /// What works now and may yet end badly, such as a short TTL or an old etcd, for people, one a line; "": nothing.
+    pub warnings: [c_char; PRIMACY_WARNINGS_SIZE],
 }
 
 /// Where an election stands, at one moment. Whether it is primary is asked by `primacy_election_is_primary`.
@@ -97,13 +103,13 @@ pub struct primacy_election_state {
     pub trouble: [c_char; PRIMACY_ADDRESS_SIZE],
 }
 
-// SAFETY: repr(C), pairs of 32 bits leave no padding, zero is 0.
+// SAFETY: repr(C), pairs of 32 bits leave no padding, the array's size is a multiple of eight, zero is 0.
 unsafe impl Versioned for primacy_session_state {
     const NAME: &'static str = "primacy_session_state";
-    const FIRST_SIZE: usize = size_of::<primacy_session_state>();
+    const FIRST_SIZE: usize = mem::offset_of!(primacy_session_state, warnings);
 }
 
-// SAFETY: as above; the arrays' size is a multiple of eight.
+// SAFETY: as above.
 unsafe impl Versioned for primacy_election_state {
     const NAME: &'static str = "primacy_election_state";
     const FIRST_SIZE: usize = size_of::<primacy_election_state>();
@@ -147,7 +153,7 @@ pub unsafe extern "C" fn primacy_election_snapshot(
 }
 
 fn show_session(snapshot: &Snapshot) -> primacy_session_state {
-    primacy_session_state {
+    let mut shown = primacy_session_state {
         state: match snapshot.state {
             "stopping" => PRIMACY_SESSION_STOPPING,
             "closed" => PRIMACY_SESSION_CLOSED,
@@ -161,7 +167,9 @@ fn show_session(snapshot: &Snapshot) -> primacy_session_state {
         revision: snapshot.revision,
         elections: snapshot.elections.len() as u64,
         ..Versioned::zeroed()
-    }
+    };
+    ffi::copy_start(&mut shown.warnings, &snapshot.warnings.join("\n"));
+    shown
 }
 
 fn show_election(snapshot: &ElectionSnapshot) -> primacy_election_state {

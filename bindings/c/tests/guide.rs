@@ -23,6 +23,6 @@ fn the_guide_in_c_is_a_program_that_runs() {
     fs::write(&source, program).unwrap();
     let server = etcd::EtcdServer::start();
     let said = cc::run_program(&cc::program(source.to_str().unwrap(), true), &[&server.endpoint()]);
-    assert!(said.contains("127.0.0.1:53100 is primary; 1 key to compare: "), "{said}");
+    assert!(said.contains("127.0.0.1:53100 is primary\n1 key to compare: "), "{said}");
     assert!(said.contains("no longer primary: stopped"), "{said}");
 }

@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 /// Server id, address, lease, token.
 type Holding = (i64, String, i64, i64);
 
-/// Server id, address, token.
-pub type Seen = (i64, String, i64);
+/// Server id, address, token, whether it is ready.
+pub type Seen = (i64, String, i64, bool);
 
 /// For each get, what it found: key, value, create_revision, mod_revision, version, lease.
 pub type Reads = Vec<Vec<(Cow<'static, [u8]>, Cow<'static, [u8]>, i64, i64, i64, i64)>>;
@@ -78,7 +78,7 @@ fn holding(holder: Holder) -> Holding {
 
 /// A primary as an observer tells it.
 pub fn seen(primary: Primary) -> Seen {
-    (primary.server_id, primary.address, primary.token.0)
+    (primary.server_id, primary.address, primary.token.0, primary.ready)
 }
 
 /// What a transaction read.

@@ -61,6 +61,14 @@ impl Observer {
         Ok(found.transpose()?.map(seen))
     }
 
+    /// Waits until there is one that is ready; None: not in time.
+    fn wait_until_ready(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Seen>> {
+        let observer = self.0.get()?;
+        let wait = |slice| waited(observer.wait_until_ready(slice));
+        let found = wait::in_slices(py, wait::seconds(timeout)?, wait)?;
+        Ok(found.transpose()?.map(seen))
+    }
+
     /// Waits until it is another one than `known`; None: not in time.
     fn wait_for_change(
         &self,
@@ -69,8 +77,10 @@ impl Observer {
         timeout: Option<f64>,
     ) -> PyResult<Option<(Option<Seen>,)>> {
         let observer = self.0.get()?;
-        let known =
-            known.map(|(server_id, address, token)| Primary { server_id, address, token: Token(token) });
+        let known = known.map(|(server_id, address, token, ready)| {
+            let token = Token(token);
+            Primary { server_id, address, token, ready }
+        });
         let wait = |slice| waited(observer.wait_for_change(known.as_ref(), slice));
         let found = wait::in_slices(py, wait::seconds(timeout)?, wait)?;
         Ok(found.transpose()?.map(|primary| (primary.map(seen),)))
