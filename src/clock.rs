@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{Add, AddAssign, Sub};
+use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -70,6 +71,28 @@ impl fmt::Display for Time {
     }
 }
 
+/// As it is shown: to the nanosecond.
+impl FromStr for Time {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Time, TimeError> {
+        let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let nanos = format!("{decimals:0<9}");
+        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok());
+        match (number(seconds).flatten(), number(&nanos).flatten()) {
+            (Some(seconds), Some(nanos)) if decimals.len() <= 9 => {
+                seconds.checked_mul(1_000_000_000).and_then(|all| all.checked_add(nanos)).map(Time)
+            }
+            _ => None,
+        }
+        .ok_or(TimeError)
+    }
+}
+
+/// A text that is no instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("seconds expected, with up to nine decimals")]
+pub struct TimeError;
+
 /// Where time comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
@@ -132,6 +155,23 @@ impl Alarm {
             Alarm::Tokio(origin) => {
                 tokio::time::sleep_until(*origin + Duration::from_nanos(at.as_nanos())).await;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_read_as_it_is_shown() {
+        for nanos in [0, 1, 999_999_999, 1_500_000_000, 123_456_789_012_345_678, u64::MAX] {
+            let time = Time::from_nanos(nanos);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        assert_eq!("7".parse(), Ok(Time::from_nanos(7_000_000_000)));
+        for wrong in ["", ".", "-1", "1.0000000001", "1.x", "1e3", "18446744073.709551616"] {
+            assert_eq!(wrong.parse::<Time>(), Err(TimeError), "{wrong}");
         }
     }
 }

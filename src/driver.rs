@@ -30,6 +30,9 @@ use crate::recorder::Recorder;
 use crate::runtime::{Runtime, lock};
 use crate::store::{Failure, LeaseId, Request};
 
+/// The longest recording that goes to the log, in bytes.
+const LOGGED: usize = 16 << 10;
+
 /// What the driver shares with the handles of the host.
 pub(crate) struct Shared {
     pub clock: Clock,
@@ -121,14 +124,14 @@ pub(crate) fn start(
     let (tell, answers) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         clock,
-        engine: Mutex::new(Engine::new(setup)),
         commands: Commands::new(clock),
         answers: tell,
         etcd,
         runtime,
         log,
         lanes: Mutex::default(),
-        recorder: Mutex::default(),
+        recorder: Mutex::new(Recorder::new(&setup)),
+        engine: Mutex::new(Engine::new(setup)),
         progress: Mutex::default(),
         progressed: Condvar::new(),
         #[cfg(any(test, feature = "defect"))]
@@ -360,7 +363,7 @@ impl Driver {
                 0 => String::new(),
                 count => format!(", and {count} others with it"),
             };
-            let recording = lock(&self.shared.recorder).of(*election);
+            let recording = lock(&self.shared.recorder).text(*election, LOGGED);
             let heading = format!("what led to the loss of token {token} ({reason}){others}:");
             self.shared.log.lines(Level::Info, &heading, &recording);
         }

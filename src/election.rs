@@ -219,9 +219,12 @@ impl Election {
         lock(&self.shared.engine).election(self.shared.clock.now(), self.lane.id)
     }
 
-    /// The last steps of this election, as a transcript; see `tests/transcripts.rs` for how to run it.
+    /// What happened: as long as that is not more than a megabyte (about the first hour of a session with one election),
+    /// every step of the session as a transcript, which runs as one of `tests/transcripts/`; then the last steps that
+    /// this election had a part in, to be read. It says which.
     pub fn recording(&self) -> String {
-        lock(&self.shared.recorder).of(self.lane.id)
+        let recorder = lock(&self.shared.recorder).clone();
+        recorder.text(self.lane.id, usize::MAX)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,6 +33,7 @@ use crate::engine::{Call, CallId, ElectionId, Event, LostReason, Notice, Outcome
 use crate::etcd::{Credentials, Dialler, Dialling, Etcd, WatchReport, boxed};
 use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
+use crate::player::Player;
 use crate::runtime::{Runtime, lock};
 use crate::session::{RegisterError, Session};
 use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
@@ -464,6 +466,65 @@ fn a_primary_that_is_cut_off_says_no_before_the_next_one_says_yes_and_comes_back
         assert_eq!(world.primaries(), [second]);
         assert_eq!(world.candidates[first].diary.primaries().len(), 1);
         world.end().await;
+    });
+}
+
+/// The engine takes the steps of a recording again.
+fn replays(recording: &str) {
+    assert!(recording.starts_with("# Every step"), "{recording}");
+    Player::new(Path::new(""), false).play("recording", recording);
+}
+
+#[test]
+fn what_led_to_a_loss_is_recorded_from_the_sessions_beginning_and_replays() {
+    story(|| async {
+        let mut world = World::new(1).await;
+        let lines = Lines::default();
+        let written = lines.clone();
+        let log = Log::new(move |level, text: &str| lock(&written).push((level, text.to_owned())));
+        world.candidates.push(world.candidate(Clock::Tokio(Instant::now()), 2, TTL, 1, log).await);
+        let first = world.next_primary(None, ms(1000)).await;
+        world.candidates[first].election.resign();
+        let second = world.next_primary(Some(first), ms(1000)).await;
+        assert_eq!(second, 1);
+        let other =
+            world.candidates[second].session.register("datacoord", Arc::new(Diary::default())).unwrap();
+        other.campaign();
+        world.pass(TTL * 100).await;
+        world.candidates[second].cable().silence(true);
+        world.next_primary(Some(second), TTL + ms(600)).await;
+        world.pass(TTL).await;
+        world.candidates[second].cable().silence(false);
+        world.pass(TTL).await;
+        for candidate in &world.candidates {
+            replays(&candidate.election.recording());
+        }
+        let recording = world.candidates[second].election.recording();
+        assert_eq!(recording, other.recording());
+        assert_eq!(recording.matches("reason=lease_expired").count(), 2);
+        world.end().await;
+        let lines = lock(&lines);
+        let (_, logged) = lines.iter().find(|(_, text)| text.starts_with("what led to")).unwrap();
+        assert!(logged.contains("# The last ") && logged.contains("reason=lease_expired"), "{logged}");
+        assert!(logged.len() < 20_000, "{}", logged.len());
+    });
+}
+
+#[test]
+fn a_loss_early_in_a_session_comes_into_the_log_as_a_transcript() {
+    story(|| async {
+        let world = World::new(0).await;
+        let lines = Lines::default();
+        let written = lines.clone();
+        let log = Log::new(move |level, text: &str| lock(&written).push((level, text.to_owned())));
+        let candidate = world.candidate(Clock::Tokio(Instant::now()), 1, TTL, 1, log).await;
+        sleep(TTL).await;
+        candidate.cable().silence(true);
+        sleep(TTL * 2).await;
+        let lines = lock(&lines);
+        let (_, logged) = lines.iter().find(|(_, text)| text.starts_with("what led to")).unwrap();
+        let (_, recording) = logged.split_once('\n').unwrap();
+        replays(recording);
     });
 }
 

@@ -7,6 +7,10 @@
 //! Timers make two primaries at once rare; only the store makes them harmless. Whatever must never be
 //! written by a former primary is written through a guarded transaction, under the fencing token of the win.
 
+// What the library's own tests share with those outside of it calls it by its name.
+#[cfg(test)]
+extern crate self as primacy;
+
 mod address;
 mod callback;
 pub mod clock;
@@ -25,6 +29,9 @@ pub mod milvus;
 pub mod observer;
 pub mod panic;
 pub mod platform;
+#[cfg(all(test, feature = "embedded"))]
+#[path = "../tests/transcripts/player.rs"]
+mod player;
 pub mod queue;
 mod recorder;
 mod runtime;

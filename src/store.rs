@@ -3,15 +3,17 @@
 //! Plain data, the small part of etcd's API that an election needs. `etcd/` translates it for a real server,
 //! the embedded model answers it without one. Nothing here decides anything.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::log::is_control;
 
 /// A key, as bytes; shown as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<[u8]>);
 
-/// A value, as bytes; shown as text.
+/// A value, as bytes; its beginning shown as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Value(Arc<[u8]>);
 
@@ -332,9 +334,31 @@ impl From<&[u8]> for Value {
     }
 }
 
+/// Bytes as text on one line: `\xNN` for what is no character, or one that a terminal obeys.
+pub(crate) struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = |f: &mut fmt::Formatter<'_>, bytes: &[u8]| {
+            bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+        };
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if is_control(c) {
+                    bytes(f, c.encode_utf8(&mut [0; 4]).as_bytes())?;
+                } else {
+                    f.write_char(c)?;
+                }
+            }
+            bytes(f, chunk.invalid())?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        Escaped(&self.0).fmt(f)
     }
 }
 
@@ -344,9 +368,14 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Its beginning, if it is long: a foreign one may be of any size.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        const SHOWN: usize = 300;
+        match self.0.get(..SHOWN) {
+            Some(start) if self.0.len() > SHOWN => write!(f, "{}...", Escaped(start)),
+            _ => Escaped(&self.0).fmt(f),
+        }
     }
 }
 

@@ -15,8 +15,8 @@
 //!     -> if rev(session/rootcoord)=6, lease(session/rootcoord)=7
 //! ```
 //!
-//! The format is that of the flight recorder (`src/engine/text.rs`), so that a recording runs as it is, once `setup`
-//! says how the session was configured. Two abbreviations make what is written by hand shorter:
+//! The format is that of the flight recorder (`src/engine/text.rs`), so that a recording that begins with its session runs
+//! as it is. Two abbreviations make what is written by hand shorter:
 //!
 //! - Keys are written without the root: `session/rootcoord` is `by-dev/meta/session/rootcoord`.
 //! - `#5 done rev=9 sees KEY@REV lease=8, KEY@REV` answers a transaction with all keys that there are; each of its
@@ -27,323 +27,43 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write as _;
+#[path = "transcripts/player.rs"]
+mod player;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::engine::{Action, CallId, ElectionId, Engine, Event, ParseError, RequestId, Setup, Token};
-use primacy::log::Level;
-use primacy::milvus::{Candidate, Root};
-use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, TxnAnswer};
+use player::Player;
 
-/// Replays one transcript.
-struct Player {
-    folder: PathBuf,
-    settings: BTreeMap<String, String>,
-    engine: Option<Engine>,
-    now: Time,
-    /// Those that are not answered yet.
-    requests: HashMap<RequestId, Request>,
-    /// Those that are running.
-    calls: HashSet<CallId>,
-    bless: bool,
-    /// What is shown of the log.
-    least: Level,
-}
-
-impl Player {
-    /// Runs the lines of `text`; returns them as they should be.
-    fn play(&mut self, name: &str, text: &str) -> String {
-        let mut out = String::new();
-        let mut lines = text.lines().enumerate().peekable();
-        while let Some((number, line)) = lines.next() {
-            let here = format!("{name}:{}", number + 1);
-            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            if !matches!(word, "at" | "look" | "guard") {
-                writeln!(out, "{line}").unwrap();
-            }
-            match word {
-                "" | "#" => {}
-                "setup" => {
-                    assert!(self.engine.is_none(), "{here}: setup comes before the first event");
-                    let pairs = rest.split_whitespace().map(|s| s.split_once('='));
-                    self.settings
-                        .extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
-                }
-                "log" if rest == "info" => self.least = Level::Info,
-                "given" => {
-                    let path = self.folder.join("given").join(format!("{rest}.txt"));
-                    let text =
-                        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{here}: {path:?}: {e}"));
-                    let blessed = self.play(&format!("given/{rest}.txt"), &text);
-                    self.keep(&path, &text, &blessed);
-                }
-                "at" | "look" | "guard" => {
-                    let mut expected = Vec::new();
-                    while let Some((_, next)) = lines.next_if(|(_, l)| l.trim_start().starts_with("->")) {
-                        expected.push(self.short(next.trim_start().trim_start_matches("->").trim()));
-                    }
-                    if expected.is_empty() {
-                        expected.push("(nothing)".into());
-                    }
-                    let (rest, actual) = match word {
-                        "at" => self.step(&here, rest),
-                        "look" => (rest.to_owned(), self.look(&here, rest)),
-                        _ => (rest.to_owned(), self.guard(&here, rest)),
-                    };
-                    if !self.bless {
-                        assert_eq!(actual, expected, "{here}: {word} {rest}\nactual:\n{}", shown(&actual));
-                    }
-                    writeln!(out, "{word} {rest}\n{}", shown(&actual).trim_end()).unwrap();
-                }
-                _ => panic!("{here}: a line begins with #, setup, given, log, at, look or guard: {line}"),
-            }
-        }
-        out
-    }
-
-    /// Takes one step; returns its line, as it should be, and the actions.
-    fn step(&mut self, here: &str, line: &str) -> (String, Vec<String>) {
-        let (at, text) = line.trim().split_once(' ').unwrap_or_else(|| panic!("{here}: at TIME EVENT"));
-        let seconds: f64 = at.parse().unwrap_or_else(|e| panic!("{here}: {at}: {e}"));
-        let mut now = Time::from_nanos((seconds * 1e9).round() as u64);
-        assert!(self.now <= now, "{here}: time goes back");
-        let event = self.event(text.trim()).unwrap_or_else(|e| panic!("{here}: {e}"));
-        self.check(&event).unwrap_or_else(|e| panic!("{here}: {e}"));
-        let engine = self.engine.get_or_insert_with(|| Engine::new(setup(&self.settings)));
-        if event == Event::Tick && text.trim() != "tick" {
-            let next = engine.next_timer();
-            if let Some((due, _)) = next.filter(|(_, name)| self.bless && *name == text.trim()) {
-                now = due;
-            }
-            let next = next.map(|(at, name)| format!("{at} {name}"));
-            assert_eq!(next, Some(format!("{now} {}", text.trim())), "{here}: another timer is due next");
-        }
-        self.now = now;
-        let actions = engine.step(now, event);
-        actions.iter().for_each(|action| self.note(action));
-        let shown = |a: &&Action| !matches!(a, Action::Log { level, .. } if *level > self.least);
-        let lines: Vec<String> = actions.iter().filter(shown).map(|a| self.short(&a.to_string())).collect();
-        (format!("{now} {}", text.trim()), if lines.is_empty() { vec!["(nothing)".into()] } else { lines })
-    }
-
-    /// What status shows of the election of a role.
-    fn look(&self, here: &str, role: &str) -> Vec<String> {
-        let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{here}: nothing has happened yet"));
-        let snapshot = engine.snapshot(self.now);
-        let election = snapshot.elections.iter().find(|election| election.role == role);
-        let election = election.unwrap_or_else(|| panic!("{here}: there is no election of {role}"));
-        let mut line = election.state.to_owned();
-        if election.token != 0 {
-            write!(line, " token={}", election.token).unwrap();
-        }
-        if election.warm {
-            line.push_str(" warm");
-        }
-        if !election.running.is_empty() {
-            write!(line, " running {}", election.running.join(", ")).unwrap();
-        }
-        if let Some(trouble) = &election.trouble {
-            write!(line, " trouble '{}'", self.short(trouble)).unwrap();
-        }
-        vec![line]
-    }
-
-    /// What a guarded write under a token compares.
-    fn guard(&self, here: &str, win: &str) -> Vec<String> {
-        let parsed = win.split_once(" token=").and_then(|(election, token)| {
-            Some((election.strip_prefix('e')?.parse().ok()?, token.parse().ok()?))
-        });
-        let (election, token) = parsed.unwrap_or_else(|| panic!("{here}: guard e1 token=6"));
-        let engine = self.engine.as_ref().unwrap_or_else(|| panic!("{here}: nothing has happened yet"));
-        match engine.guard(ElectionId(election), Token(token)) {
-            None => vec!["(refused)".into()],
-            Some(guard) => {
-                let guard: Vec<String> =
-                    guard.iter().map(|compare| self.short(&compare.to_string())).collect();
-                vec![format!("if {}", guard.join(", "))]
-            }
-        }
-    }
-
-    fn event(&self, text: &str) -> Result<Event, String> {
-        let Some((answer, seen)) = text.split_once(" sees ") else {
-            let mut event = self.parse(text)?;
-            match &mut event {
-                Event::Answered { request, result: Ok(Answer::Txn(answer)) } if answer.reads.is_empty() => {
-                    answer.reads = self.reads(*request, answer.succeeded, Vec::new())?;
-                }
-                _ => {}
-            }
-            return Ok(event);
-        };
-        let keys = match self.parse(&format!("w0 saw put {}", seen.replace(", ", ", put ")))? {
-            Event::Watched { events, .. } => events.into_iter().filter_map(|event| event.now).collect(),
-            _ => Vec::new(),
-        };
-        match self.parse(answer)? {
-            Event::Answered { request, result: Ok(Answer::Txn(answer)) } => {
-                let reads = self.reads(request, answer.succeeded, keys)?;
-                Ok(Event::Answered { request, result: Ok(Answer::Txn(TxnAnswer { reads, ..answer })) })
-            }
-            _ => Err("only the answer to a transaction sees keys".into()),
-        }
-    }
-
-    /// What each read of a transaction finds, if `keys` are all there are.
-    fn reads(
-        &self,
-        request: RequestId,
-        succeeded: bool,
-        mut left: Vec<KeyValue>,
-    ) -> Result<Vec<Vec<KeyValue>>, String> {
-        let Some(Request::Txn(txn)) = self.requests.get(&request) else {
-            return Err(format!("{request} is no transaction under way"));
-        };
-        left.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut reads = Vec::new();
-        for op in if succeeded { &txn.then } else { &txn.otherwise } {
-            if let Op::Get(range) = op {
-                let (found, others) = left.into_iter().partition(|kv| range.contains(&kv.key));
-                reads.push(found);
-                left = others;
-            }
-        }
-        match left.first() {
-            Some(stray) => Err(format!("{request} does not read {}", stray.key)),
-            None => Ok(reads),
-        }
-    }
-
-    /// What the driver guarantees: one answer to each request, one end of each call.
-    fn check(&mut self, event: &Event) -> Result<(), String> {
-        match event {
-            Event::Answered { request, result } => match (self.requests.remove(request), result) {
-                (None, _) => Err(format!("{request} was not sent, or was answered before")),
-                (Some(Request::Grant { .. }), Ok(Answer::Granted { .. }))
-                | (Some(Request::KeepAlive { .. }), Ok(Answer::Renewed { .. }))
-                | (Some(Request::Revoke { .. }), Ok(Answer::Revoked))
-                | (Some(Request::Txn(_)), Ok(Answer::Txn(_)))
-                | (Some(_), Err(_)) => Ok(()),
-                (Some(sent), Ok(_)) => Err(format!("{request} was {sent:?}")),
-            },
-            Event::Completed { call, .. } if !self.calls.remove(call) => {
-                Err(format!("{call} was not called, or was completed before"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn note(&mut self, action: &Action) {
-        match action {
-            Action::Send { request, what, .. } => {
-                self.requests.insert(*request, what.clone());
-            }
-            Action::Call { call, .. } => {
-                self.calls.insert(*call);
-            }
-            _ => {}
-        }
-    }
-
-    fn parse(&self, text: &str) -> Result<Event, String> {
-        self.long(text).parse().map_err(|e: ParseError| e.to_string())
-    }
-
-    /// With the root before each key.
-    fn long(&self, text: &str) -> String {
-        let root = root(&self.settings);
-        let mut long = self.short(text);
-        for folder in ["session/", "election/"] {
-            long = long.replace(folder, &format!("{root}/{folder}"));
-        }
-        long
-    }
-
-    /// Without it.
-    fn short(&self, text: &str) -> String {
-        text.replace(&format!("{}/", root(&self.settings)), "")
-    }
-
-    fn keep(&self, path: &Path, before: &str, blessed: &str) {
-        if self.bless && before != blessed {
-            std::fs::write(path, blessed).unwrap();
-        }
-    }
-}
-
-fn own((name, value): (&str, &str)) -> (String, String) {
-    (name.into(), value.into())
-}
-
-fn shown(actions: &[String]) -> String {
-    actions.iter().map(|a| format!("    -> {a}\n")).collect()
-}
-
-fn get(settings: &BTreeMap<String, String>, name: &str, default: &str) -> String {
-    settings.get(name).map_or(default, String::as_str).to_owned()
-}
-
-fn root(settings: &BTreeMap<String, String>) -> String {
-    get(settings, "root", "by-dev/meta")
-}
-
-fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    const NAMES: [&str; 11] = [
-        "root",
-        "layout",
-        "version",
-        "ttl",
-        "margin",
-        "warmup",
-        "activation",
-        "drain",
-        "request",
-        "lease",
-        "seed",
-    ];
-    for name in settings.keys() {
-        assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");
-    }
-    let get = |name, default| get(settings, name, default);
-    let seconds = |name, default| Duration::from_secs_f64(get(name, default).parse().unwrap());
-    let root = root(settings);
-    let (path, sub) = root.rsplit_once('/').unwrap();
-    Setup {
-        root: Root::join(path, sub).unwrap(),
-        layout: get("layout", "milvus").parse().unwrap(),
-        candidate: Candidate::new("a:1", "host", get("version", "3.0.0").parse().unwrap()).unwrap(),
-        ttl: seconds("ttl", "10"),
-        margin: settings.get("margin").map(|_| seconds("margin", "")),
-        warmup_interval: seconds("warmup", "1"),
-        activation_timeout: seconds("activation", "10"),
-        drain_timeout: seconds("drain", "30"),
-        request_timeout: seconds("request", "10"),
-        first_lease: LeaseId(get("lease", "7").parse().unwrap()),
-        seed: get("seed", "0").parse().unwrap(),
-    }
-}
-
-fn run(path: &Path) {
+/// Plays one; from which state to which its elections went.
+fn run(path: &Path) -> BTreeSet<(&'static str, &'static str)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let bless = std::env::var_os("PRIMACY_BLESS").is_some();
-    let mut player = Player {
-        folder: folder.clone(),
-        settings: BTreeMap::new(),
-        engine: None,
-        now: Time::ZERO,
-        requests: HashMap::new(),
-        calls: HashSet::new(),
-        bless,
-        least: Level::Error,
-    };
+    let mut player = Player::new(&folder, bless);
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.starts_with("# "), "{path:?}: begin with what the rule is");
     let name = path.strip_prefix(&folder).unwrap().display().to_string();
     let blessed = player.play(&name, &text);
     player.keep(path, &text, &blessed);
+    player.ways
+}
+
+/// The README's diagram has the ways that elections go in all transcripts, and no others. A stop, which leads to the end
+/// from everywhere, is drawn once.
+fn the_readme_draws_every_way_from_state_to_state(paths: &[PathBuf]) {
+    let ways: BTreeSet<_> = paths.iter().flat_map(|path| run(path)).collect();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, diagram) = readme.split_once("stateDiagram-v2\n").unwrap();
+    let (diagram, _) = diagram.split_once("```").unwrap();
+    let drawn = diagram.lines().filter_map(|line| {
+        let (from, rest) = line.trim().split_once(" --> ")?;
+        Some((from, rest.split_once(':').map_or(rest, |(to, _)| to)))
+    });
+    let drawn: BTreeSet<_> = drawn.filter(|(from, to)| from != to).collect();
+    let ends = |to: &str| matches!(to, "stopping" | "stopped" | "[*]");
+    let missing: Vec<_> = ways.difference(&drawn).filter(|(_, to)| !ends(to)).collect();
+    let wrong: Vec<_> = drawn.difference(&ways).collect();
+    assert!(missing.is_empty() && wrong.is_empty(), "missing: {missing:?}; that nobody goes: {wrong:?}");
 }
 
 fn main() {
@@ -359,6 +79,11 @@ fn main() {
         .filter(|path| path.extension().is_some_and(|e| e == "txt"))
         .collect();
     paths.sort();
+    let all = paths.clone();
+    let diagram = libtest_mimic::Trial::test("the_readme_draws_every_way_from_state_to_state", move || {
+        the_readme_draws_every_way_from_state_to_state(&all);
+        Ok(())
+    });
     let trials = paths.into_iter().map(|path| {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         libtest_mimic::Trial::test(name, move || {
@@ -366,5 +91,5 @@ fn main() {
             Ok(())
         })
     });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    libtest_mimic::run(&args, trials.chain([diagram]).collect()).exit();
 }

@@ -1,20 +1,22 @@
-//! Events and actions as text, one line each: what the flight recorder keeps and what transcript tests are
+//! Events and actions as text, one line each: what the flight recorder hands out and what transcript tests are
 //! written in, so that a recording of a failure becomes a test by copying it.
 //!
 //! Events are read back; actions are only compared. What a transaction reads is shown as a count (the watch names
 //! the keys), a record that it puts by its lease and what it says of itself beyond Milvus's fields.
 
 use std::fmt::{self, Display, Formatter};
-use std::str::FromStr;
+use std::str::{CharIndices, FromStr};
 use std::time::Duration;
 
+use super::Setup;
 use super::action::{Action, Call, Holder, Notice};
 use super::event::{Event, Outcome};
 use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::clock::Time;
 use crate::milvus::{Record, Role};
 use crate::store::{
-    Answer, Compare, Condition, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request, Revision,
+    Answer, Compare, Condition, Escaped, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request,
+    Revision,
     Txn, TxnAnswer,
 };
 
@@ -55,11 +57,27 @@ impl Display for Seconds {
 }
 
 /// Text in single quotes, on one line.
-struct Quoted<'a>(&'a str);
+struct Quoted<'a>(&'a [u8]);
+
+impl<'a> Quoted<'a> {
+    fn text(text: &'a str) -> Quoted<'a> {
+        Quoted(text.as_bytes())
+    }
+}
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.0.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"))
+        f.write_str("'")?;
+        for part in self.0.split_inclusive(|byte| matches!(byte, b'\'' | b'\\' | b'\n')) {
+            match part.split_last() {
+                Some((b'\n', before)) => write!(f, "{}\\n", Escaped(before))?,
+                Some((last @ (b'\'' | b'\\'), before)) => {
+                    write!(f, "{}\\{}", Escaped(before), char::from(*last))?;
+                }
+                _ => Escaped(part).fmt(f)?,
+            }
+        }
+        f.write_str("'")
     }
 }
 
@@ -80,6 +98,23 @@ impl<T: Display> Display for List<'_, T> {
 
 fn within(f: &mut Formatter<'_>, call: Option<CallId>) -> fmt::Result {
     call.map_or(Ok(()), |call| write!(f, " within={call}"))
+}
+
+/// What a transcript begins with, so that the engine takes the same steps again. Of the candidate it has what the
+/// engine decides by.
+impl Display for Setup {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Setup { root, layout, candidate, ttl, margin, warmup_interval, .. } = self;
+        write!(f, "setup root={root} layout={layout} address={} ", candidate.address())?;
+        write!(f, "version={} ttl={}", candidate.version(), Seconds(*ttl))?;
+        if let Some(margin) = margin {
+            write!(f, " margin={}", Seconds(*margin))?;
+        }
+        let Setup { activation_timeout, drain_timeout, request_timeout, first_lease, seed, .. } = self;
+        write!(f, " warmup={} activation={}", Seconds(*warmup_interval), Seconds(*activation_timeout))?;
+        write!(f, " drain={} request={}", Seconds(*drain_timeout), Seconds(*request_timeout))?;
+        write!(f, " lease={first_lease} seed={seed}")
+    }
 }
 
 impl Display for Event {
@@ -105,21 +140,21 @@ impl Display for Event {
             Event::Completed { call, outcome } => match outcome {
                 Outcome::Done => write!(f, "completed {call} done"),
                 Outcome::Warm => write!(f, "completed {call} warm"),
-                Outcome::Failed(why) => write!(f, "completed {call} failed {}", Quoted(why)),
+                Outcome::Failed(why) => write!(f, "completed {call} failed {}", Quoted::text(why)),
             },
             Event::Answered { request, result: Ok(answer) } => write!(f, "{request} {answer}"),
             Event::Answered { request, result: Err(failure) } => match failure {
-                Failure::Indefinite(why) => write!(f, "{request} no answer {}", Quoted(why)),
-                Failure::Unreachable(why) => write!(f, "{request} unreachable {}", Quoted(why)),
+                Failure::Indefinite(why) => write!(f, "{request} no answer {}", Quoted::text(why)),
+                Failure::Unreachable(why) => write!(f, "{request} unreachable {}", Quoted::text(why)),
                 Failure::LeaseNotFound => write!(f, "{request} lease not found"),
                 Failure::LeaseExists => write!(f, "{request} lease exists"),
-                Failure::Denied(why) => write!(f, "{request} denied {}", Quoted(why)),
-                Failure::NoSpace(why) => write!(f, "{request} no space {}", Quoted(why)),
-                Failure::Refused(why) => write!(f, "{request} rejected {}", Quoted(why)),
+                Failure::Denied(why) => write!(f, "{request} denied {}", Quoted::text(why)),
+                Failure::NoSpace(why) => write!(f, "{request} no space {}", Quoted::text(why)),
+                Failure::Refused(why) => write!(f, "{request} rejected {}", Quoted::text(why)),
             },
             Event::Watching { watch } => write!(f, "{watch} watching"),
             Event::Watched { watch, events } => write!(f, "{watch} saw {}", List(events, ", ")),
-            Event::WatchEnded { watch, why } => write!(f, "{watch} ended {}", Quoted(why)),
+            Event::WatchEnded { watch, why } => write!(f, "{watch} ended {}", Quoted::text(why)),
         }
     }
 }
@@ -162,7 +197,7 @@ impl Display for KeyValue {
         if self.value.as_bytes().is_empty() {
             Ok(())
         } else {
-            write!(f, " {}", Quoted(&self.value.to_string()))
+            write!(f, " {}", Quoted(self.value.as_bytes()))
         }
     }
 }
@@ -215,7 +250,7 @@ impl Display for Action {
             Action::OpenFailed { failure } => write!(f, "open failed: {failure}"),
             Action::Withdrawn { election } => write!(f, "withdrawn {election}"),
             Action::Closed { clean } => f.write_str(if *clean { "closed clean" } else { "closed unclean" }),
-            Action::Log { level, text, .. } => write!(f, "log {} {}", level.name(), Quoted(text)),
+            Action::Log { level, text, .. } => write!(f, "log {} {}", level.name(), Quoted::text(text)),
         }
     }
 }
@@ -236,7 +271,7 @@ impl Display for Call {
 
 impl Display for Holder {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{} lease={} {}", self.server_id, self.revision, self.lease, Quoted(&self.address))
+        write!(f, "{}@{} lease={} {}", self.server_id, self.revision, self.lease, Quoted::text(&self.address))
     }
 }
 
@@ -257,7 +292,7 @@ impl Display for Compare {
             Condition::Version(n) => write!(f, "version({range})={n}"),
             Condition::ModRevision(revision) => write!(f, "rev({range})={revision}"),
             Condition::Lease(lease) => write!(f, "lease({range})={lease}"),
-            Condition::Value(value) => write!(f, "value({range})={}", Quoted(&value.to_string())),
+            Condition::Value(value) => write!(f, "value({range})={}", Quoted(value.as_bytes())),
         }
     }
 }
@@ -279,7 +314,7 @@ fn branch(ops: &[Op]) -> String {
         match op {
             Op::Get(_) => reads += 1,
             Op::Put(key, value, LeaseId::NONE) => {
-                parts.push(format!("put({key} {})", Quoted(&value.to_string())));
+                parts.push(format!("put({key} {})", Quoted(value.as_bytes())));
             }
             Op::Put(key, value, lease) => {
                 let record = Record::parse(value).unwrap_or_default();
@@ -381,11 +416,19 @@ impl<'a> Reader<'a> {
     }
 
     fn quoted(&mut self) -> Result<String, ParseError> {
-        let mut text = String::new();
+        let before = self.0;
+        let bytes = self.quoted_bytes()?;
+        String::from_utf8(bytes).map_err(|_| ParseError { expected: "UTF-8", at: before.to_owned() })
+    }
+
+    fn quoted_bytes(&mut self) -> Result<Vec<u8>, ParseError> {
+        let mut text = Vec::new();
         let mut chars = self.0.char_indices();
         if chars.next().is_none_or(|(_, c)| c != '\'') {
             return Ok(text);
         }
+        let mut utf8 = [0; 4];
+        let hex = |chars: &mut CharIndices<'_>| chars.next()?.1.to_digit(16);
         while let Some((at, c)) = chars.next() {
             match c {
                 '\'' => {
@@ -393,11 +436,15 @@ impl<'a> Reader<'a> {
                     return Ok(text);
                 }
                 '\\' => match chars.next() {
-                    Some((_, 'n')) => text.push('\n'),
-                    Some((_, c)) => text.push(c),
+                    Some((_, 'n')) => text.push(b'\n'),
+                    Some((_, 'x')) => match (hex(&mut chars), hex(&mut chars)) {
+                        (Some(high), Some(low)) => text.extend(u8::try_from(high * 16 + low)),
+                        _ => return self.fail("two hexadecimal digits"),
+                    },
+                    Some((_, c)) => text.extend(c.encode_utf8(&mut utf8).as_bytes()),
                     None => break,
                 },
-                c => text.push(c),
+                c => text.extend(c.encode_utf8(&mut utf8).as_bytes()),
             }
         }
         self.fail("a closing quote")
@@ -504,7 +551,7 @@ impl<'a> Reader<'a> {
         let created = self.field("created=")?.unwrap_or(revision);
         let version = self.field("version=")?.unwrap_or(1);
         let lease = LeaseId(self.field("lease=")?.unwrap_or(0));
-        let value = self.quoted()?.into();
+        let value = self.quoted_bytes()?.as_slice().into();
         Ok(KeyValue {
             key: key.into(),
             value,
@@ -542,5 +589,44 @@ impl<'a> Reader<'a> {
         }
         let kv = self.key_value()?;
         Ok(KeyEvent { key: kv.key.clone(), revision: kv.mod_revision, now: Some(kv) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_value_and_any_reason_is_one_line_and_read_back(bytes in any::<Vec<u8>>(), why in any::<String>()) {
+            let kv = KeyValue {
+                key: "r/m/session/rootcoord".into(),
+                value: bytes.as_slice().into(),
+                create_revision: Revision(1),
+                mod_revision: Revision(2),
+                version: 3,
+                lease: LeaseId(4),
+            };
+            let watch = WatchId(1);
+            let seen = KeyEvent { key: kv.key.clone(), revision: kv.mod_revision, now: Some(kv.clone()) };
+            let reads = vec![vec![kv], Vec::new()];
+            let origin = Origin { cluster: 6, term: 7 };
+            let answer = TxnAnswer { succeeded: false, revision: Revision(5), origin, reads };
+            for event in [
+                Event::Watched { watch, events: vec![seen.clone(), seen] },
+                Event::WatchEnded { watch, why: why.clone() },
+                Event::Completed { call: CallId(1), outcome: Outcome::Failed(why.clone()) },
+                Event::Answered { request: RequestId(1), result: Ok(Answer::Txn(answer)) },
+                Event::Answered { request: RequestId(1), result: Err(Failure::Refused(why)) },
+            ] {
+                let line = event.to_string();
+                prop_assert!(!line.contains(char::is_control), "{}", line);
+                prop_assert_eq!(line.parse(), Ok(event));
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 pub use level::Level;
-pub(crate) use plain::{BRIEF, plain};
+pub(crate) use plain::{BRIEF, is_control, plain};
 
 use crate::runtime::{Callbacks, lock};
 
@@ -70,7 +70,7 @@ impl Log {
     pub fn lines(&self, level: Level, heading: &str, text: &str) {
         let (mut kept, mut size) = (Vec::new(), 0);
         let mut all = text.lines().rev();
-        for line in all.by_ref().map(|line| plain(line, LINE)) {
+        for line in all.by_ref().map(|line| plain(line, LINES)) {
             size += line.len() + 1;
             if size > LINES {
                 kept.push(Cow::Borrowed("..."));

@@ -22,7 +22,7 @@ pub(crate) fn plain(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// Also what ends a line or turns the direction of writing in Unicode.
-fn is_control(c: char) -> bool {
+pub(crate) fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

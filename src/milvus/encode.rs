@@ -147,7 +147,8 @@ mod tests {
     use semver::Version;
 
     fn record(candidate: &Candidate, lease: i64, facts: Option<Facts>) -> String {
-        encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts).to_string()
+        let value = encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts);
+        String::from_utf8(value.as_bytes().to_vec()).unwrap()
     }
 
     #[test]

@@ -262,7 +262,7 @@ pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: 
 /// `on_stopped`.
 ///
 /// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
-/// deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
+/// deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
 /// hangs or was never completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does
 /// not wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
 ///
@@ -424,11 +424,13 @@ pub unsafe extern "C" fn primacy_election_guard(
     })
 }
 
-/// The flight recorder: the last steps that this election had a part in, for a report of an unexpected loss.
+/// The flight recorder: what happened, for a report of an unexpected loss. Whole, as long as that is not more than a
+/// megabyte, about the first hour of a session with one election: then it is a transcript, which the engine's own tests
+/// replay. Later the last steps that this election had a part in, to be read. Its first line says which.
 ///
-/// `*text_out` is the text that the engine's own transcript tests are written in, yours to end with
-/// `primacy_string_free`. It has keys, addresses and lease ids, and nothing of what the host writes. Any
-/// thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+/// `*text_out` is yours to end with `primacy_string_free`. It has keys, addresses, lease ids, and the reasons that
+/// the host gave for calls that failed; nothing else of what the host writes. Any thread, does not block.
+/// `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_election_recording(
     election: primacy_election,

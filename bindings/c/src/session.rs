@@ -256,7 +256,7 @@ pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64
 /// Ends a session. The handle is invalid at once.
 ///
 /// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
-/// deadline at most. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
+/// deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
 /// the host still hangs, so its `user_data` must stay good until `on_stopped`. Inside a callback it does not
 /// wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Its elections' handles stay
 /// valid, to complete what is pending and to be freed themselves. Any thread.
