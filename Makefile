@@ -219,7 +219,7 @@ test-go-memory: go target/coordinators/go etcd ## the Go package under cgocheck2
 
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
-	cd go && go test -run '^$$' -bench . -count 5 . ./internal/callback
+	cd go && go test -run '^$$' -bench . -count 10 . ./internal/callback
 	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
 
 .PHONY: bench-python
@@ -296,7 +296,7 @@ fuzz: ## anything in the place of records, settings and answers, for MINUTES=30
 
 .PHONY: conformance
 conformance: etcd ## the embedded etcd answers as real ones do
-	@for version in 3.4 3.5.35 3.7.3; do $(TOOLS)/etcd $$version; done
+	@for version in 3.4 3.5.35 3.6.16 3.7.3; do $(TOOLS)/etcd $$version; done
 	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
 
 .PHONY: check-install

@@ -16,8 +16,7 @@ use crate::clock::Time;
 use crate::milvus::{Record, Role};
 use crate::store::{
     Answer, Compare, Condition, Escaped, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request,
-    Revision,
-    Txn, TxnAnswer,
+    Revision, Txn, TxnAnswer,
 };
 
 /// A line that is no event.

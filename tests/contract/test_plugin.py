@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from primacy.testing.plugin import Loop, Shared
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = REPOSITORY / "docs" / "testing.md"
 LOADED = """
 import sys
 def pytest_sessionfinish():
@@ -23,8 +25,9 @@ def pytest_sessionfinish():
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A folder with that example, as somebody else would have it."""
-    text = (REPOSITORY / "docs" / "testing.md").read_text()
-    (name, code), *_ = re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
+    (name, code), *_ = re.findall(
+        r"<!-- example: (\S+) -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL
+    )
     assert code.count("\n") == 10
     (tmp_path / name).write_text(code)
     (tmp_path / "conftest.py").write_text(LOADED)
@@ -56,13 +59,16 @@ def coordinator(coordinator_program: Callable[[str], Path]) -> Path:
     return coordinator_program("c")
 
 
-def test_the_example_runs_anywhere_and_writes_a_report(
+def test_the_example_runs_anywhere_as_the_page_says_and_writes_a_report(
     run: Run, suite: Path, coordinator: Path, etcd_program: Callable[[str], Path]
 ) -> None:
-    flags = ("--primacy-coordinator", coordinator, "--primacy-etcd", etcd_program(""))
-    code, said = run(*flags, "--primacy-report", "out/report.html", "-n", "2")
+    (suite / "my-coordinator").symlink_to(coordinator)
+    (suite / "etcd").symlink_to(etcd_program(""))
+    command = re.search(r"^pytest (.*)$", PAGE.read_text(), re.MULTILINE)
+    assert command
+    code, said = run(*shlex.split(command[1]), "-n", "2")
     assert code == 0 and "1 passed" in said, said
-    report = (suite / "out" / "report.html").read_text()
+    report = (suite / "report.html").read_text()
     assert "A standby takes over from a primary that crashed" in report
     assert "the primary is killed" in report and "lock of greeter" in report
     assert re.search(r"<td>killed<td class=\"number\">5 s<td class=\"number\">1<", report)
