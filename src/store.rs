@@ -13,7 +13,7 @@ use crate::log::is_control;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<[u8]>);
 
-/// A value, as bytes; its beginning shown as text.
+/// A value, as bytes; shown as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Value(Arc<[u8]>);
 
@@ -368,14 +368,9 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Its beginning, if it is long: a foreign one may be of any size.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 300;
-        match self.0.get(..SHOWN) {
-            Some(start) if self.0.len() > SHOWN => write!(f, "{}...", Escaped(start)),
-            _ => Escaped(&self.0).fmt(f),
-        }
+        f.write_str(&String::from_utf8_lossy(&self.0))
     }
 }
 

@@ -14,6 +14,7 @@ use primacy::election::{Host, Reply};
 use primacy::engine::{Call, CallId, Notice};
 use primacy::log::{Level, Log};
 use primacy::milvus::Candidate;
+use primacy::observer::Observer;
 use primacy::session::{OpenError, Session};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -175,6 +176,21 @@ fn the_role_in_the_guide_is_enough_and_nothing_of_it_too_much() {
             assert_eq!(told.is_empty(), without == rights.len(), "{role} without right {without}: {told}");
             stop(&session);
         }
+    }
+}
+
+#[test]
+fn a_clients_role_in_the_guide_is_enough_and_nothing_of_it_too_much() {
+    let etcd = EtcdServer::start_with(&["--bcrypt-cost=4"]);
+    let mut users = Users::of(&etcd);
+    let rights = of_the_guide("client");
+    assert_eq!(rights.len(), 3, "the guide has the rights of a client");
+    for without in 0..=rights.len() {
+        let left = rights.iter().enumerate().filter(|(i, _)| *i != without).map(|(_, right)| right.clone());
+        let user = users.add(left);
+        let settings = with_user(&etcd, &user).settings().unwrap();
+        let opened = Observer::open(settings, "rootcoord", Log::none(), None);
+        assert_eq!(opened.is_ok(), without == rights.len(), "without right {without}: {opened:?}");
     }
 }
 

@@ -147,8 +147,7 @@ mod tests {
     use semver::Version;
 
     fn record(candidate: &Candidate, lease: i64, facts: Option<Facts>) -> String {
-        let value = encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts);
-        String::from_utf8(value.as_bytes().to_vec()).unwrap()
+        encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts).to_string()
     }
 
     #[test]
