@@ -72,8 +72,8 @@ class Primary(NamedTuple):
     address: str
     token: int
     ready: bool
-    """Its ``on_primary`` has succeeded, so that it serves; also of a coordinator that does not say, as Milvus's
-    own do not."""
+    """Its ``on_primary`` has succeeded, so that it serves; also of a coordinator that does not say, as
+    Milvus's own do not."""
 
 
 class KeyValue(NamedTuple):

@@ -87,8 +87,8 @@ class Observer:
         return primary_of(found[0])
 
     def changes(self) -> Iterator[Primary | None]:
-        """The primary now, then each time that it is another one, has become ready, or there is none; the latest
-        only. Ends with a close."""
+        """The primary now, then each time that it is another one, has become ready, or there is none; the
+        latest only. Ends with a close."""
         seen = self.current()
         yield seen
         while True:

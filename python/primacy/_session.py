@@ -96,8 +96,8 @@ class CommonElection:
         return self._raw.remaining()
 
     def recording(self) -> str:
-        """What happened, for a report: every step of the session, as long as that is not more than a megabyte, then
-        the last ones that this election had a part in. Its first line says which."""
+        """What happened, for a report: every step of the session, as long as that is not more than a
+        megabyte, then the last ones that this election had a part in. Its first line says which."""
         return self._raw.recording()
 
     def _take(self, raw: _primacy.Event) -> Event | None:

@@ -472,7 +472,9 @@ class Observer:
         :raises Stopped: the observer was closed.
         """
         try:
-            found = await within(self._reaches(lambda primary: primary is not None and primary.ready), timeout)
+            found = await within(
+                self._reaches(lambda primary: primary is not None and primary.ready), timeout
+            )
         except asyncio.TimeoutError:  # before Python 3.11 it is another one
             raise TimedOut(f"no primary of {self._role} is ready within {timeout} s") from None
         assert found is not None
@@ -499,8 +501,8 @@ class Observer:
             await changed.wait()
 
     async def changes(self) -> AsyncIterator[Primary | None]:
-        """The primary now, then each time that it is another one, has become ready, or there is none; the latest
-        only. Ends with a close."""
+        """The primary now, then each time that it is another one, has become ready, or there is none; the
+        latest only. Ends with a close."""
         seen = self.current()
         yield seen
         while True:

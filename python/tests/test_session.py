@@ -275,7 +275,7 @@ def test_a_client_loses_no_term_of_a_primary_that_takes_two_seconds(
         two.register("r", slow).campaign()
         slow.next(primacy.StandbyCall)
         one.close()
-        served, refused = call(0)
+        served, _ = call(0)
         assert served == slow.serving > token, "by one that was not ready"
         assert call(2) == (served, 2), "the newest is asked again"
 

@@ -585,7 +585,7 @@ async def test_d3_that_a_primary_is_ready_is_said_under_its_token_once_it_is(sce
 async def test_d3_a_client_waits_for_a_primary_that_takes_2_s_to_be_ready_and_loses_no_term(
     scene: Scene, coordinator_program: Callable[[str], Path]
 ) -> None:
-    """#21777, #14077: called before it serves; a client that then waits for the next one loses a whole term."""
+    """#21777, #14077: called before it serves; who then waits for the next one loses a whole term."""
     primary = await scene.candidate()
     await scene.ready(primary)
     slow = await scene.candidate("--activate-ms", "2000")

@@ -3,10 +3,10 @@
     target/coordinators/client --etcd EP[,EP] --root PATH --role ROLE [--interval-ms 20]
 
 It opens the library's observer for the role, connects to the primary that this tells, once it is ready, and
-sends it `append ROLE TEXT` every interval, one at a time. A call without an answer within a second, or a newer
-primary told by the observer, ends the connection; the next call goes to whoever is primary then, also if that
-is the same. SIGTERM ends it, with exit code 0. Each line on stdout is one JSON object, flushed at once, with `t` (CLOCK_BOOTTIME,
-nanoseconds), `role` and `event`:
+sends it `append ROLE TEXT` every interval, one at a time. A call without an answer within a second, or a
+newer primary told by the observer, ends the connection; the next call goes to whoever is primary then, also
+if that is the same. SIGTERM ends it, with exit code 0. Each line on stdout is one JSON object, flushed at
+once, with `t` (CLOCK_BOOTTIME, nanoseconds), `role` and `event`:
 
     primary   the observer tells a primary: `id` (server id), `token`, `address`
     none      it tells that there is none
