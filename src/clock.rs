@@ -164,6 +164,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn instants_are_counted_in_nanoseconds_and_never_run_over() {
+        let (at, second) = (Time::from_nanos(1_500_000_000), Duration::from_secs(1));
+        assert_eq!(at.as_nanos(), 1_500_000_000);
+        assert_eq!((at + second).since(at), second);
+        assert_eq!((at - second).as_nanos(), 500_000_000);
+        assert_eq!(at.since(at + second), Duration::ZERO);
+        assert_eq!(at - second * 2, Time::ZERO);
+        assert_eq!(Time::NEVER + second, Time::NEVER);
+        let mut later = at;
+        later += second;
+        assert_eq!(later, at + second);
+    }
+
+    #[test]
     fn an_instant_is_read_as_it_is_shown() {
         for nanos in [0, 1, 999_999_999, 1_500_000_000, 123_456_789_012_345_678, u64::MAX] {
             let time = Time::from_nanos(nanos);

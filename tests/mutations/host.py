@@ -64,14 +64,16 @@ def link_built() -> None:
 
 
 def seed(built: Path, target: Path) -> None:
-    """Links what was built of others: cargo finds it, and does not write to it."""
+    """Links what was built of others: cargo finds it, and does not write to it, as it would to our own."""
     if target.exists() or not built.exists():
         return
+    own = {path.name.rpartition("-")[2] for path in (built / ".fingerprint").glob("*primacy*")}
     for part in ("deps", "build", ".fingerprint"):
         for path in (built / part).rglob("*"):
-            own = any("primacy" in name for name in path.relative_to(built).parts)
-            if path.is_file() and not own:
-                to = target / path.relative_to(built)
+            name = path.relative_to(built)
+            hashes = {word.partition(".")[0].rpartition("-")[2] for word in name.parts}
+            if path.is_file() and not hashes & own and "primacy" not in path.name:
+                to = target / name
                 to.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, to)
 

@@ -306,6 +306,30 @@ mod tests {
     }
 
     #[test]
+    fn many_numbers_are_valid_at_once_and_slots_are_used_again() {
+        let mut last_slot = 0;
+        for _ in 0..20 {
+            let all: Vec<u64> = (0..500).map(|_| new(Batch::default()).unwrap()).collect();
+            for handle in &all {
+                assert!(with::<Batch, _>(*handle, |_| ()).is_ok());
+                last_slot = last_slot.max(split(*handle).1);
+            }
+            all.into_iter().for_each(|handle| free::<Batch>(handle).unwrap());
+        }
+        assert!(last_slot < 5000, "{last_slot}");
+    }
+
+    #[test]
+    fn a_reserved_number_is_valid_once_there_is_something_behind_it() {
+        let handle = reserve().unwrap();
+        assert!(find::<Batch>(handle).is_err());
+        fill(handle, Batch::default()).unwrap();
+        assert!(find::<Batch>(handle).is_ok());
+        free::<Batch>(handle).unwrap();
+        assert!(fill(handle, Batch::default()).is_err());
+    }
+
+    #[test]
     fn a_number_of_another_kind_is_refused() {
         let txn = new(Batch::default()).unwrap();
         assert!(find::<Config>(txn).is_err());
@@ -326,6 +350,7 @@ mod tests {
         let handle = new(Batch::default()).unwrap();
         close::<Batch>(handle).unwrap();
         assert!(find::<Batch>(handle).is_err());
+        assert!(with::<Batch, _>(handle, |_| ()).is_err());
         assert!(close::<Batch>(handle).is_err());
         assert!(find_closing::<Batch>(handle).is_ok());
         remove(handle);
