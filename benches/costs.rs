@@ -409,8 +409,8 @@ fn main() -> ExitCode {
     if wanted("steps") {
         good &= steps();
     }
-    if wanted("many") {
-        for elections in [1, 100, 1000, 10_000] {
+    for elections in [1, 100, 1000, 10_000] {
+        if wanted("many") || wanted(&elections.to_string()) {
             good &= many(&server, &io, &mut client, elections);
         }
     }
