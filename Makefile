@@ -196,7 +196,7 @@ BELIEVER := target/mutations/coordinator-an_acknowledgement_counts_unconfirmed
 .PHONY: stalled-leader
 stalled-leader: REPORT = target/stalled-leader.html
 stalled-leader: $(if $(filter off,$(RULE)),$(BELIEVER),coordinators) etcd etcd-versions venv ## leaders of etcd stand still and go on, WAKES=5 of each kind; RULE=off: the library's rule against it taken out, so that it must fail
-	$(FAILOVER) -n 8 --wakes "$(WAKES)" -k test_a_primary tests/failover/test_stalled_leader.py \
+	$(FAILOVER) -n 6 --wakes "$(WAKES)" -k test_a_primary tests/failover/test_stalled_leader.py \
 		--primacy-coordinator "$(if $(filter off,$(RULE)),$(BELIEVER),$(COORDINATORS))"
 
 .PHONY: $(BELIEVER)
