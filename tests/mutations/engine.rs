@@ -22,5 +22,5 @@ pub mod log {
     mod plain;
 
     pub use level::Level;
-    pub(crate) use plain::{BRIEF, plain};
+    pub(crate) use plain::{BRIEF, is_control, plain};
 }
