@@ -139,7 +139,9 @@ impl Claim {
         when.extend(unchanged(&own.key, own.mod_revision, own.lease));
         let mut then: Vec<Op> = self.puts(&self.keys.locks, setup, own.lease);
         if let Some(key) = &self.keys.version {
-            when.push(compare(key, Condition::Version(view.get(key).map_or(0, |kv| kv.version))));
+            // By revision: one that was deleted and put anew has been written as often as before.
+            let revision = view.get(key).map_or_else(Revision::default, |kv| kv.mod_revision);
+            when.push(compare(key, Condition::ModRevision(revision)));
             then.push(Op::Put(key.clone(), milvus::version_value(setup.candidate.version()), LeaseId::NONE));
         }
         Txn { when, then, otherwise: self.reads() }
