@@ -270,7 +270,7 @@ $(MUTANTS):
 # What the engine's copy builds in seconds is tried there, all else in the copy of the repository.
 SHARD ?= 0/40
 MUTATE = $(MUTANTS) mutants --in-place --no-shuffle --shard $(SHARD) --minimum-test-timeout 120 --output target/mutants
-PURE := config/** milvus/** address.rs clock.rs log/level.rs log/plain.rs platform.rs store.rs warning.rs
+PURE := spell.rs config/** milvus/** address.rs clock.rs log/level.rs log/plain.rs platform.rs store.rs warning.rs
 .PHONY: cargo-mutants
 cargo-mutants: $(MUTANTS) venv etcd ## what cargo-mutants can change in Rust outside the engine, a shard of it: SHARD=0/40; hours in all
 	$(PYTHON) tests/mutations/run.py --tree
