@@ -188,8 +188,10 @@ impl World<'_> {
             let holders = self.keys.role(observer.plan.role).holders();
             let own = holders.iter().filter_map(owns).find(|own| own.lease == lock.lease);
             let facts = own.and_then(|own| Record::parse(&own.value).ok()?.facts);
-            // By the end, all that there is was written by the present holder.
-            observer.plan.layout == Layout::AfterStart || facts.is_none_or(|facts| facts.ready)
+            // An on_primary that hangs until the end leaves what an earlier win has said.
+            let of_this_win = own.is_some_and(|own| own.mod_revision > lock.mod_revision);
+            let ready = facts.is_none_or(|facts| facts.ready && of_this_win);
+            observer.plan.layout == Layout::AfterStart || ready
         };
         let truth = match (lock, record.filter(readable)) {
             (Some(lock), Some(record)) if lock.lease == record.lease => {
