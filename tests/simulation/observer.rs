@@ -164,7 +164,9 @@ impl World<'_> {
         }
         observer.told = told;
         let Some((token, _)) = told else { return };
-        let (last, at) = std::mem::replace(&mut observer.last, (token, self.now));
+        let (last, at) = observer.last;
+        // Since when it tells this one, ready or not.
+        observer.last = (token, if token == last { at } else { self.now });
         // What it told just after a restore may have been on its way since before.
         let went_back = restored.is_some_and(|restored| at <= restored + Duration::from_millis(200));
         if token < last && !went_back {
