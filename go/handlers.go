@@ -80,6 +80,8 @@ const (
 	Stopped Reason = 8
 	// InternalError: a defect of the library.
 	InternalError Reason = 9
+	// HostUnresponsive: the library could not begin a callback, for want of a thread.
+	HostUnresponsive Reason = 10
 )
 
 // String returns the name that logs show, such as "lease_expired".

@@ -43,7 +43,11 @@
  * A callback must not throw, longjmp out of itself or end its thread.
  *
  * Events. A host with a loop of its own gives its elections and observers an event queue instead of
- * callbacks: primacy_queue_fd is for its poll, primacy_queue_next takes what has happened.
+ * callbacks: primacy_queue_fd is for its poll, primacy_queue_next takes what has happened. A call begins when
+ * it is taken; primacy_election_is_primary is 1 from then on. One that nobody takes is taken back: on_primary
+ * after primacy.activation_timeout_ms, which gives the win to others. A primary that leaves anything in the
+ * queue for that long, while no call of its session is at work, is lost (PRIMACY_LOST_HOST_UNRESPONSIVE), so
+ * go on reading. An election whose host takes nothing does not campaign until it does.
  *
  * Panics. A defect of the library becomes PRIMACY_E_INTERNAL; it never unwinds into your code.
  *
@@ -188,6 +192,11 @@
  * A defect of the library.
  */
 #define PRIMACY_LOST_INTERNAL_ERROR 9
+
+/**
+ * The host did not take what waited for it in its queue, or its callback's thread could not be made.
+ */
+#define PRIMACY_LOST_HOST_UNRESPONSIVE 10
 
 /**
  * Primary, but a renewal of the lease is late: lost at the deadline unless it comes. Start nothing long.

@@ -89,12 +89,14 @@ impl Commands {
 /// What an event asks for. Each that says what happened, and asks for nothing, has a key of its own.
 fn key(event: &Event) -> Key {
     let (election, within) = match event {
-        Event::Register { election, .. } | Event::Campaign { election } => (Some(*election), None),
+        Event::Register { election, .. } | Event::Campaign { election } | Event::Unread { election, .. } => {
+            (Some(*election), None)
+        }
         Event::Resign { election, within } | Event::Withdraw { election, within, .. } => {
             (Some(*election), *within)
         }
         Event::Stop { within, .. } => (None, *within),
-        Event::Completed { call, .. } => (None, Some(*call)),
+        Event::Taken { call } | Event::Completed { call, .. } => (None, Some(*call)),
         Event::Tick | Event::Open | Event::MarkStopping => (None, None),
         // Told by the store, not here.
         Event::Answered { .. }

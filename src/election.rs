@@ -31,6 +31,40 @@ pub trait Host: Send + Sync + 'static {
     fn notice(&self, what: &Notice);
     /// The election is over; the last use of the host.
     fn stopped(&self);
+    /// Asked once, before all else: whether this host keeps what it is told until somebody reads it. Then none of the
+    /// above may block, each call is answered with [`Reply::Pending`], and it begins when `reader` says so. Otherwise
+    /// a callback begins when it is called.
+    fn keeps(&self, reader: Reader) -> bool {
+        let _ = reader;
+        false
+    }
+}
+
+/// By which a host that keeps what it is told says what becomes of it.
+#[derive(Clone)]
+pub struct Reader(Weak<Lane>);
+
+impl Reader {
+    /// The host begins a call. False: it was taken back meanwhile, and there is nothing to do.
+    pub fn takes(&self, call: CallId) -> bool {
+        self.0.upgrade().is_some_and(|lane| lane.begin(call))
+    }
+
+    /// Nobody will begin a call.
+    pub fn refuses(&self, call: CallId, why: &str) {
+        if let Some(lane) = self.0.upgrade() {
+            let _ = lane.complete(call, Outcome::Failed(why.into()));
+        }
+    }
+
+    /// Whether something waits to be read; said again when something is read and more is left.
+    pub fn unread(&self, waits: bool) {
+        if let Some(lane) = self.0.upgrade()
+            && let Some(shared) = lane.shared.upgrade()
+        {
+            shared.tell(Event::Unread { election: lane.id, waits });
+        }
+    }
 }
 
 /// How a callback ended.
@@ -287,6 +321,8 @@ pub(crate) struct Lane {
     /// It was asked to campaign, which it does until it ends.
     campaigning: AtomicBool,
     host: Arc<dyn Host>,
+    /// See [`Host::keeps`].
+    keeps: bool,
     shared: Weak<Shared>,
     state: Mutex<State>,
     stopped: Condvar,
@@ -294,8 +330,8 @@ pub(crate) struct Lane {
 
 #[derive(Default)]
 struct State {
-    /// The win that `is_primary` stands on.
-    primary: Option<(Token, LeaseId)>,
+    /// The win that `is_primary` stands on, once its `on_primary` has begun.
+    primary: Option<Primacy>,
     calls: HashMap<CallId, Running>,
     /// The driver is gone: over when the last call has ended.
     abandoned: bool,
@@ -306,8 +342,19 @@ struct State {
     stopped: bool,
 }
 
+#[derive(Clone, Copy)]
+struct Primacy {
+    token: Token,
+    lease: LeaseId,
+    deadline: Option<&'static AtomicU64>,
+    begun: bool,
+}
+
 #[derive(Default)]
 struct Running {
+    /// It is `on_primary`: is_primary turns to yes just before it begins.
+    makes_primary: bool,
+    begun: bool,
     /// The callback has returned, and its answer was "pending".
     pending: bool,
     /// It was completed before it returned.
@@ -322,23 +369,26 @@ enum Quick {
 }
 
 impl Lane {
-    pub fn new(id: ElectionId, role: Role, host: Arc<dyn Host>, shared: &Arc<Shared>) -> Self {
-        Lane {
+    pub fn new(id: ElectionId, role: Role, host: Arc<dyn Host>, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new_cyclic(|lane| Lane {
             id,
             role,
             win: Lent::new(),
             campaigning: AtomicBool::new(false),
+            keeps: host.keeps(Reader(lane.clone())),
             host,
             shared: Arc::downgrade(shared),
             state: Mutex::default(),
             stopped: Condvar::new(),
-        }
+        })
     }
 
-    /// What `is_primary` answers from now on; `deadline` is the lease's own cell.
+    /// What `is_primary` answers once the `on_primary` that follows begins, or from now on if there is no win;
+    /// `deadline` is the lease's own cell.
     pub fn set_primacy(&self, win: Option<(Token, LeaseId)>, deadline: Option<&'static AtomicU64>) {
-        lock(&self.state).primary = win;
-        self.win.set(win.map(|(token, _)| token).zip(deadline));
+        let mut state = lock(&self.state);
+        state.primary = win.map(|(token, lease)| Primacy { token, lease, deadline, begun: false });
+        self.win.set(None);
     }
 
     /// The driver can not go on: ends what it would have ended.
@@ -346,12 +396,13 @@ impl Lane {
         let primary = {
             let mut state = lock(&self.state);
             state.abandoned = true;
-            state.primary.take()
+            state.calls.retain(|_, running| running.begun);
+            self.win.set(None);
+            state.primary.take().filter(|primary| primary.begun)
         };
-        self.win.set(None);
         match primary {
             // No other call has this name: the engine counts up from 1.
-            Some((token, lease)) => {
+            Some(Primacy { token, lease, .. }) => {
                 self.call(CallId(u64::MAX), Call::Lost { token, lease, reason: LostReason::InternalError });
             }
             None => self.stop_if_abandoned(),
@@ -368,11 +419,15 @@ impl Lane {
         }
     }
 
-    /// Calls the host, on a thread of its own.
+    /// Calls the host: on a thread of its own, if it does not keep the call for later.
     pub fn call(self: &Arc<Self>, call: CallId, what: Call) {
-        lock(&self.state).calls.insert(call, Running::default());
+        let makes_primary = matches!(what, Call::Primary { .. });
+        lock(&self.state).calls.insert(call, Running { makes_primary, ..Running::default() });
         let lane = self.clone();
         self.run(move || {
+            if !lane.keeps && !lane.begin(call) {
+                return;
+            }
             let reply = callback::within(lane.session(), Some(call), || {
                 catch_unwind(AssertUnwindSafe(|| lane.host.call(call, &what)))
             });
@@ -383,10 +438,37 @@ impl Lane {
         });
     }
 
-    pub fn cancel(self: &Arc<Self>, call: CallId) {
-        if let Some(running) = lock(&self.state).calls.get_mut(&call) {
-            running.cancelled = true;
+    /// The host begins a call. False: there is nothing to begin any more.
+    fn begin(&self, call: CallId) -> bool {
+        let mut state = lock(&self.state);
+        let State { calls, primary, .. } = &mut *state;
+        let Some(running) = calls.get_mut(&call) else { return false };
+        running.begun = true;
+        if running.makes_primary
+            && let Some(primary) = primary
+        {
+            primary.begun = true;
+            self.win.set(primary.deadline.map(|deadline| (primary.token, deadline)));
         }
+        // Under the lock: a call that is taken back was not begun, and the other way round.
+        if let Some(shared) = self.shared.upgrade() {
+            shared.tell(Event::Taken { call });
+        }
+        true
+    }
+
+    pub fn cancel(self: &Arc<Self>, call: CallId) {
+        let mut state = lock(&self.state);
+        match state.calls.get_mut(&call) {
+            Some(running) if running.begun => running.cancelled = true,
+            Some(_) => {
+                state.calls.remove(&call);
+                drop(state);
+                return self.ended(call, Outcome::Failed("taken back before it began".into()));
+            }
+            None => {}
+        }
+        drop(state);
         self.tell(Quick::Cancelled(call));
     }
 
@@ -404,7 +486,9 @@ impl Lane {
     }
 
     fn run(&self, job: impl FnOnce() + Send + 'static) {
-        if let Some(shared) = self.shared.upgrade() {
+        if self.keeps {
+            job();
+        } else if let Some(shared) = self.shared.upgrade() {
             shared.runtime.callbacks().run(job);
         }
     }

@@ -34,6 +34,7 @@ use crate::etcd::{Credentials, Dialler, Dialling, Etcd, WatchReport, boxed};
 use crate::log::{Level, Log};
 use crate::milvus::{Candidate, Layout, Root};
 use crate::player::Player;
+use crate::queue::{Queue, What};
 use crate::runtime::{Runtime, lock};
 use crate::session::{RegisterError, Session};
 use crate::store::{Answer, Failure, LeaseId, Op, Range, Request, Txn, TxnAnswer};
@@ -553,6 +554,105 @@ fn a_loss_is_told_at_the_deadline_while_on_primary_still_runs() {
         assert!(lost >= deadline && late < ms(50), "told {late:?} after the deadline");
         assert!(election.is_cancelled(hanging));
         election.complete(hanging, Outcome::Done).unwrap();
+        world.end().await;
+    });
+}
+
+/// The next call that waits in a queue, begun and completed.
+fn serve(queue: &Queue, election: &Election) -> Option<Call> {
+    loop {
+        if let What::Call(id, call) = queue.next(Duration::ZERO)?.what {
+            election.complete(id, Outcome::Done).unwrap();
+            return Some(call);
+        }
+    }
+}
+
+#[test]
+fn a_win_that_nobody_takes_from_its_queue_goes_to_somebody_who_does() {
+    story(|| async {
+        let world = World::new(2).await;
+        let [first, second] = &world.candidates[..] else { unreachable!() };
+        let queue = Queue::new().unwrap();
+        let left = first.session.register("datacoord", queue.host(1)).unwrap();
+        left.campaign();
+        sleep(ms(100)).await;
+        let diary = Diary::default();
+        let other = second.session.register("datacoord", Arc::new(diary.clone())).unwrap();
+        other.campaign();
+        world.pass(ms(9_500)).await;
+        assert!(first.session.snapshot().elections.iter().any(|e| e.role == "datacoord" && e.token > 0));
+        assert_eq!((left.token(), other.token()), (None, None), "is_primary begins when on_primary is taken");
+        world.pass(ms(1_500)).await;
+        assert!(other.token().is_some());
+        assert!(matches!(serve(&queue, &left), Some(Call::Standby { .. })), "on_primary was taken back");
+        other.resign();
+        world.pass(ms(500)).await;
+        assert_eq!(left.token(), None);
+        while !matches!(serve(&queue, &left), None | Some(Call::Primary { .. })) {}
+        assert!(left.token().is_some());
+        queue.close();
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_host_that_stops_reading_its_queue_loses_primacy() {
+    story(|| async {
+        let world = World::new(1).await;
+        let queue = Queue::new().unwrap();
+        let election = world.candidates[0].session.register("datacoord", queue.host(1)).unwrap();
+        election.campaign();
+        world.pass(ms(500)).await;
+        assert!(matches!(serve(&queue, &election), Some(Call::Primary { .. })));
+        world.pass(ms(9_000)).await;
+        assert!(election.token().is_some());
+        world.pass(ms(2_000)).await;
+        assert_eq!(election.token(), None, "the news that it is ready waits for longer than on_primary may");
+        assert_eq!(
+            serve(&queue, &election)
+                .map(|call| matches!(call, Call::Lost { reason: LostReason::HostUnresponsive, .. })),
+            Some(true)
+        );
+        queue.close();
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_queue_that_is_read_keeps_primacy_for_as_long_as_one_likes() {
+    story(|| async {
+        let world = World::new(1).await;
+        let queue = Queue::new().unwrap();
+        let election = world.candidates[0].session.register("datacoord", queue.host(1)).unwrap();
+        election.campaign();
+        world.pass(ms(500)).await;
+        while queue.next(Duration::ZERO).map(|event| event.what).is_some_and(|what| match what {
+            What::Call(id, _) => election.complete(id, Outcome::Done).is_ok(),
+            _ => true,
+        }) {}
+        world.pass(ms(500)).await;
+        while queue.next(Duration::ZERO).is_some() {}
+        world.pass(ms(60_000)).await;
+        assert!(election.token().is_some());
+        queue.close();
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_call_in_a_queue_that_is_closed_fails() {
+    story(|| async {
+        let world = World::new(1).await;
+        let queue = Queue::new().unwrap();
+        let election = world.candidates[0].session.register("datacoord", queue.host(1)).unwrap();
+        election.campaign();
+        world.pass(ms(500)).await;
+        queue.close();
+        world.pass(ms(100)).await;
+        let state = world.candidates[0].session.snapshot();
+        let of = state.elections.iter().find(|e| e.role == "datacoord").unwrap();
+        assert!(of.token == 0 && of.running.is_empty(), "{of:?}");
         world.end().await;
     });
 }

@@ -3,16 +3,20 @@
 //!
 //! The thread that adds an event never waits for the one that takes it. Calls, cancellations and ends are all kept:
 //! the engine has only a few of them under way. Of what nobody needs to answer, the oldest goes when too many wait.
+//!
+//! A call begins when it is taken. Whoever leaves it in the queue has not been called: it is taken back when it is no
+//! longer wanted. What an election's host leaves unread is told to its engine, which ends its primacy some time.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem::discriminant;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::election::{Host, Reply};
+use crate::election::{Host, Reader, Reply};
 use crate::engine::{Call, CallId, Notice, Primary};
 use crate::log::{Level, Log};
 use crate::observer::OnChange;
@@ -23,6 +27,8 @@ use crate::runtime::lock;
 const NOTICES: usize = 64;
 /// Lines of a log that wait.
 const LINES: usize = 1024;
+/// Why a call fails that nobody can take.
+const CLOSED: &str = "the event queue is closed";
 
 /// A queue of events. A clone is the same queue. Any number of elections, observers and logs may write to it, any
 /// number of threads take from it.
@@ -41,7 +47,8 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A call of the host: ended by [`Election::complete`](crate::election::Election::complete) with this id.
+    /// A call of the host, which begins now: ended by [`Election::complete`](crate::election::Election::complete) with
+    /// this id.
     Call(CallId, Call),
     /// That call should end soon; it must still be completed.
     Cancelled(CallId),
@@ -66,10 +73,42 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Event>,
+    waiting: VecDeque<Waiting>,
     /// Lines of the log that had to go.
     left_out: usize,
     closed: bool,
+}
+
+struct Waiting {
+    event: Event,
+    /// Of the election that it belongs to, if to one.
+    of: Option<Arc<Unread>>,
+}
+
+/// What one election's host has not read yet. Changed under the queue's lock.
+#[derive(Default)]
+struct Unread {
+    reader: OnceLock<Reader>,
+    count: AtomicUsize,
+}
+
+impl Unread {
+    fn more(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.say(true);
+        }
+    }
+
+    fn less(&self) {
+        let left = self.count.fetch_sub(1, Ordering::Relaxed) - 1;
+        self.say(left > 0);
+    }
+
+    fn say(&self, waits: bool) {
+        if let Some(reader) = self.reader.get() {
+            reader.unread(waits);
+        }
+    }
 }
 
 impl Queue {
@@ -85,14 +124,14 @@ impl Queue {
     /// A host for [`Session::register`](crate::session::Session::register): whatever it is told becomes an event
     /// under `tag`. Its calls wait to be completed. Once the queue is closed, they fail.
     pub fn host(&self, tag: u64) -> Arc<dyn Host> {
-        Arc::new(Teller { queue: self.clone(), tag })
+        Arc::new(Teller { queue: self.clone(), tag, unread: Arc::default() })
     }
 
     /// For [`Observer::open`](crate::observer::Observer::open): each change becomes an event under `tag`.
     pub fn on_change(&self, tag: u64) -> OnChange {
         let queue = self.clone();
         Box::new(move |primary| {
-            queue.push(Event { tag, what: What::Observed(primary.cloned()) }, 1);
+            queue.push(Event { tag, what: What::Observed(primary.cloned()) }, 1, None);
         })
     }
 
@@ -100,42 +139,73 @@ impl Queue {
     pub fn log(&self, tag: u64) -> Log {
         let queue = self.clone();
         Log::new(move |level, text| {
-            queue.push(Event { tag, what: What::Line(level, text.to_owned()) }, LINES);
+            queue.push(Event { tag, what: What::Line(level, text.to_owned()) }, LINES, None);
         })
     }
 
     /// Adds an event of the host's own: somebody who waits here has something else to look at. Any thread.
     pub fn wake(&self, tag: u64) {
-        self.push(Event { tag, what: What::Woken }, usize::MAX);
+        self.push(Event { tag, what: What::Woken }, usize::MAX, None);
     }
 
-    /// Takes the next event, and waits for one for `timeout` at most; zero: does not wait. `None`: there was none in
-    /// time, or none is left and the queue is closed.
+    /// Takes the next event, and waits for one for `timeout` at most; zero: does not wait. A call begins with it.
+    /// `None`: there was none in time, or none is left and the queue is closed.
     pub fn next(&self, timeout: Duration) -> Option<Event> {
+        let until = Instant::now().checked_add(timeout);
+        loop {
+            let left = until.map_or(timeout, |until| until.saturating_duration_since(Instant::now()));
+            let Waiting { event, of } = self.pop(left)?;
+            let reader = of.as_ref().and_then(|unread| unread.reader.get());
+            match (&event.what, reader) {
+                // It was taken back.
+                (What::Call(call, _), Some(reader)) if !reader.takes(*call) => {}
+                _ => return Some(event),
+            }
+        }
+    }
+
+    fn pop(&self, timeout: Duration) -> Option<Waiting> {
         let mut state = lock(&self.0.state);
         if state.waiting.is_empty() && !timeout.is_zero() {
             let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
             let waited = self.0.changed.wait_timeout_while(state, timeout, idle);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if let Some(Event { tag, what: What::Line(..) }) = state.waiting.front()
+        if let Some(Waiting { event: Event { tag, what: What::Line(..) }, .. }) = state.waiting.front()
             && state.left_out > 0
         {
             let tag = *tag;
             let text = format!("{} lines of the log were left out", std::mem::take(&mut state.left_out));
-            return Some(Event { tag, what: What::Line(Level::Warn, text) });
+            return Some(Waiting { event: Event { tag, what: What::Line(Level::Warn, text) }, of: None });
         }
-        let event = state.waiting.pop_front();
+        let next = state.waiting.pop_front();
+        if let Some(Waiting { of: Some(unread), .. }) = &next {
+            unread.less();
+        }
         if state.waiting.is_empty() && !state.closed {
             self.0.bell.silence();
         }
-        event
+        next
     }
 
-    /// No event comes any more, whoever waits is woken, the descriptor stays readable; what is in the queue can still
-    /// be taken. Whoever closes a queue completes the calls that were taken from it.
+    /// No event comes any more, whoever waits is woken, the descriptor stays readable. Calls that wait fail; what else
+    /// is in the queue can still be taken. Whoever closes a queue completes the calls that were taken from it.
     pub fn close(&self) {
-        lock(&self.0.state).closed = true;
+        let refused: VecDeque<Waiting> = {
+            let mut state = lock(&self.0.state);
+            state.closed = true;
+            let waiting = std::mem::take(&mut state.waiting).into_iter();
+            let (calls, rest) = waiting.partition(|waiting| matches!(waiting.event.what, What::Call(..)));
+            state.waiting = rest;
+            calls
+        };
+        for Waiting { event, of } in refused {
+            if let (What::Call(call, _), Some(reader)) =
+                (event.what, of.as_ref().and_then(|of| of.reader.get()))
+            {
+                reader.refuses(call, CLOSED);
+            }
+        }
         self.0.bell.ring();
         self.0.changed.notify_all();
     }
@@ -146,26 +216,33 @@ impl Queue {
     }
 
     /// Adds an event, in place of the oldest of its kind and tag where `limit` of them wait. False: closed.
-    fn push(&self, event: Event, limit: usize) -> bool {
+    fn push(&self, event: Event, limit: usize, of: Option<&Arc<Unread>>) -> bool {
         let mut state = lock(&self.0.state);
         if state.closed {
             return false;
         }
         if state.waiting.len() >= limit {
-            let alike = |other: &Event| {
-                other.tag == event.tag && discriminant(&other.what) == discriminant(&event.what)
+            let alike = |other: &Waiting| {
+                other.event.tag == event.tag && discriminant(&other.event.what) == discriminant(&event.what)
             };
             if state.waiting.iter().filter(|other| alike(other)).count() >= limit
                 && let Some(oldest) = state.waiting.iter().position(alike)
             {
-                state.waiting.remove(oldest);
+                // Nobody has read it: the count stays as if it still waited, with the one that takes its place.
+                let gone = state.waiting.remove(oldest).and_then(|gone| gone.of);
+                if let Some(unread) = gone {
+                    unread.count.fetch_sub(1, Ordering::Relaxed);
+                }
                 state.left_out += usize::from(matches!(event.what, What::Line(..)));
             }
         }
         if state.waiting.is_empty() {
             self.0.bell.ring();
         }
-        state.waiting.push_back(event);
+        if let Some(unread) = of {
+            unread.more();
+        }
+        state.waiting.push_back(Waiting { event, of: of.cloned() });
         self.0.changed.notify_one();
         true
     }
@@ -189,20 +266,25 @@ impl fmt::Debug for Queue {
 struct Teller {
     queue: Queue,
     tag: u64,
+    unread: Arc<Unread>,
 }
 
 impl Teller {
     fn tell(&self, what: What, limit: usize) -> bool {
-        self.queue.push(Event { tag: self.tag, what }, limit)
+        self.queue.push(Event { tag: self.tag, what }, limit, Some(&self.unread))
     }
 }
 
 impl Host for Teller {
+    fn keeps(&self, reader: Reader) -> bool {
+        self.unread.reader.set(reader).is_ok()
+    }
+
     fn call(&self, call: CallId, what: &Call) -> Reply {
         if self.tell(What::Call(call, what.clone()), usize::MAX) {
             Reply::Pending
         } else {
-            Reply::Failed("the event queue is closed".into())
+            Reply::Failed(CLOSED.into())
         }
     }
 

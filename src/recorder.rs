@@ -82,7 +82,7 @@ impl Recorder {
 
     /// `None`: it would not replay.
     fn transcript(&self) -> Option<String> {
-        let setup = self.setup.to_string();
+        let setup = format!("{} taken=told", *self.setup);
         // What stands between spaces there can not have any.
         let readable = setup.split_whitespace().skip(1).all(|pair| pair.contains('='));
         if self.gone > 0 || self.cut || !readable {
@@ -280,7 +280,10 @@ mod tests {
                 "\nsetup root=r/m layout=milvus address=a:1 version=3.0.0 ttl=10.000 margin=1.000 "
             )
         );
-        assert!(whole.contains("seed=7\nat 0.000 open\n    -> #1 grant lease=1 ttl=10.000 in "), "{whole}");
+        assert!(
+            whole.contains("seed=7 taken=told\nat 0.000 open\n    -> #1 grant lease=1 ttl=10.000 in "),
+            "{whole}"
+        );
         assert!(recorder.text(ElectionId(1), 100).starts_with("# The last 0 of 1 steps"));
 
         let mut strange = recorder.clone();

@@ -157,7 +157,7 @@ impl Session {
             return Err(if again { RegisterError::Again(role) } else { RegisterError::Beside(role, other) });
         }
         let id = ElectionId(self.0.next_election.fetch_add(1, Ordering::Relaxed));
-        let lane = Arc::new(Lane::new(id, role.clone(), host, shared));
+        let lane = Lane::new(id, role.clone(), host, shared);
         lanes.add(lane.clone());
         drop(lanes);
         shared.tell(Event::Register { election: id, role });

@@ -15,6 +15,8 @@
 //!     -> if rev(session/rootcoord)=6, lease(session/rootcoord)=7
 //! ```
 //!
+//! The host takes each call as soon as it is called. With `setup taken=told` it does so by lines such as `taken c3`.
+//!
 //! The format is that of the flight recorder (`src/engine/text.rs`), so that a recording that begins with its session runs
 //! as it is. Two abbreviations make what is written by hand shorter:
 //!

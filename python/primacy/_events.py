@@ -40,6 +40,8 @@ class LostReason(enum.Enum):
     """The election or the session is being stopped."""
     INTERNAL_ERROR = "internal_error"
     """A defect of the library."""
+    HOST_UNRESPONSIVE = "host_unresponsive"
+    """Nobody took what waited in the election's queue for ``primacy.activation_timeout_ms``."""
 
     def __str__(self) -> str:
         return str(self.value)

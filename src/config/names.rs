@@ -97,7 +97,7 @@ pub(super) static NAMES: &[Name] = &[
     name("primacy.warmup_interval_ms", "1000", MS, MS_KIND,
         "ms between warm-ups of a standby that is not warm yet"),
     name("primacy.activation_timeout_ms", "10000", MS, MS_KIND,
-        "ms from the win to the start of on_primary; later, it is given back"),
+        "ms from the win until the host begins on_primary, and for which a primary may leave its event queue unread"),
     name("primacy.drain_timeout_ms", "30000", MS, MS_KIND,
         "ms that a release waits for the host's callbacks"),
     name("primacy.layout", "milvus", "milvus or after_start", Kind::Layout,

@@ -38,7 +38,8 @@ pub enum Action {
         /// Its name.
         watch: WatchId,
     },
-    /// Call the host. Exactly one [`Event::Completed`](super::Event::Completed) must follow, whenever it may be.
+    /// Call the host. Exactly one [`Event::Completed`](super::Event::Completed) must follow, whenever it may be, and
+    /// before it [`Event::Taken`](super::Event::Taken) once the host begins.
     Call {
         /// Of which election.
         election: ElectionId,
@@ -47,7 +48,8 @@ pub enum Action {
         /// Which callback, with what.
         what: Call,
     },
-    /// Tell the host that a call which is still running should end; it must still be completed.
+    /// Tell the host that a call which is still running should end; it must still be completed. One that it has not
+    /// taken yet is taken back: it ends at once, and the host never hears of it.
     Cancel {
         /// Of which election.
         election: ElectionId,
@@ -61,7 +63,7 @@ pub enum Action {
         /// [`Time::ZERO`]: never again.
         until: Time,
     },
-    /// Set what `is_primary` stands on: the win, or none.
+    /// Set what `is_primary` stands on: the win, from when the host takes the `on_primary` that follows; or none.
     Primacy {
         /// Of which election.
         election: ElectionId,
@@ -190,11 +192,13 @@ pub enum LostReason {
     Stopped,
     /// The engine itself can not go on.
     InternalError,
+    /// The host did not take what waited for it.
+    HostUnresponsive,
 }
 
 impl LostReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [LostReason; 9] = [
+    pub const ALL: [LostReason; 10] = [
         LostReason::LeaseExpired,
         LostReason::KeyDeleted,
         LostReason::KeyTaken,
@@ -204,6 +208,7 @@ impl LostReason {
         LostReason::StoreRolledBack,
         LostReason::Stopped,
         LostReason::InternalError,
+        LostReason::HostUnresponsive,
     ];
 
     /// The name that logs, the C API, Go and Python show.
@@ -218,6 +223,7 @@ impl LostReason {
             LostReason::StoreRolledBack => "store_rolled_back",
             LostReason::Stopped => "stopped",
             LostReason::InternalError => "internal_error",
+            LostReason::HostUnresponsive => "host_unresponsive",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The host's callbacks that are running.
 //!
 //! One at a time, in order; only `on_lost` starts beside one that still runs (it must not wait for a host that
-//! blocks). A call that is cancelled is still running until it is completed.
+//! blocks). A call that is cancelled is still running until it is completed; one that the host has not taken yet counts
+//! as running too.
 
 use super::action::{Action, Call};
 use super::effects::Effects;
@@ -17,6 +18,14 @@ pub(super) struct Running {
     call: CallId,
     pub kind: Kind,
     cancelled: bool,
+    taken: bool,
+}
+
+impl Running {
+    /// Whether it was taken back before the host began it.
+    pub fn never_began(&self) -> bool {
+        self.cancelled && !self.taken
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +50,16 @@ impl Kind {
 impl Calls {
     pub fn start(&mut self, fx: &mut Effects, election: ElectionId, kind: Kind, what: Call) {
         let call = fx.call_id();
-        self.running.push(Running { call, kind, cancelled: false });
+        self.running.push(Running { call, kind, cancelled: false, taken: false });
         fx.push(Action::Call { election, call, what });
+    }
+
+    /// The host begins the call; `None` if it is over, or was begun before.
+    pub fn begin(&mut self, fx: &mut Effects, call: CallId) -> Option<Kind> {
+        let running = self.running.iter_mut().find(|running| running.call == call && !running.taken)?;
+        running.taken = true;
+        fx.host.begins();
+        Some(running.kind)
     }
 
     /// The call has ended; `None` if it was not running.
@@ -50,7 +67,11 @@ impl Calls {
         let at = self.running.iter().position(|running| running.call == call)?;
         // A timer of this step may have cancelled it before its end was looked at.
         fx.take_back(|action| matches!(action, Action::Cancel { call: ended, .. } if *ended == call));
-        Some(self.running.remove(at))
+        let ended = self.running.remove(at);
+        if ended.taken {
+            fx.host.ends(fx.now);
+        }
+        Some(ended)
     }
 
     /// Tells every call that can be cut short; an `on_lost` runs to its end.

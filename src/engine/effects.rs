@@ -1,4 +1,4 @@
-//! What one step leaves behind: its actions, and the names given out on the way.
+//! What one step leaves behind: its actions, the names given out on the way, what the host is at.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -21,6 +21,30 @@ pub(super) struct Effects {
     rng: fastrand::Rng,
     /// What elections have said of their troubles since this time.
     complaints: (Time, u32),
+    pub host: AtWork,
+}
+
+/// Whether the host is at work on any call of the session: then it may be slow to read what waits.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct AtWork {
+    running: u32,
+    ended: Time,
+}
+
+impl AtWork {
+    pub fn begins(&mut self) {
+        self.running += 1;
+    }
+
+    pub fn ends(&mut self, now: Time) {
+        self.running = self.running.saturating_sub(1);
+        self.ended = now;
+    }
+
+    /// Until when it was, as of `now`.
+    pub fn until(&self, now: Time) -> Time {
+        if self.running > 0 { now } else { self.ended }
+    }
 }
 
 /// As many elections may say in a minute what troubles them: what troubles one often troubles all.
@@ -36,6 +60,7 @@ impl Effects {
             watches: 0,
             rng: fastrand::Rng::with_seed(seed),
             complaints: (Time::ZERO, 0),
+            host: AtWork::default(),
         }
     }
 
@@ -97,10 +122,11 @@ impl Effects {
     }
 }
 
-/// Between two steps there are no actions; and what was said changes nothing but what is said.
+/// Between two steps there are no actions; and what was said changes nothing but what is said. What the host is at
+/// matters only to elections whose host leaves something unread: the engine adds it for those.
 impl Hash for Effects {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Effects { now, actions: _, requests, calls, watches, rng, complaints: _ } = self;
+        let Effects { now, actions: _, requests, calls, watches, rng, complaints: _, host: _ } = self;
         (now, requests, calls, watches, rng.get_seed()).hash(hasher);
     }
 }

@@ -118,6 +118,12 @@ impl Elections {
         self.change(id)
     }
 
+    /// The one whose call this is.
+    pub fn change_of_running(&mut self, call: CallId) -> Option<&mut Election> {
+        let id = *self.calls.get(&call)?;
+        self.change(id)
+    }
+
     /// The one whose call this is, which is over now.
     pub fn change_of_call(&mut self, call: CallId) -> Option<&mut Election> {
         let id = self.calls.remove(&call)?;

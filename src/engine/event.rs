@@ -53,6 +53,20 @@ pub enum Event {
         /// As in [`Event::Resign`].
         within: Option<CallId>,
     },
+    /// The host has taken a call: its callback begins now. Comes before the call's end, unless the call is cancelled
+    /// before: then it ends without having begun.
+    Taken {
+        /// Which one.
+        call: CallId,
+    },
+    /// Something that an election has told its host waits to be read, or has been read; said again when something is
+    /// read and more is left. Of hosts that read a queue.
+    Unread {
+        /// Which one.
+        election: ElectionId,
+        /// Whether something waits.
+        waits: bool,
+    },
     /// A call of the host has ended.
     Completed {
         /// Which one.

@@ -259,6 +259,16 @@ impl Engine {
                 }
             }
             Event::Stop { timeout, within } => self.stop(timeout, within),
+            Event::Taken { call } => {
+                if let Some(e) = self.elections.change_of_running(call) {
+                    e.taken(fx, call);
+                }
+            }
+            Event::Unread { election, waits } => {
+                if let Some(e) = self.elections.change(election) {
+                    e.unread(fx, setup, waits);
+                }
+            }
             Event::Completed { call, outcome } => self.completed(call, outcome),
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
@@ -624,5 +634,6 @@ impl Hash for Engine {
         } = self;
         (fx, keeper, identity, elections, former, reread).hash(hasher);
         (asked, stopping, floor, cluster, life, went_back).hash(hasher);
+        elections.iter().any(|e| e.leaves_unread()).then_some(&fx.host).hash(hasher);
     }
 }

@@ -28,7 +28,7 @@ pub struct ParseError {
 }
 
 /// What [`Event::Tick`] is called where it is known which timer is due.
-const TIMERS: [&str; 15] = [
+const TIMERS: [&str; 16] = [
     "tick",
     "deadline",
     "renewal due",
@@ -40,6 +40,7 @@ const TIMERS: [&str; 15] = [
     "watch due",
     "warmup due",
     "activation over",
+    "unread too long",
     "drain over",
     "yield over",
     "stop due",
@@ -136,6 +137,9 @@ impl Display for Event {
                 write!(f, "stop timeout={}", Seconds(*timeout))?;
                 within(f, *call)
             }
+            Event::Taken { call } => write!(f, "taken {call}"),
+            Event::Unread { election, waits: true } => write!(f, "unread {election}"),
+            Event::Unread { election, waits: false } => write!(f, "all read {election}"),
             Event::Completed { call, outcome } => match outcome {
                 Outcome::Done => write!(f, "completed {call} done"),
                 Outcome::Warm => write!(f, "completed {call} warm"),
@@ -476,6 +480,9 @@ impl<'a> Reader<'a> {
                 within: self.call_in()?,
             },
             "stop" => Event::Stop { timeout: self.seconds("timeout=")?, within: self.call_in()? },
+            "taken" => Event::Taken { call: self.id('c').map(CallId)? },
+            "unread" => Event::Unread { election: self.election()?, waits: true },
+            "all" if self.take("read") => Event::Unread { election: self.election()?, waits: false },
             "completed" => {
                 let call = self.id('c').map(CallId)?;
                 let outcome = match self.word() {

@@ -60,7 +60,7 @@ const FENCING: &str = "no write of an old primary after a newer one's";
 const OVERTAKEN: &str = "two primaries have written, one after the other";
 const REFUSED: &str = "a write is refused";
 
-use Fault::{Break, Clock, Crash, Meddle, Pause, Restore, Slow, Watch};
+use Fault::{Break, Clock, Crash, Deaf, Meddle, Pause, Restore, Slow, Watch};
 const ALL: &[Fault] = &[Break, Slow, Pause, Clock, Watch, Crash, Meddle];
 
 /// A primary and a standby; a lease lives for three of the units.
@@ -87,6 +87,7 @@ fn scenes() -> Vec<(Scene, Option<usize>)> {
         ..TWO
     };
     let begin = Scene { name: "two candidates that begin, one fault of any kind", settled: false, ..TWO };
+    let deaf = Scene { name: "a host that takes no calls", kinds: &[Deaf], units: 6, settled: false, ..TWO };
     let paused =
         Scene { name: "a pause, and a clock that is behind", kinds: &[Pause, Clock], faults: 2, ..TWO };
     let three = Scene {
@@ -101,6 +102,7 @@ fn scenes() -> Vec<(Scene, Option<usize>)> {
         (TWO, None),
         (resigns, None),
         (Scene { name: "the store is put back", kinds: &[Restore], ..TWO }, None),
+        (deaf, None),
         (three, None),
         (begin, Some(20)),
         (paused, Some(24)),

@@ -38,6 +38,8 @@ pub struct Process {
     pub messages: Vec<Message>,
     pub watch: Option<Watch>,
     pub calls: Vec<Running>,
+    /// Its host takes no calls.
+    pub deaf: bool,
     /// What `is_primary` stands on.
     win: Option<(Token, LeaseId)>,
     cells: BTreeMap<LeaseId, Time>,
@@ -103,6 +105,10 @@ pub struct Running {
     pub call: CallId,
     pub warmup: bool,
     pub slow: bool,
+    /// The host has begun it.
+    pub taken: bool,
+    /// Its win, if it is `on_primary`.
+    makes_primary: Option<Token>,
 }
 
 impl Process {
@@ -130,6 +136,7 @@ impl Process {
             messages: Vec::new(),
             watch: None,
             calls: Vec::new(),
+            deaf: false,
             win: None,
             cells: BTreeMap::new(),
             owed: None,
@@ -222,6 +229,17 @@ impl Process {
         }
     }
 
+    /// The host takes what waits for it.
+    pub fn takes(&mut self) {
+        while let Some(running) = self.calls.iter_mut().find(|running| !running.taken)
+            && !self.deaf
+        {
+            running.taken = true;
+            let call = running.call;
+            self.step(Event::Taken { call });
+        }
+    }
+
     pub fn completes(&mut self, call: CallId) {
         self.calls.retain(|running| running.call != call);
         self.step(Event::Completed { call, outcome: Outcome::Done });
@@ -246,6 +264,7 @@ impl Process {
 
     /// One step of the engine, and all that follows from it in the process.
     pub fn step(&mut self, event: Event) {
+        let mut taken_back = Vec::new();
         for action in self.engine.step(self.now, event) {
             match action {
                 Action::Send { request, purpose, timeout, what, .. } => {
@@ -265,7 +284,14 @@ impl Process {
                 Action::Unwatch { .. } => self.watch = None,
                 Action::Call { call, what, .. } => {
                     self.called(&what);
-                    self.calls.push(Running { call, warmup: what == Call::Warmup, slow: false });
+                    let makes_primary =
+                        if let Call::Primary { token, .. } = what { Some(token) } else { None };
+                    let (warmup, slow, taken) = (what == Call::Warmup, false, false);
+                    self.calls.push(Running { call, warmup, slow, taken, makes_primary });
+                }
+                Action::Cancel { call, .. } => {
+                    let nobody_began = |running: &&Running| running.call == call && !running.taken;
+                    taken_back.extend(self.calls.iter().find(nobody_began).cloned());
                 }
                 Action::Deadline { lease, until } => {
                     self.cells.insert(lease, until);
@@ -279,6 +305,13 @@ impl Process {
                 _ => {}
             }
         }
+        for Running { call, makes_primary, .. } in taken_back {
+            if makes_primary.is_some() {
+                self.owed = None;
+            }
+            self.completes(call);
+        }
+        self.takes();
     }
 
     fn called(&mut self, what: &Call) {
@@ -290,6 +323,11 @@ impl Process {
                 Some("on_primary, and is_primary stands on something else")
             }
             Call::Lost { token, .. } if self.owed != Some(*token) => Some("on_lost without its on_primary"),
+            Call::Lost { token, .. }
+                if self.calls.iter().any(|call| call.makes_primary == Some(*token) && !call.taken) =>
+            {
+                Some("on_lost of an on_primary that nobody has begun")
+            }
             Call::Lost { .. } if self.win.is_some() => Some("on_lost, and is_primary has not ended"),
             Call::Standby { .. } | Call::Warmup if self.owed.is_some() => {
                 Some("a standby's call of a primary")

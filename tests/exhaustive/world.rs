@@ -47,6 +47,8 @@ pub enum Fault {
     Meddle,
     /// The store is put back to how it was before the first campaign.
     Restore,
+    /// A host takes no calls, for any time.
+    Deaf,
 }
 
 /// What is tried.
@@ -100,11 +102,14 @@ pub enum Step {
     WriteArrives(usize),
     /// A unit passes, and a paused process goes on.
     GoesOn(usize),
+    /// A host takes calls again.
+    Takes(usize),
     // Faults.
     Breaks(usize, RequestId, Purpose),
     Slows(usize, RequestId, Purpose),
     SlowsCall(usize, CallId),
     Pauses(usize),
+    FallsDeaf(usize),
     WatchEnds(usize),
     WatchFallsSilent(usize),
     Crashes(usize),
@@ -255,6 +260,9 @@ impl World {
             if has(Fault::Slow) {
                 steps.extend(p.calls.iter().filter(|c| !c.slow).map(|c| Step::SlowsCall(i, c.call)));
             }
+            if has(Fault::Deaf) && !p.deaf {
+                steps.push(Step::FallsDeaf(i));
+            }
             if has(Fault::Pause) && busy[i] {
                 steps.push(Step::Pauses(i));
             }
@@ -289,7 +297,7 @@ impl World {
             if p.runs() && p.starts_writes() {
                 return Some((Step::Writes(i), i));
             }
-            if let Some(call) = p.calls.iter().find(|c| c.warmup && p.runs()) {
+            if let Some(call) = p.calls.iter().find(|c| c.warmup && c.taken && p.runs()) {
                 return Some((Step::Completes(i, call.call), i));
             }
             let meets_campaign = p.messages.iter().any(|m| m.slow || m.given_up);
@@ -344,7 +352,9 @@ impl World {
                 }
             }
             if p.runs() {
-                steps.extend(p.calls.iter().filter(|c| !c.slow).map(|c| Step::Completes(i, c.call)));
+                steps.extend(
+                    p.calls.iter().filter(|c| c.taken && !c.slow).map(|c| Step::Completes(i, c.call)),
+                );
             }
         }
         steps
@@ -364,6 +374,9 @@ impl World {
         }
         if !p.runs() {
             return;
+        }
+        if p.deaf {
+            steps.push(Step::Takes(i));
         }
         steps.extend(p.calls.iter().filter(|c| c.slow).map(|c| Step::Completes(i, c.call)));
         let primary = p.says_primary().is_some();
@@ -422,6 +435,11 @@ impl World {
                 self.wait(None);
             }
             Step::Pauses(i) => self.of(i, |p| p.paused = true),
+            Step::FallsDeaf(i) => self.of(i, |p| p.deaf = true),
+            Step::Takes(i) => self.of(i, |p| {
+                p.deaf = false;
+                p.takes();
+            }),
             Step::Slows(i, request, _) => self.of(i, |p| {
                 if let Some(message) = p.message(request) {
                     message.slow = true;
@@ -536,6 +554,10 @@ impl World {
                 p.messages.retain(|m| !m.given_up);
                 p.messages.iter_mut().for_each(|m| m.slow = false);
                 p.calls.iter_mut().for_each(|c| c.slow = false);
+                p.deaf = false;
+                if !p.crashed {
+                    p.takes();
+                }
             });
         }
         let (end, mut busy) = (world.passed + SOON, 0);
@@ -579,6 +601,7 @@ impl Step {
                 | Step::Slows(..)
                 | Step::SlowsCall(..)
                 | Step::Pauses(_)
+                | Step::FallsDeaf(_)
                 | Step::WatchEnds(_)
                 | Step::WatchFallsSilent(_)
                 | Step::Crashes(_)

@@ -249,6 +249,7 @@ impl World<'_> {
                 if let Some(e) = session.election(election) {
                     e.ready = true;
                 }
+                self.leave_unread(process, election);
             }
             Action::Notice { .. } | Action::Log { .. } => {}
         }

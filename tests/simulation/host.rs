@@ -41,24 +41,31 @@ impl World<'_> {
             ends: matches!(course, Course::Ends(_)) && !self.is_calm(),
             heeds: matches!(course, Course::WhenCancelled) || r.bool(),
             hangs: matches!(course, Course::WhenFaultsEnd),
+            begun: false,
         };
         let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else {
             return;
         };
         e.running.push(running);
         e.hangs |= matches!(course, Course::Never);
+        let left = self.left_for(r);
+        let begins = self.now + left;
+        match left {
+            Duration::ZERO => self.takes(process, life, election, call),
+            _ => self.queue.push(begins, Happening::Takes { process, life, election, call }),
+        }
         if let Course::Ends(after) = course {
             let what = Happening::CallEnds { process, life, election, call, outcome };
-            self.queue.push(self.now + after, what);
+            self.queue.push(begins + after, what);
         }
         if asks {
-            let at = self.now + lasts.mul_f64(r.f64());
+            let at = begins + lasts.mul_f64(r.f64());
             self.queue.push(at, Happening::Asks { process, life, election, call });
         }
         if let Kind::Primary(token, _) = kind {
             self.seen.primaries += 1;
             for _ in 0..r.u32(0..=self.scenario.hosts.writes) {
-                let at = self.now + r.stretched(self.scenario.granted() * 3);
+                let at = begins + r.stretched(self.scenario.granted() * 3);
                 let slow =
                     if r.permille(300) { self.scenario.granted() * 2 } else { Duration::from_millis(5) };
                 let slow = r.stretched(slow);
@@ -97,6 +104,39 @@ impl World<'_> {
         }
     }
 
+    /// How long the host leaves something that it is told.
+    fn left_for(&self, r: &mut Rng) -> Duration {
+        let leaves = !self.is_calm() && r.permille(self.scenario.hosts.left);
+        if leaves { r.stretched(Duration::from_secs(15)) } else { Duration::ZERO }
+    }
+
+    /// The host begins a call. Its engine hears of that a little later, and may decide something else before.
+    pub fn takes(&mut self, process: usize, life: u32, election: ElectionId, call: CallId) {
+        if self.is_alive(process, life)
+            && let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election))
+            && let Some(running) = e.running.iter_mut().find(|r| r.call == call && !r.begun && !r.cancelled)
+        {
+            running.begun = true;
+            let r = &mut random::of(&[self.scenario.seed, 16, process as u64, u64::from(life), call.0]);
+            let at = self.now + if r.bool() { Duration::ZERO } else { r.stretched(Duration::from_millis(2)) };
+            let event = Event::Taken { call };
+            self.queue.push(at, Happening::Reaches { process, life, event });
+        }
+    }
+
+    /// The host leaves news unread for a while.
+    pub fn leave_unread(&mut self, process: usize, election: ElectionId) {
+        let life = self.processes[process].life;
+        let r = &mut random::of(&[self.scenario.seed, 17, process as u64, u64::from(life), self.steps]);
+        let left = self.left_for(r);
+        if !left.is_zero() {
+            for (at, waits) in [(self.now, true), (self.now + left, false)] {
+                let event = Event::Unread { election, waits };
+                self.queue.push(at, Happening::Reaches { process, life, event });
+            }
+        }
+    }
+
     /// The engine tells the host that a call should end.
     pub fn cancel(&mut self, process: usize, election: ElectionId, call: CallId) {
         let life = self.processes[process].life;
@@ -106,7 +146,12 @@ impl World<'_> {
         };
         let Some(running) = e.running.iter_mut().find(|r| r.call == call) else { return };
         running.cancelled = true;
-        if running.heeds {
+        if !running.begun {
+            // It is taken back, as if it had never been called.
+            e.called.0 -= u32::from(matches!(running.kind, Kind::Primary(..)));
+            let event = Event::Completed { call, outcome: Outcome::Failed("taken back".into()) };
+            self.queue.push(self.now, Happening::Reaches { process, life, event });
+        } else if running.heeds {
             let outcome = if r.bool() { Outcome::Done } else { Outcome::Failed("cancelled".into()) };
             let at = self.now + r.stretched(Duration::from_millis(200));
             self.queue.push(at, Happening::CallEnds { process, life, election, call, outcome });
@@ -124,8 +169,10 @@ impl World<'_> {
     ) {
         if self.is_alive(process, life)
             && let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election))
-            && e.running.iter().any(|r| r.call == call)
+            && e.running.iter().any(|r| r.call == call && r.begun)
         {
+            // At the latest now it hears of the beginning.
+            self.step(process, Event::Taken { call });
             self.step(process, Event::Completed { call, outcome });
         }
     }
@@ -143,7 +190,7 @@ impl World<'_> {
         let Some(session) = &mut p.session else { return };
         let goes_on = session.goes_on();
         let Some(e) = session.election(election) else { return };
-        if e.withdrawn || !goes_on || !e.running.iter().any(|r| r.call == call) {
+        if e.withdrawn || !goes_on || !e.running.iter().any(|r| r.call == call && r.begun) {
             return;
         }
         // Whoever asks for something inside a call lets that call end.
@@ -202,13 +249,20 @@ impl World<'_> {
         self.queue.push(now + slow, Happening::WriteArrives { who, win, txn });
     }
 
-    /// The faults end: callbacks that hung until now end.
+    /// The faults end: what was left until now is taken and read, callbacks that hung until now end.
     pub fn hosts_behave(&mut self) {
         for p in &self.processes {
             let Some(session) = &p.session else { continue };
             for e in &session.elections {
+                let (process, life, election) = (p.index, p.life, e.id);
+                let event = Event::Unread { election, waits: false };
+                self.queue.push(self.now, Happening::Reaches { process, life, event });
+                for running in e.running.iter().filter(|r| !r.begun) {
+                    let call = running.call;
+                    self.queue.push(self.now, Happening::Takes { process, life, election, call });
+                }
                 for running in e.running.iter().filter(|r| r.hangs) {
-                    let (process, life, election, call) = (p.index, p.life, e.id, running.call);
+                    let call = running.call;
                     let r = &mut random::of(&[self.scenario.seed, 15, process as u64, call.0]);
                     let at = self.now + r.stretched(Duration::from_secs(1));
                     let what = Happening::CallEnds { process, life, election, call, outcome: Outcome::Done };

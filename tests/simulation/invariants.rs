@@ -9,7 +9,7 @@ use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpo
 use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
 
 use crate::cluster::Who;
-use crate::process::{Deferred, Election, Lost, Published, Session};
+use crate::process::{Deferred, Election, Kind, Lost, Published, Session};
 use crate::scenario::ROLES;
 use crate::world::World;
 
@@ -273,6 +273,9 @@ impl Session {
             if e.called.0 != e.called.1 || e.last_token != *token {
                 return Some(("one lost for each primary", format!("the last win was {}", e.last_token)));
             }
+            if e.running.iter().any(|r| r.kind == Kind::Primary(*token, *lease) && !r.begun) {
+                return Some(("one lost for each primary", "nobody has begun on_primary".into()));
+            }
             if e.published.is_some() {
                 return Some(("is_primary ends before on_lost", format!("{election} is still primary")));
             }
@@ -355,7 +358,9 @@ impl Session {
             return Some(("no campaign unless asked to", String::new()));
         }
         let held_off = e.lost.as_ref().is_some_and(|lost| {
-            let voluntary = matches!(lost.reason, LostReason::Resigned | LostReason::ActivationFailed);
+            let voluntary =
+                [LostReason::Resigned, LostReason::ActivationFailed, LostReason::HostUnresponsive]
+                    .contains(&lost.reason);
             voluntary && !lost.seen_other && now < lost.at + ttl
         });
         (held_off && !self.went_back)

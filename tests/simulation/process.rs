@@ -190,6 +190,8 @@ pub struct Running {
     pub heeds: bool,
     /// It ends when the faults do.
     pub hangs: bool,
+    /// The host has begun it.
+    pub begun: bool,
 }
 
 /// A callback.

@@ -181,6 +181,8 @@ pub struct HostPlan {
     pub hang: u32,
     /// Run until the end of the run.
     pub hang_for_ever: u32,
+    /// Are left for up to several seconds before they are taken; so are news.
+    pub left: u32,
     /// Fail.
     pub fail: u32,
     /// Ask for something inside: to resign, to end the election, to end the session.
@@ -497,6 +499,7 @@ fn hosts(r: &mut Rng) -> HostPlan {
         until_cancelled: rate(&[50, 300]),
         hang: rate(&[20, 200]),
         hang_for_ever: rate(&[5, 50]),
+        left: rate(&[20, 200]),
         fail: rate(&[50, 300]),
         within: rate(&[20, 200]),
         writes: rate(&[2, 4, 8]),

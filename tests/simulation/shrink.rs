@@ -33,6 +33,7 @@ fn size(s: &Scenario) -> (usize, usize, u64, u32, usize, usize) {
         + hosts.until_cancelled
         + hosts.hang
         + hosts.hang_for_ever
+        + hosts.left
         + hosts.fail
         + hosts.within
         + hosts.writes;
@@ -102,11 +103,12 @@ fn candidates(s: &Scenario) -> Vec<Scenario> {
             with(&|s| _ = s.network.ways.remove(i));
         }
     }
-    let rates: [fn(&mut HostPlan) -> &mut u32; 7] = [
+    let rates: [fn(&mut HostPlan) -> &mut u32; 8] = [
         |h| &mut h.slow,
         |h| &mut h.until_cancelled,
         |h| &mut h.hang,
         |h| &mut h.hang_for_ever,
+        |h| &mut h.left,
         |h| &mut h.fail,
         |h| &mut h.within,
         |h| &mut h.writes,

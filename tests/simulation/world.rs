@@ -55,7 +55,7 @@ pub struct Seen {
     /// Calls of `on_primary`.
     pub primaries: u64,
     /// Calls of `on_lost`, by the number of the reason.
-    pub lost: [u64; 9],
+    pub lost: [u64; 10],
     /// Wins that were never told to the host.
     pub untold: u64,
     /// Guarded writes that were committed.
@@ -95,6 +95,8 @@ pub enum Happening {
     Opens { process: usize, life: u32, watch: WatchId, ranges: Vec<Range> },
     /// A call of the host ends.
     CallEnds { process: usize, life: u32, election: ElectionId, call: CallId, outcome: Outcome },
+    /// A host begins a call.
+    Takes { process: usize, life: u32, election: ElectionId, call: CallId },
     /// The host asks for something inside a call.
     Asks { process: usize, life: u32, election: ElectionId, call: CallId },
     /// The host writes under its token.
@@ -324,6 +326,7 @@ impl<'s> World<'s> {
             Happening::Reaches { process, life, event } => self.reaches(process, life, event),
             Happening::TimesOut { process, life, request } => self.times_out(process, life, request),
             Happening::Opens { process, life, watch, ranges } => self.opens(process, life, watch, &ranges),
+            Happening::Takes { process, life, election, call } => self.takes(process, life, election, call),
             Happening::CallEnds { process, life, election, call, outcome } => {
                 self.call_ends(process, life, election, call, outcome);
             }
@@ -378,6 +381,7 @@ impl Happening {
             | Happening::Reaches { process, .. }
             | Happening::TimesOut { process, .. }
             | Happening::CallEnds { process, .. }
+            | Happening::Takes { process, .. }
             | Happening::Asks { process, .. }
             | Happening::Writes { process, .. } => Some(*process),
             _ => None,

@@ -118,7 +118,11 @@ impl Player {
             assert_eq!(next, Some(format!("{now} {}", text.trim())), "{here}: another timer is due next");
         }
         self.now = now;
-        let actions = engine.step(now, event);
+        let mut actions = engine.step(now, event);
+        if get(&self.settings, "taken", "at once") != "told" {
+            let called: Vec<CallId> = actions.iter().filter_map(called).collect();
+            actions.extend(called.into_iter().flat_map(|call| engine.step(now, Event::Taken { call })));
+        }
         let states = engine.snapshot(now).elections.iter().map(|e| (e.id, e.state)).collect();
         self.went(states);
         actions.iter().for_each(|action| self.note(action));
@@ -287,6 +291,10 @@ impl Player {
     }
 }
 
+fn called(action: &Action) -> Option<CallId> {
+    if let Action::Call { call, .. } = action { Some(*call) } else { None }
+}
+
 fn own((name, value): (&str, &str)) -> (String, String) {
     (name.into(), value.into())
 }
@@ -304,7 +312,7 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 }
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "root",
         "layout",
         "address",
@@ -317,6 +325,7 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
         "request",
         "lease",
         "seed",
+        "taken",
     ];
     for name in settings.keys() {
         assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");

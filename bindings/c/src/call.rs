@@ -47,6 +47,8 @@ pub const PRIMACY_LOST_STORE_ROLLED_BACK: i32 = 7;
 pub const PRIMACY_LOST_STOPPED: i32 = 8;
 /// A defect of the library.
 pub const PRIMACY_LOST_INTERNAL_ERROR: i32 = 9;
+/// The host did not take what waited for it in its queue, or its callback's thread could not be made.
+pub const PRIMACY_LOST_HOST_UNRESPONSIVE: i32 = 10;
 
 /// Primary, but a renewal of the lease is late: lost at the deadline unless it comes. Start nothing long.
 pub const PRIMACY_NOTICE_SUSPENDED: i32 = 1;
@@ -221,6 +223,7 @@ pub(crate) fn number(reason: LostReason) -> i32 {
         LostReason::StoreRolledBack => PRIMACY_LOST_STORE_ROLLED_BACK,
         LostReason::Stopped => PRIMACY_LOST_STOPPED,
         LostReason::InternalError => PRIMACY_LOST_INTERNAL_ERROR,
+        LostReason::HostUnresponsive => PRIMACY_LOST_HOST_UNRESPONSIVE,
     }
 }
 
@@ -239,6 +242,7 @@ pub extern "C" fn primacy_lost_string(reason: i32) -> *const c_char {
         PRIMACY_LOST_STORE_ROLLED_BACK => c"store_rolled_back",
         PRIMACY_LOST_STOPPED => c"stopped",
         PRIMACY_LOST_INTERNAL_ERROR => c"internal_error",
+        PRIMACY_LOST_HOST_UNRESPONSIVE => c"host_unresponsive",
         _ => c"unknown",
     };
     name.as_ptr()

@@ -446,13 +446,6 @@ pub unsafe extern "C" fn primacy_election_recording(
     })
 }
 
-/// Ends a call, if it still runs.
-pub(crate) fn fail(election: primacy_election, call: CallId, why: &str) {
-    if let Ok(election) = handle::find_closing::<Election>(election) {
-        let _ = election.engine.complete(call, Outcome::Failed(why.to_owned()));
-    }
-}
-
 impl Election {
     /// Where it stands; `None`: it is over.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use engine::clock::Clock;
 use engine::engine::Token;
+use engine::queue::Queue;
 use engine::win::WinCell;
 
 use crate::config::Config;
 use crate::election::Election;
 use crate::error::Fault;
 use crate::observer::Observer;
-use crate::queue::Queue;
 use crate::result::Answer;
 use crate::session::Session;
 use crate::status::{PRIMACY_E_HANDLE, PRIMACY_E_INTERNAL, primacy_status};

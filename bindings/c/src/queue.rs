@@ -2,15 +2,14 @@
 
 use std::ffi::c_char;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use engine::election::{Host, Reply};
+use engine::election::{Host, Reader, Reply};
 use engine::engine::{Call, CallId, Holder, Notice};
-use engine::queue::{Event, Queue as Engine, What};
+use engine::queue::{Event, Queue, What};
 
 use crate::call::*;
-use crate::election::{self, Life, primacy_election};
+use crate::election::{Life, primacy_election};
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out};
 use crate::handle;
@@ -70,19 +69,6 @@ unsafe impl Versioned for primacy_event {
     const FIRST_SIZE: usize = size_of::<primacy_event>();
 }
 
-/// What such a handle stands for.
-pub(crate) struct Queue {
-    engine: Engine,
-    /// The elections that write to it, each with its tag.
-    elections: Mutex<Vec<(u64, primacy_election)>>,
-}
-
-impl Queue {
-    fn elections(&self) -> MutexGuard<'_, Vec<(u64, primacy_election)>> {
-        self.elections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A new, empty queue. Any number of elections and observers may write to it, any number of threads take from
 /// it.
 ///
@@ -97,8 +83,8 @@ pub unsafe extern "C" fn primacy_queue_new(
     let out = unsafe { Out::zeroed(queue_out) };
     let inside = || {
         out.required("queue_out")?;
-        let engine = Engine::new().map_err(|e| Fault::new(PRIMACY_E_SYSTEM, e.to_string()))?;
-        out.set(handle::new(Queue { engine, elections: Mutex::default() })?);
+        let queue = Queue::new().map_err(|e| Fault::new(PRIMACY_E_SYSTEM, e.to_string()))?;
+        out.set(handle::new(queue)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -117,7 +103,7 @@ pub unsafe extern "C" fn primacy_queue_fd(queue: primacy_queue, fd_out: *mut i32
     out.set(-1);
     ffi::enter_plain(|| {
         out.required("fd_out")?;
-        out.set(handle::find::<Queue>(queue)?.engine.as_fd().as_raw_fd());
+        out.set(handle::find::<Queue>(queue)?.as_fd().as_raw_fd());
         Ok(())
     })
 }
@@ -144,9 +130,8 @@ pub unsafe extern "C" fn primacy_queue_next(
             scope::may_block()?;
         }
         let queue = handle::find::<Queue>(queue)?;
-        let none =
-            || Fault::from(if queue.engine.is_closed() { PRIMACY_E_STOPPED } else { PRIMACY_E_TIMEOUT });
-        let event = queue.engine.next(ffi::duration(timeout_ms)).ok_or_else(none)?;
+        let none = || Fault::from(if queue.is_closed() { PRIMACY_E_STOPPED } else { PRIMACY_E_TIMEOUT });
+        let event = queue.next(ffi::duration(timeout_ms)).ok_or_else(none)?;
         // SAFETY: as above.
         unsafe { versioned::write(event_out, &show(&event)) }
     })
@@ -159,7 +144,7 @@ pub unsafe extern "C" fn primacy_queue_next(
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_queue_wake(queue: primacy_queue, tag: u64) -> primacy_status {
     ffi::enter_plain(|| {
-        handle::find::<Queue>(queue)?.engine.wake(tag);
+        handle::find::<Queue>(queue)?.wake(tag);
         Ok(())
     })
 }
@@ -171,24 +156,15 @@ pub extern "C" fn primacy_queue_wake(queue: primacy_queue, tag: u64) -> primacy_
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_queue_free(queue: primacy_queue) -> primacy_status {
     ffi::leave(|| {
-        let found = handle::close::<Queue>(queue)?;
-        found.engine.close();
-        let elections = found.elections().clone();
-        while let Some(event) = found.engine.next(Duration::ZERO) {
-            // Nobody has seen it, so nobody else can end it.
-            let What::Call(call, _) = event.what else { continue };
-            for (_, election) in elections.iter().filter(|(tag, _)| *tag == event.tag) {
-                election::fail(*election, call, "the event queue was freed");
-            }
-        }
+        handle::close::<Queue>(queue)?.close();
         handle::remove(queue);
         Ok(())
     })
 }
 
 /// The engine's queue behind a handle.
-pub(crate) fn find(queue: primacy_queue) -> Result<Engine, Fault> {
-    Ok(handle::find::<Queue>(queue)?.engine.clone())
+pub(crate) fn find(queue: primacy_queue) -> Result<Queue, Fault> {
+    Ok(Queue::clone(&*handle::find::<Queue>(queue)?))
 }
 
 /// A host whose calls become events.
@@ -196,28 +172,21 @@ pub(crate) fn queued(
     queue: primacy_queue,
     tag: u64,
 ) -> Result<impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>, Fault> {
-    let queue = handle::find::<Queue>(queue)?;
-    Ok(move |election, life| -> Arc<dyn Host> {
-        queue.elections().push((tag, election));
-        let host = queue.engine.host(tag);
-        Arc::new(Queued { host, queue, election, life })
-    })
+    let host = find(queue)?.host(tag);
+    Ok(move |election, life| -> Arc<dyn Host> { Arc::new(Queued { host, election, life }) })
 }
 
 struct Queued {
     host: Arc<dyn Host>,
-    queue: Arc<Queue>,
     election: primacy_election,
     life: Arc<Life>,
 }
 
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.queue.elections().retain(|(_, election)| *election != self.election);
-    }
-}
-
 impl Host for Queued {
+    fn keeps(&self, reader: Reader) -> bool {
+        self.host.keeps(reader)
+    }
+
     fn call(&self, call: CallId, what: &Call) -> Reply {
         self.host.call(call, what)
     }

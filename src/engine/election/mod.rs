@@ -6,6 +6,7 @@
 
 mod ending;
 mod ground;
+mod host;
 mod report;
 mod standby;
 mod win;
@@ -59,6 +60,10 @@ pub(super) struct Election {
     /// Others first: no campaign before this time, or before another holder was seen.
     yielding: Option<Time>,
     calls: Calls,
+    /// Something waits in the host's queue, and has to be read by then.
+    unread: Option<Time>,
+    /// A win was given back because the host took nothing, and it has taken nothing since.
+    is_deaf: bool,
     /// Asked for inside a call, done when it is completed.
     deferred: Vec<(CallId, Deferred)>,
     last_token: Token,
@@ -105,6 +110,8 @@ impl Election {
             standby: None,
             yielding: None,
             calls: Calls::default(),
+            unread: None,
+            is_deaf: false,
             deferred: Vec::new(),
             last_token: Token(0),
             told: Says::default(),
@@ -133,6 +140,9 @@ impl Election {
 
     pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: &Outcome) {
         let Some(ended) = self.calls.end(fx, call) else { return };
+        if ended.never_began() {
+            return;
+        }
         if let Outcome::Failed(why) = outcome {
             let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
             fx.log(Level::Warn, Some(self.id), text);
@@ -228,6 +238,7 @@ impl Election {
         }
         self.do_deferred(fx, ground.setup);
         self.look_at_win(fx, ground);
+        self.look_at_host(fx, ground.setup);
         self.look_at_drain(fx, ground);
         self.look_at_holder(fx, ground);
         self.look_at_obstacle(fx, ground);
@@ -248,9 +259,11 @@ impl Election {
         }
         if let Some(win) = &mut self.win {
             // A win counts only on a lease that is surely ours.
-            if matches!(win.stage, Stage::Won { .. }) && ground.keeper.is_confirmed(win.lease, fx.now) {
+            if let Stage::Won { give_back } = win.stage
+                && ground.keeper.is_confirmed(win.lease, fx.now)
+            {
                 let (token, lease) = (win.token, win.lease);
-                win.stage = Stage::Activating;
+                win.stage = Stage::Called { give_back };
                 self.standby = None;
                 fx.push(Action::Primacy { election: self.id, win: Some((token, lease)) });
                 self.calls.start(fx, self.id, Kind::Primary(token), Call::Primary { token, lease });
@@ -290,8 +303,11 @@ impl Election {
             return;
         }
         self.watch.timers(&mut due);
-        if let Some(Win { stage: Stage::Won { give_back }, .. }) = self.win {
+        if let Some(Win { stage: Stage::Won { give_back } | Stage::Called { give_back }, .. }) = self.win {
             due(give_back, "activation over");
+        }
+        if let Some(at) = self.deaf_at() {
+            due(at, "unread too long");
         }
         if let Some(drain) = self.drain.as_ref().filter(|drain| self.calls.of(drain.token)) {
             due(drain.until, "drain over");

@@ -75,6 +75,9 @@ impl Election {
             Some(kv) => {
                 Some(format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease))
             }
+            None if self.is_idle() && self.is_deaf => {
+                Some("does not campaign: the host takes nothing of what waits for it".into())
+            }
             None if self.is_idle() => {
                 let why = claim.outdated(&self.view, ground.setup)?;
                 Some(format!("does not campaign: {why}"))

@@ -22,11 +22,20 @@ pub(super) struct Win {
     pub(super) suspended: bool,
 }
 
+impl Win {
+    /// Whether the host has taken `on_primary`.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.stage, Stage::Won { .. } | Stage::Called { .. })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Callbacks of the standby period are still running, or the lease is not confirmed; given back if that takes too
     /// long.
     Won { give_back: Time },
+    /// `on_primary` waits to be taken by the host; given back if that does not happen in time.
+    Called { give_back: Time },
     /// `on_primary` is running.
     Activating,
     /// `on_primary` has succeeded.
@@ -42,6 +51,8 @@ pub(super) struct Drain {
     pub(super) until: Time,
     /// Once its keys are gone, others first.
     pub(super) yields: bool,
+    /// `on_primary` had not been taken as far as was known. Should it turn out to have been, `on_lost` follows.
+    pub(super) owed: Option<LostReason>,
 }
 
 impl Election {
@@ -78,6 +89,7 @@ impl Election {
         self.want == Want::Primacy
             && self.drain.is_none()
             && self.yielding.is_none()
+            && !self.is_deaf
             && !self.calls.any_cancelled()
     }
 
@@ -107,18 +119,26 @@ impl Election {
             };
             fx.log(Level::Warn, Some(self.id), text);
             self.lose(fx, ground.setup, reason);
-        } else if matches!(win.stage, Stage::Won { give_back } if give_back <= fx.now) {
-            let text = format!(
-                "{}: given back: {} within primacy.activation_timeout_ms",
-                self.role,
-                if self.calls.is_empty() {
-                    "its lease was not confirmed"
-                } else {
-                    "callbacks of the standby did not end"
-                }
-            );
-            fx.log(Level::Error, Some(self.id), text);
-            self.lose(fx, ground.setup, LostReason::ActivationFailed);
+            return;
+        }
+        match win.stage {
+            Stage::Won { give_back } if give_back <= fx.now => {
+                let text = format!(
+                    "{}: given back: {} within primacy.activation_timeout_ms",
+                    self.role,
+                    if self.calls.is_empty() {
+                        "its lease was not confirmed"
+                    } else {
+                        "callbacks of the standby did not end"
+                    }
+                );
+                fx.log(Level::Error, Some(self.id), text);
+                self.lose(fx, ground.setup, LostReason::ActivationFailed);
+            }
+            Stage::Called { give_back } if give_back <= fx.now => {
+                self.host_is_deaf(fx, ground.setup, "on_primary");
+            }
+            _ => {}
         }
     }
 
@@ -140,16 +160,27 @@ impl Election {
     pub(super) fn lose(&mut self, fx: &mut Effects, setup: &Setup, reason: LostReason) {
         let Some(win) = self.win.take() else { return };
         let (token, lease) = (win.token, win.lease);
+        let mut owed = None;
         if !matches!(win.stage, Stage::Won { .. }) {
             fx.push(Action::Primacy { election: self.id, win: None });
             self.calls.cancel_all(fx, self.id);
-            self.calls.start(fx, self.id, Kind::Lost(token), Call::Lost { token, lease, reason });
+            match win.stage {
+                Stage::Called { .. } => owed = Some(reason),
+                _ => self.tell_lost(fx, token, lease, reason),
+            }
             let text = format!("{}: lost, token {token}, lease {lease}: {reason}", self.role);
             fx.log(Level::Info, Some(self.id), text);
         }
-        let yields = matches!(reason, LostReason::Resigned | LostReason::ActivationFailed);
-        self.drain = Some(Drain { token, lease, until: fx.now + setup.drain_timeout, yields });
+        let yields = matches!(
+            reason,
+            LostReason::Resigned | LostReason::ActivationFailed | LostReason::HostUnresponsive
+        );
+        self.drain = Some(Drain { token, lease, until: fx.now + setup.drain_timeout, yields, owed });
         self.standby.get_or_insert_with(|| Standby::new(fx.now));
+    }
+
+    pub(super) fn tell_lost(&mut self, fx: &mut Effects, token: Token, lease: LeaseId, reason: LostReason) {
+        self.calls.start(fx, self.id, Kind::Lost(token), Call::Lost { token, lease, reason });
     }
 
     pub(super) fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
