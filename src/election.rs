@@ -489,7 +489,11 @@ impl Lane {
         if self.keeps {
             job();
         } else if let Some(shared) = self.shared.upgrade() {
-            shared.runtime.callbacks().run(job);
+            let callbacks = shared.runtime.callbacks();
+            callbacks.run(job);
+            if let Some(shortage) = callbacks.news_of_shortage() {
+                shared.log.warn(&shortage);
+            }
         }
     }
 

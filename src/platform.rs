@@ -163,9 +163,17 @@ pub fn mark_children() {
 /// born that way: they take no signal that is meant for the host, and a write to a dead peer does not end the
 /// process by SIGPIPE. Blocking inside the new thread would be too late.
 pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    /// Puts the mask back as it was, also when `spawn` panics.
+    struct Before(libc::sigset_t);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            // SAFETY: the pointer is to a mask that the system filled in.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+        }
+    }
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: all pointers are to writable memory of the right type; `before` is only used if it was filled in.
-    unsafe {
+    let _before = unsafe {
         let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigfillset(blocked.as_mut_ptr());
         for signal in [
@@ -180,12 +188,9 @@ pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
             libc::sigdelset(blocked.as_mut_ptr(), signal);
         }
         let masked = libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) == 0;
-        let result = spawn();
-        if masked {
-            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-        }
-        result
-    }
+        masked.then(|| Before(before.assume_init()))
+    };
+    spawn()
 }
 
 const PAGE: usize = 4096;
@@ -291,6 +296,22 @@ mod tests {
         let mut poll = libc::pollfd { fd: timer.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: the pointer is to one live pollfd.
         assert_eq!(unsafe { libc::poll(&mut poll, 1, 60_000) }, 1, "the timer waits for a day");
+    }
+
+    fn blocked_signals() -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    }
+
+    #[test]
+    fn the_mask_of_signals_is_put_back_whatever_happens() {
+        let before = blocked_signals();
+        let during = std::panic::catch_unwind(|| {
+            with_signals_blocked(|| std::panic::panic_any(blocked_signals()));
+        });
+        assert_ne!(during.unwrap_err().downcast_ref::<u64>(), Some(&before));
+        assert_eq!(blocked_signals(), before);
     }
 
     #[test]

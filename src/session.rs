@@ -209,6 +209,7 @@ impl Session {
         let mut snapshot = lock(&shared.engine).snapshot(shared.clock.now());
         snapshot.warnings.extend(self.0.warnings.iter().cloned());
         snapshot.warnings.extend(shared.etcd.warnings());
+        snapshot.warnings.extend(shared.runtime.callbacks().shortage());
         snapshot
     }
 

@@ -8,12 +8,15 @@ use super::line::Stream;
 use super::tls::Certificates;
 use crate::config::{Endpoint, EtcdSettings};
 use crate::log::Log;
+use crate::runtime::start_thread;
 use crate::store::Failure;
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -59,7 +62,7 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
                 let (address, server, certificates) = (name.clone(), server.clone(), certificates.clone());
                 Box::pin(async move {
                     let stream = tcp(&address).await?;
-                    let config = tokio::task::spawn_blocking(move || certificates.current())
+                    let config = blocking(move || certificates.current())
                         .await
                         .map_err(|e| Fault::NotServed(e.to_string()))?;
                     let stream = TlsConnector::from(config).connect(server, stream).await;
@@ -99,9 +102,23 @@ fn server_name(address: &str) -> Result<ServerName<'static>, Failure> {
         .map_err(|e| Failure::Denied(format!("{address}: no certificate can bear this name: {e}")))
 }
 
+/// Runs what may block on a thread of its own. (tokio's panic where no thread can be made.)
+async fn blocking<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    start_thread("primacy-dial", move || drop(tell.send(what())))?;
+    told.await.map_err(io::Error::other)
+}
+
 async fn tcp(address: &str) -> Result<TcpStream, Fault> {
     let connected = async {
-        let stream = TcpStream::connect(address).await?;
+        let addresses = match address.parse::<SocketAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let name = address.to_owned();
+                blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await??
+            }
+        };
+        let stream = TcpStream::connect(addresses.as_slice()).await?;
         // A request is written at once, not held back for more.
         stream.set_nodelay(true)?;
         Ok::<_, io::Error>(stream)

@@ -55,6 +55,7 @@ impl Log {
             if !std::mem::replace(&mut waiting.writing, true) {
                 let (queue, log) = (queue.clone(), self.clone());
                 callbacks.run(move || write_all(&queue, &log));
+                waiting.lines.extend(callbacks.news_of_shortage().map(|text| (Level::Warn, text)));
             }
         })
     }

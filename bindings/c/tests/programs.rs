@@ -73,6 +73,12 @@ fn a_thousand_elections_cost_no_more_than_one_session() {
 }
 
 #[test]
+fn a_process_that_is_short_of_something_is_told_so_and_nothing_else_happens() {
+    let server = etcd::EtcdServer::start();
+    check("tests/c/short.c", true, &[&server.endpoint()]);
+}
+
+#[test]
 fn a_program_may_have_two_rust_libraries_in_it() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (second, alone, program) =
