@@ -25,6 +25,20 @@ def invoke(callbacks: Any, election: CommonElection, call: Call) -> Any:
     return methods[type(call)](election, call)
 
 
+def check_callbacks(callbacks: object) -> None:
+    """Refuses what can not be called back."""
+    if callbacks is None:
+        return
+    if isinstance(callbacks, type):
+        raise TypeError(f"callbacks: give an instance, {callbacks.__name__}(), not the class itself")
+    names = ("on_standby", "on_warmup", "on_primary", "on_lost", "on_cancelled", "on_notice", "on_stopped")
+    missing = [name for name in names if not callable(getattr(callbacks, name, None))]
+    if missing:
+        raise TypeError(
+            f"callbacks: {type(callbacks).__name__} has no {', '.join(missing)}; derive it from Callbacks"
+        )
+
+
 def finish(election: CommonElection, call: Call, answer: object) -> None:
     """Completes a call as its callback answered."""
     if answer is Answer.PENDING:

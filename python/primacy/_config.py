@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
 from primacy import _primacy
+from primacy._errors import ConfigError
 
 Value = Union[str, int, bool, Iterable[str]]
 """What a setting takes: text, a number, True or False, or several texts (endpoints)."""
@@ -35,7 +36,7 @@ class Config:
 
     def __init__(self, settings: Mapping[str, Value] | None = None, /, **keywords: Value) -> None:
         self._raw = _primacy.Config()
-        for name, value in (settings or {}).items():
+        for name, value in _items(settings):
             self.set(name, value)
         spelled = {name.name.replace(".", "_"): name.name for name in self.names()} if keywords else {}
         for keyword, value in keywords.items():
@@ -46,7 +47,7 @@ class Config:
 
         :raises ConfigError: no setting has this name, or it does not take this value.
         """
-        self._raw.set(name, _text(value))
+        self._raw.set(name, _text(name, value))
 
     def check(self) -> None:
         """Checks that the values go together, as opening a session does.
@@ -64,16 +65,35 @@ class Config:
         return f"Config({self._raw!r})"
 
 
-def _text(value: Value) -> str:
+def _items(settings: Mapping[str, Value] | None) -> Iterable[tuple[str, Value]]:
+    if settings is None:
+        return ()
+    if not isinstance(settings, Mapping):
+        raise TypeError(f"config: give a primacy.Config or a mapping of settings, not {settings!r}")
+    return settings.items()
+
+
+def _text(name: str, value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int)):
         return str(value)
-    return ",".join(value)
+    texts = list(value) if isinstance(value, Iterable) and not isinstance(value, bytes) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"{name} takes a text, a whole number, True, False or several texts, not {value!r}")
+    return ",".join(map(str, texts))
+
+
+def check_candidate(candidate: object) -> None:
+    """Refuses what is none."""
+    if not isinstance(candidate, Candidate):
+        raise TypeError(f"candidate: give a primacy.Candidate, not {candidate!r}")
 
 
 def raw_config(config: Config | Mapping[str, Value]) -> _primacy.Config:
     """The settings of whatever was given as such."""
+    if config is None:
+        raise TypeError("config: give a primacy.Config or a mapping of settings, not None")
     return (config if isinstance(config, Config) else Config(config))._raw
 
 
@@ -98,3 +118,8 @@ class Candidate:
     """At most one of the role at a time."""
     trigger_kill: bool | None = None
     """``TriggerKill``, which Milvus 2.x writes and 3.0 leaves out."""
+
+    def __post_init__(self) -> None:
+        for name in ("address", "version", "host_name"):
+            if not isinstance(value := getattr(self, name), str):
+                raise TypeError(f"Candidate.{name} takes a str, not {value!r}")

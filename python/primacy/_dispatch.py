@@ -6,10 +6,14 @@ open is stopped, so that a standby takes over at once; a callback that hangs the
 
 Waiting is done by ``select`` here and not by the engine: a thread that sleeps there when the interpreter
 goes away just never wakes up.
+
+They have to be threads of the system: a greenlet stands still while another one waits in here.
 """
 
 from __future__ import annotations
 
+import _thread
+import asyncio
 import atexit
 import itertools
 import logging
@@ -17,12 +21,14 @@ import queue
 import select
 import threading
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from primacy import _primacy
+from primacy._errors import Exhausted, Refused
 
 if TYPE_CHECKING:
     from primacy._events import Call
@@ -33,8 +39,12 @@ log.addHandler(logging.NullHandler())  # where the host configures no logging, n
 inside: ContextVar[Call | None] = ContextVar("primacy_inside", default=None)
 """The call whose callback the present code is part of."""
 
+KEPT = 2
+"""Callback threads that stay while nothing is to be done: one for a call now and then, and one ahead."""
 IDLE = 2.0
-"""A callback thread beyond the first ends when it had nothing to do for so long."""
+"""One beyond those ends when it had nothing to do for so long."""
+LOOK = 1.0
+"""How often it is looked whether an event loop with open sessions has ended."""
 AT_EXIT = 2.0
 """How long the end of the interpreter waits for what is still open."""
 
@@ -46,38 +56,53 @@ def within() -> tuple[_primacy.Election, int] | None:
 
 
 class Workers:
-    """Threads that run jobs at once: there is always one that is idle, or a new one."""
+    """Threads that run jobs at once. One is always ahead, idle, so that no job waits for one that blocks, not
+    even when no further thread can be made."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._idle = 1  # threads that have no job, less the jobs that no thread has taken yet
-        self._start()
+        self._idle = 0  # threads that have no job, less the jobs that no thread has taken yet
+        self._short = False
 
     def run(self, job: Callable[[], None]) -> None:
         with self._lock:
             self._idle -= 1
-            short = self._idle < 0
         self._jobs.put(job)
-        if short:
-            try:
-                self._start()
-            except RuntimeError:
-                # No thread left, or the interpreter is ending: the job waits for one that comes free.
-                return
-            with self._lock:
-                self._idle += 1
+        try:
+            self.grow(1)
+        except RuntimeError as error:
+            # No thread left, or the interpreter is ending.
+            if not self._short:
+                log.warning("callbacks may have to wait for one another: %s", error)
+            self._short = True
+        else:
+            self._short = False
 
-    def _start(self) -> None:
-        threading.Thread(target=self._work, name="primacy-call", daemon=True).start()
+    def grow(self, ahead: int) -> None:
+        """Makes threads until so many are idle.
+
+        :raises RuntimeError: the system has none left.
+        """
+        while True:
+            with self._lock:
+                if self._idle >= ahead:
+                    return
+                self._idle += 1
+            try:
+                threading.Thread(target=self._work, name="primacy-call", daemon=True).start()
+            except BaseException:
+                with self._lock:
+                    self._idle -= 1
+                raise
 
     def _work(self) -> None:
         while True:
             try:
-                job = self._jobs.get(timeout=IDLE)
+                job = self._jobs.get(timeout=IDLE if self._idle > KEPT else None)
             except queue.Empty:
                 with self._lock:
-                    if self._idle > 1:
+                    if self._idle > KEPT:
                         self._idle -= 1
                         return
                 continue
@@ -137,7 +162,9 @@ def hand_on(queue: _primacy.Queue, handlers: Mapping[int, Callable[[_primacy.Eve
 
 
 class Open(Protocol):
-    """What is stopped when the interpreter ends."""
+    """What is stopped when the interpreter ends, or its event loop."""
+
+    _loop: asyncio.AbstractEventLoop | None
 
     def _at_exit(self) -> None:
         """Stop; do not wait."""
@@ -152,14 +179,33 @@ class Dispatcher:
     def __init__(self, queue: _primacy.Queue) -> None:
         self.queue = queue
         self.workers = Workers()
+        self._missing = [("primacy-events", self._dispatch), ("primacy-log", self._write)]
         self._tags = itertools.count(1)
         self._handlers: dict[int, Callable[[_primacy.Event], None]] = {}
         self._open: dict[int, Open] = {}
         self._lines = _primacy.log_queue()
         self.exiting = False
-        threading.Thread(target=self._dispatch, name="primacy-events", daemon=True).start()
-        threading.Thread(target=self._write, name="primacy-log", daemon=True).start()
+        self._forgotten: set[int] = set()
         atexit.register(self._at_exit)
+
+    def start(self) -> None:
+        """Starts the threads that do not run yet.
+
+        :raises Exhausted: the system has none left.
+        """
+        try:
+            self.workers.grow(KEPT)
+            while self._missing:
+                name, run = self._missing[0]
+                threading.Thread(target=run, name=name, daemon=True).start()
+                del self._missing[0]
+        except RuntimeError as error:
+            raise Exhausted(f"no thread left: {error}") from error
+
+    @property
+    def runs(self) -> bool:
+        """Whether all threads do."""
+        return not self._missing
 
     def add(self, handler: Callable[[_primacy.Event], None]) -> int:
         """Events under the tag that this returns go to ``handler``, which must be quick."""
@@ -176,6 +222,7 @@ class Dispatcher:
         for other in [other for other in list(self._open.values()) if other._is_over()]:
             self.closed(other)
         self._open[id(what)] = what
+        self.queue.wake(0)  # it may have a loop to look at
 
     def closed(self, what: Open) -> None:
         self._open.pop(id(what), None)
@@ -184,8 +231,23 @@ class Dispatcher:
         poller = select.poll()
         poller.register(self.queue.fileno(), select.POLLIN)
         while True:
-            poller.poll()
+            loops = any(what._loop is not None for what in list(self._open.values()))
+            poller.poll(LOOK * 1000 if loops else None)
             hand_on(self.queue, self._handlers)
+            self._end_forgotten()
+
+    def _end_forgotten(self) -> None:
+        """Ends what is open in an event loop that has ended: it serves nobody, and keeps others out."""
+        for what in list(self._open.values()):
+            if what._loop is None or not what._loop.is_closed() or self.exiting:
+                continue
+            if id(what) not in self._forgotten:
+                self._forgotten.add(id(what))
+                log.warning("%r is still open, and its event loop has ended: it is ended now", what)
+                what._at_exit()
+            if what._is_over():
+                self.closed(what)
+                self._forgotten.discard(id(what))
 
     def _write(self) -> None:
         poller = select.poll()
@@ -211,17 +273,35 @@ class Dispatcher:
         self._write_all()
 
 
+def _is_green() -> bool:
+    """Whether somebody has put something else in place of what the threads here are made of."""
+    real = (_thread.start_new_thread, select.poll)
+    is_real = all(isinstance(function, types.BuiltinFunctionType) for function in real)
+    return not is_real or queue.SimpleQueue.__module__ != "_queue"
+
+
 _shared: Dispatcher | None = None
 _making = threading.Lock()
 
 
 def dispatcher() -> Dispatcher:
-    """The process's dispatcher."""
+    """The process's dispatcher.
+
+    :raises Refused: threads are greenlets here.
+    :raises Exhausted: no thread left for it.
+    """
     global _shared
-    if _shared is None:
+    if _is_green():
+        raise Refused(
+            "threads, or what they wait for, are greenlets in this process (gevent or eventlet has patched "
+            "them), and primacy needs those of the system: call "
+            "gevent.monkey.patch_all(thread=False, select=False, queue=False), or use a process of its own"
+        )
+    if _shared is None or not _shared.runs:
         # Outside the lock: refused in a forked child, where a thread that the child lacks may hold it.
         queue = _primacy.Queue()
         with _making:
             if _shared is None:
                 _shared = Dispatcher(queue)
+            _shared.start()
     return _shared

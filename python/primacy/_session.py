@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from primacy import _primacy
-from primacy._calls import failed, finish, invoke
-from primacy._config import Candidate, Config, Value, raw_config
+from primacy._calls import check_callbacks, failed, finish, invoke
+from primacy._config import Candidate, Config, Value, check_candidate, raw_config
 from primacy._dispatch import Lane, dispatcher, inside, within
 from primacy._errors import CallOver, InCallback, TimedOut
 from primacy._events import (
@@ -136,6 +136,7 @@ class Election(CommonElection):
 
     def __init__(self, session: Session, role: str, callbacks: Callbacks | None) -> None:
         super().__init__(role)
+        check_callbacks(callbacks)
         self._callbacks = callbacks
         if callbacks is None:
             self._queue = _primacy.Queue()
@@ -243,6 +244,7 @@ class CommonSession:
     """What is the same for threads and for asyncio: all that does not wait."""
 
     _raw: _primacy.Session
+    _loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def server_id(self) -> int:
@@ -288,6 +290,7 @@ class Session(CommonSession):
     def __init__(self, config: Config | Mapping[str, Value], candidate: Candidate) -> None:
         raw = raw_config(config)
         raw.check()
+        check_candidate(candidate)
         dispatcher()
         self._elections: list[Election] = []
         self._lock = threading.Lock()  # for changes of `_elections`

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from primacy import _primacy
 from primacy._bound import within
-from primacy._calls import failed, finish, invoke
-from primacy._config import Candidate, Config, Value, raw_config
+from primacy._calls import check_callbacks, failed, finish, invoke
+from primacy._config import Candidate, Config, Value, check_candidate, raw_config
 from primacy._dispatch import dispatcher, hand_on, inside
 from primacy._errors import CallOver, Stopped, TimedOut
 from primacy._events import (
@@ -184,6 +184,7 @@ class Election(CommonElection):
 
     def __init__(self, session: Session, role: str, callbacks: Callbacks | None) -> None:
         super().__init__(role)
+        check_callbacks(callbacks)
         self._waiting = session._waiting
         self._callbacks = callbacks
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -323,6 +324,7 @@ class Session(CommonSession):
     def __init__(self, config: Config | Mapping[str, Value], candidate: Candidate) -> None:
         self._config = raw_config(config)
         self._config.check()
+        check_candidate(candidate)
         self._candidate = candidate
         self._elections: list[Election] = []
 
@@ -339,7 +341,7 @@ class Session(CommonSession):
         except BaseException:
             waiting.end()
             raise
-        self._waiting = waiting
+        self._waiting, self._loop = waiting, waiting.loop
         self._end = End(waiting, self._raw)
         keeper.opened(self)
         return self

@@ -46,6 +46,14 @@ class Told(aio.Callbacks):
         self.stopped.set()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(int(SOON / 0.005)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("it does not come about")
+
+
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 60))
 
@@ -122,13 +130,12 @@ def test_a_callback_that_is_cancelled_before_it_starts_is_over_all_the_same(conf
             await calls.next(primacy.PrimaryCall)
             election.resign()
             await calls.next(primacy.LostCall)
-            # The loop stands still: it will find a call and its cancellation in the queue.
-            while session.snapshot()["elections"][0]["running"] != ["on_standby"]:
-                pass
+            # The loop stands still: it will find that a call was taken, and its cancellation.
+            while not any(isinstance(call, primacy.StandbyCall) for call in election._running().values()):
+                session._waiting.take()
             session.stop()
-            while session.snapshot()["elections"][0]["state"] != "stopping":
-                pass
-            time.sleep(0.1)  # noqa: ASYNC251 # nobody tells when it is in the queue; later, the callback is entered
+            while not any(call._cancelled.is_set() for call in election._running().values()):
+                session._waiting.take()
             await session.join(SOON)
             assert calls.stopped.is_set()
 
@@ -401,5 +408,72 @@ def test_what_is_over_answers_each_who_asks(config: primacy.Config) -> None:
                 await asyncio.wait_for(session.read(primacy.Txn().get("a")), SOON)
             with pytest.raises((primacy.NotPrimary, primacy.Stopped)):
                 await asyncio.wait_for(election.commit(1, primacy.Txn().put("a", "b")), SOON)
+
+    run(story)
+
+
+def test_a_session_of_a_loop_that_has_ended_is_ended_too(
+    config: primacy.Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    config.set("common.session.ttl", 60)  # so that it is not the lease that ends it
+
+    async def forgets() -> None:
+        session = await aio.Session(config, candidate()).open()
+        elections = session.register("r", calls := Told()), session.register("s")
+        for election in elections:
+            election.campaign()
+        await calls.next(primacy.PrimaryCall)
+        async for event in elections[1]:
+            if isinstance(event, primacy.PrimaryCall):
+                break
+
+    async def wins() -> None:
+        async with aio.Session(config, candidate()) as session:
+            for role in ("r", "s"):
+                session.register(role, calls := Told()).campaign()
+                while not isinstance(await asyncio.wait_for(calls.seen.get(), SOON), primacy.PrimaryCall):
+                    pass
+
+    run(forgets)
+    run(wins)
+    said = [record.levelname for record in caplog.records if "is still open" in record.message]
+    assert said == ["WARNING"]
+
+
+def test_a_call_that_nobody_takes_goes_to_somebody_who_does(config: primacy.Config) -> None:
+    config.set("primacy.activation_timeout_ms", 300)
+
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as deaf, aio.Session(config, candidate()) as other:
+            left = deaf.register("r")
+            left.campaign()
+            await until(lambda: any(e["token"] for e in deaf.snapshot()["elections"]))
+            assert not left.is_primary()
+            other.register("r", calls := Told()).campaign()
+            await calls.next(primacy.StandbyCall)
+            await calls.next(primacy.PrimaryCall)
+            # It hears of a standby's part, and never heard of the win.
+            event = await asyncio.wait_for(left.next_event(), SOON)
+            assert isinstance(event, primacy.StandbyCall)
+            event.done()
+
+    run(story)
+
+
+def test_a_primary_that_reads_nothing_more_is_lost(config: primacy.Config) -> None:
+    config.set("primacy.activation_timeout_ms", 300)
+
+    async def story() -> None:
+        async with aio.Session(config, candidate()) as session:
+            election = session.register("r")
+            election.campaign()
+            event = await asyncio.wait_for(election.next_event(), SOON)
+            assert isinstance(event, primacy.PrimaryCall)
+            event.done()
+            await until(lambda: not election.is_primary())  # the notice that it is ready waits
+            while not isinstance(event, primacy.LostCall):
+                event = await asyncio.wait_for(election.next_event(), SOON)
+            assert event.reason is primacy.LostReason.HOST_UNRESPONSIVE
+            event.done()
 
     run(story)

@@ -43,20 +43,21 @@ def test_a_standby_takes_over_when_the_primary_resigns_and_the_old_token_writes_
 
 
 def test_a_blocked_callback_delays_neither_on_lost_nor_another_election(open_session: Open) -> None:
-    go_on, blocked = threading.Event(), threading.Event()
+    go_on, blocked = threading.Event(), threading.Semaphore(0)
 
     class Blocked(Told):
         def on_primary(self, election: primacy.Election, call: primacy.PrimaryCall) -> Answer | None:
             super().on_primary(election, call)
-            blocked.set()
+            blocked.release()
             assert go_on.wait(SOON)
             return None
 
     session = open_session()
     calls, others = Blocked(), Told()
     election = session.register("a", calls)
-    election.campaign()
-    assert blocked.wait(SOON)
+    for one in election, session.register("c", Blocked()), session.register("d", Blocked()):
+        one.campaign()
+        assert blocked.acquire(timeout=SOON)
     other = session.register("b", others)
     other.campaign()
     others.next(primacy.PrimaryCall)

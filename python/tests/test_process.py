@@ -62,8 +62,8 @@ time.sleep(0.05)
 session = primacy.Session(CONFIG, WHO)
 election = session.register("r")
 election.campaign()
-until(election.is_primary)
 election.next_event()
+until(election.is_primary)
 """,
     "an asyncio loop that has ended": """
 import asyncio
@@ -76,6 +76,7 @@ async def main():
     elections = session.register("r", Primary()), session.register("s")
     for election in elections:
         election.campaign()
+    await elections[1].next_event()
     while not all(election.is_primary() for election in elections):
         await asyncio.sleep(0.002)
 asyncio.run(main())
@@ -378,3 +379,101 @@ say("primacy._primacy" in sys.modules)
         f"import subprocess\nsay(subprocess.check_output([sys.executable, '-c', {prelude_free!r}]))"
     )
     assert started.end() == (0, str(b"False\nFalse\n"), "")
+
+
+def test_greenlets_in_place_of_threads_are_refused_in_words(program: Start) -> None:
+    started = program("""
+from gevent import monkey
+monkey.patch_all()
+for what in (lambda: primacy.Session(CONFIG, WHO), lambda: primacy.Observer(CONFIG, "r")):
+    try:
+        what()
+    except primacy.Refused as refused:
+        assert "patch_all(thread=False," in str(refused), refused
+        say("refused")
+""")
+    code, said, errors = started.end()
+    assert (code, said, errors) == (0, "refused\nrefused", "")
+
+
+def test_beside_gevent_with_threads_of_the_system_callbacks_run_and_a_close_is_quick(program: Start) -> None:
+    started = program("""
+import gevent
+from gevent import monkey
+monkey.patch_all(thread=False, select=False, queue=False)
+began = threading.Event()
+class Blocks(Quiet):
+    def on_primary(self, election, call):
+        began.set()
+        time.sleep(0.1)
+with primacy.Session(CONFIG, WHO) as session:
+    election = campaign(Blocks(), session)
+    assert began.wait(15)
+    gevent.sleep(0)
+say("closed")
+""")
+    code, said, errors = started.end()
+    assert (code, said, errors) == (0, "closed", "")
+
+
+def test_no_thread_left_is_an_error_that_says_so_and_may_pass(program: Start) -> None:
+    started = program("""
+import _thread, primacy._dispatch
+start, left = _thread.start_new_thread, 0
+names = [name for name in ("_start_new_thread", "_start_joinable_thread") if hasattr(threading, name)]
+real = {name: getattr(threading, name) for name in names}
+def limited(real):
+    def begin(*args, **kwargs):
+        global left
+        if left == 0:
+            raise RuntimeError("can't start new thread")
+        left -= 1
+        return real(*args, **kwargs)
+    return begin
+for name in names:
+    setattr(threading, name, limited(real[name]))
+for left in range(4):
+    wanted = left
+    try:
+        primacy.Session(CONFIG, WHO)
+    except primacy.Exhausted as error:
+        assert error.may_pass and "no thread left" in str(error), error
+        say(f"exhausted with {wanted}")
+        if wanted == 0:
+            assert not [t for t in threading.enumerate() if t.name.startswith("primacy-")]
+# None was left: an on_lost goes through beside a callback that blocks.
+lost, blocked = threading.Event(), threading.Event()
+class Blocks(Quiet):
+    def on_primary(self, election, call):
+        blocked.set()
+        assert lost.wait(15)
+    def on_lost(self, election, call):
+        lost.set()
+left = 0
+with primacy.Session(CONFIG, WHO) as session:
+    election = campaign(Blocks(), session)
+    assert blocked.wait(15)
+    election.resign()
+    assert lost.wait(15)
+say("lost")
+""")
+    code, said, errors = started.end()
+    assert (code, errors) == (0, "")
+    assert said.splitlines()[-1] == "lost" and "exhausted with 0" in said.splitlines()
+
+
+def test_a_child_that_is_forked_after_all_was_closed_is_told_so(program: Start) -> None:
+    started = program("""
+with primacy.Session(CONFIG, WHO):
+    pass
+pid = os.fork()
+if pid == 0:
+    try:
+        primacy.Session(CONFIG, WHO)
+    except primacy.Forked:
+        os._exit(7)
+    os._exit(1)
+say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""")
+    code, said, errors = started.end()
+    assert (code, said, errors) == (0, "7", "")
