@@ -85,7 +85,7 @@ impl World<'_> {
             (false, Some(after)) => after,
             (false, None) => return,
             // 2.x tries again for ever; 3.0 ends while it starts, and on any error of its election.
-            (true, _) if n.is_new() || n.state == State::Starting => {
+            (true, _) if n.is_new() || matches!(n.state, State::Starting | State::Ended) => {
                 n.state = State::Ended;
                 return;
             }
