@@ -118,6 +118,7 @@ impl World<'_> {
         let Some(e) = session.election(election) else { return };
         let Some((token, lease)) = win else {
             e.published = None;
+            e.ended = now;
             e.ready = false;
             return;
         };
@@ -283,7 +284,7 @@ impl Session {
                 return Some(("cancelled before on_lost", "a callback runs that was not told to end".into()));
             }
             let (token, lease, reason, seen_other) = (*token, *lease, *reason, false);
-            e.lost = Some(Lost { token, lease, reason, at: now, seen_other });
+            e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
             return None;
         }
         if !e.running.is_empty() {

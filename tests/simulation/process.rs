@@ -146,6 +146,8 @@ pub struct Election {
     pub last_token: Token,
     /// What is known of the last loss.
     pub lost: Option<Lost>,
+    /// When `is_primary` began to say no last, by its own clock; `on_lost` waits until `on_primary` has been taken.
+    pub ended: Time,
     /// How often `on_primary` and `on_lost` were called.
     pub called: (u32, u32),
     /// How often of these because its host resigned.
@@ -324,6 +326,7 @@ impl Election {
             running: Vec::new(),
             last_token: Token(0),
             lost: None,
+            ended: Time::ZERO,
             called: (0, 0),
             resigned: 0,
             ready: false,
