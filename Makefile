@@ -144,9 +144,8 @@ test-rust: etcd etcdctl ## engine, 20,000 seeds of its simulation, driver, C lib
 	SEEDS=20000 PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
 .PHONY: test-mutations
-test-mutations: go-library python etcd ## the most feared mistakes are noticed; `make mutations mutations-host` tries them all
+test-mutations: venv ## the most feared mistakes in the engine are noticed; `make mutations mutations-host` tries them all
 	$(PYTHON) tests/mutations/run.py --sample
-	$(PYTHON) tests/mutations/host.py --sample
 
 # Not those that measure memory themselves, or whose panics need the library for tests.
 C_PROGRAMS = cargo test --package primacy-c --test programs -- --skip elections_cost --skip two_rust --skip exported
