@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 PYTHON := target/venv/bin/python
-TOOLS := tests/tools
+TOOLS := tools
 # Go, as $(TOOLS)/go finds or gets it.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
@@ -123,7 +123,7 @@ venv:
 
 .PHONY: demo
 demo: $(call coordinators_in,$(COORDINATORS)) target/coordinators/client venv ## three candidates of four roles on a real etcd, killed, ended and paused; ETCD=HOST:PORT|embedded
-	@PYTHONPATH=$(TOOLS):python $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
+	@PYTHONPATH=tests:python $(PYTHON) -m demo --coordinators "$(COORDINATORS)" $(if $(ETCD),--etcd "$(ETCD)")
 
 # Testing
 
@@ -208,13 +208,13 @@ test-demo: demo ## the demo's own verdict
 .PHONY: test-go
 test-go: go target/coordinators/go etcd venv ## the Go packages; `make test-go-memory` does the rest
 	@$(TOOLS)/need pkg-config
-	$(TOOLS)/test-go format vet static none race dynamic
-	$(TOOLS)/two-libraries
+	tests/go/test-go format vet static none race dynamic
+	tests/go/two-libraries
 	$(PYTHON) -m pytest -n 4 tests/contract tests/adapter --primacy-coordinator go
 
 .PHONY: test-go-memory
 test-go-memory: go target/coordinators/go etcd ## the Go package under cgocheck2, GOGC=1 and AddressSanitizer
-	$(TOOLS)/test-go cgocheck gogc asan
+	tests/go/test-go cgocheck gogc asan
 
 .PHONY: bench-go
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
@@ -238,9 +238,9 @@ test-python: target/coordinators/py etcd ## the Python package, and that its sam
 check: venv ## format, lints, types
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check tests python tests/tools/etcd
-	$(PYTHON) -m ruff check tests python tests/tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tests/tools/etcd
+	$(PYTHON) -m ruff format --check tests python tools/etcd
+	$(PYTHON) -m ruff check tests python tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tools/etcd
 	cd python && ../$(PYTHON) -m mypy primacy benchmarks examples tests
 
 # Longer than `make test` takes the time for

@@ -40,7 +40,7 @@ def root(primacy_root: str) -> str:
 @pytest.fixture(scope="session")
 def etcd_program() -> Callable[[str], Path]:
     def find(version: str) -> Path:
-        get = REPOSITORY / "tests" / "tools" / "etcd"
+        get = REPOSITORY / "tools" / "etcd"
         found = subprocess.run([get, *version.split()], stdout=subprocess.PIPE, text=True, check=True)
         return Path(found.stdout.strip())
 

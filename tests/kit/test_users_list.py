@@ -38,7 +38,7 @@ def test_each_row_has_a_test_that_exists_or_is_open() -> None:
                 file, _, test = name.partition("::")
                 assert test in declared_in(file), f"{row}: {name}"
             elif "/" in name:
-                assert name.startswith("tests/tools/"), f"{row}: {name} is no test"
+                assert name.startswith(("tests/go/", "tools/")), f"{row}: {name} is no test"
                 assert (REPOSITORY / name).exists(), f"{row}: {name}"
 
 

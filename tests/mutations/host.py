@@ -28,7 +28,7 @@ from tree import ROOT, WORK
 
 TREE = WORK / "host"
 PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "README.md", "benches", "bindings", "docs", "go"]
-PLACES += ["include", "python", "src", "tests"]
+PLACES += ["include", "python", "src", "tests", "tools"]
 # What the tests need of what is built.
 BUILT = (
     "target/tools",

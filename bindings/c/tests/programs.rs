@@ -89,7 +89,7 @@ fn a_program_may_have_two_rust_libraries_in_it() {
         Command::new(rustc).args(["--edition=2024", "--crate-type=staticlib", "-o"]).args([&second, &source]),
     );
     let (archive, _) = cc::libraries();
-    cc::run(Command::new(cc::root().join("tests/tools/prelink")).args([archive, &alone]));
+    cc::run(Command::new(cc::root().join("tools/prelink")).args([archive, &alone]));
     let mut command = cc::cc();
     command.args(cc::STRICT).args(["-std=c11", "-o"]).arg(&program).arg(cc::root().join("tests/c/two.c"));
     cc::run(command.args([&alone, &second]).args(["-lgcc_s", "-lpthread", "-ldl", "-lm"]));

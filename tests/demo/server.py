@@ -13,7 +13,7 @@ from primacy.testing.etcd import Etcd
 from primacy.testing.gateway import Gateway
 from primacy.testing.process import Process
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = REPOSITORY / "target"
 
 
@@ -58,7 +58,7 @@ async def serve(asked: str | None, folder: Path, changes: Changes) -> Server:
             raise NotInTime(f"no etcd answers at {asked}: {error}") from error
         return Server("the given etcd", asked, None, gateway)
     if not asked:
-        get = REPOSITORY / "tests" / "tools" / "etcd"
+        get = REPOSITORY / "tools" / "etcd"
         found = await asyncio.to_thread(subprocess.run, [get], stdout=subprocess.PIPE, text=True)
         if found.returncode == 0:
             program = Path(found.stdout.strip())

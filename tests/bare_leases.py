@@ -1,6 +1,6 @@
 """What a leader of etcd that stood still does to leases, shown with bare requests: nothing here is primacy's.
 
-    PYTHONPATH=tests/tools:python target/venv/bin/python -m bare_leases 3.5.15 3.7.3 3.7.3+patch
+    PYTHONPATH=tests:python target/venv/bin/python -m bare_leases 3.5.15 3.7.3 3.7.3+patch
 
 Of three members the leader is stopped (SIGSTOP) for six seconds and goes on (SIGCONT), again and again.
 Counted are the pauses with
@@ -30,7 +30,7 @@ from pathlib import Path
 from primacy.testing.changes import Changes, now
 from primacy.testing.etcd import Etcd, Member, Options
 
-TOOLS = Path(__file__).parent
+REPOSITORY = Path(__file__).resolve().parents[1]
 PAUSE = 6.0  # seconds
 CUT_OFF = 1.0  # seconds after the last question
 SHORT, LONG = 3, 8  # seconds: TTLs
@@ -160,7 +160,9 @@ class Cluster:
 
 
 def program(version: str) -> Path:
-    got = subprocess.run([TOOLS / "etcd", version], stdout=subprocess.PIPE, text=True, check=True)
+    got = subprocess.run(
+        [REPOSITORY / "tools" / "etcd", version], stdout=subprocess.PIPE, text=True, check=True
+    )
     return Path(got.stdout.strip())
 
 
@@ -202,7 +204,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("version", nargs="+", help="as tests/tools/etcd takes them")
+    parser.add_argument("version", nargs="+", help="as tools/etcd takes them")
     parser.add_argument("--pauses", type=int, default=20)
     parser.add_argument("--at-once", type=int, default=4, help="how many clusters run side by side")
     options = parser.parse_args()
