@@ -252,7 +252,7 @@ fresh: ## `make demo` and `make test` on a fresh machine: a bare Debian in targe
 SEEDS ?= 100000
 .PHONY: sim
 sim: ## the engine's simulation: SEEDS=n of them
-	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy --test simulation
+	SEEDS=$(SEEDS) cargo test --quiet --profile sim --package primacy-model --test simulation
 
 .PHONY: mutations
 mutations: venv ## the engine with one mistake at a time: transcripts or simulation notice each; takes half an hour
@@ -266,27 +266,23 @@ MUTANTS := target/tools/cargo-mutants/bin/cargo-mutants
 $(MUTANTS):
 	cargo install --quiet --locked --root target/tools/cargo-mutants cargo-mutants@27.1.0
 
-# What the engine's copy builds in seconds is tried there, all else in the copy of the repository.
 SHARD ?= 0/40
-MUTATE = $(MUTANTS) mutants --in-place --no-shuffle --shard $(SHARD) --minimum-test-timeout 120 --output target/mutants
-PURE := spell.rs config/** milvus/** address.rs clock.rs log/level.rs log/plain.rs platform.rs store.rs warning.rs
+MUTATE = $(MUTANTS) mutants --in-place --no-shuffle --shard $(SHARD) --minimum-test-timeout 120 \
+	--dir target/mutations/tree --output target/mutants
 .PHONY: cargo-mutants
-cargo-mutants: $(MUTANTS) venv etcd ## what cargo-mutants can change in Rust outside the engine, a shard of it: SHARD=0/40; hours in all
-	$(PYTHON) tests/mutations/run.py --tree
+cargo-mutants: $(MUTANTS) venv etcd ## what cargo-mutants can change in Rust, a shard of it: SHARD=0/40; hours in all
 	$(PYTHON) tests/mutations/host.py --tree
-	@mkdir -p target/mutants/{pure,host,c}
-	@failed=; \
-	CARGO_TARGET_DIR=$(CURDIR)/target/mutations/target $(MUTATE)/pure --dir target/mutations/tree \
-		-e 'src/engine/**' -e 'src/embedded/**' -- --lib --test transcripts || failed=1; \
-	export CARGO_TARGET_DIR=$(CURDIR)/target/mutations/host/target; \
-	$(MUTATE)/host --dir target/mutations/host --package primacy -e 'src/engine/**' -e 'src/embedded/**' -e src/bin \
-		-e src/in_virtual_time.rs $(PURE:%=-e 'src/%') -- --lib --test session || failed=1; \
-	$(MUTATE)/c --dir target/mutations/host --package primacy-c -- --lib --test programs || failed=1; \
+	@mkdir -p target/mutants/{engine,host,c}
+	@export CARGO_TARGET_DIR=$(CURDIR)/target/mutations/tree/target; failed=; \
+	$(MUTATE)/engine --package primacy-engine -- --lib --test transcripts || failed=1; \
+	$(MUTATE)/host --package primacy -e 'src/embedded/**' -e src/bin -e src/in_virtual_time.rs \
+		-- --lib --test session || failed=1; \
+	$(MUTATE)/c --package primacy-c -- --lib --test programs || failed=1; \
 	[ -z "$$failed" ]
 
 .PHONY: exhaustive
 exhaustive: ## all states of a few candidates with a fault or two, through the real engine; takes minutes
-	cargo test --profile sim --package primacy --test exhaustive
+	cargo test --profile sim --package primacy-model --test exhaustive
 
 MINUTES ?= 30
 .PHONY: fuzz

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    unsafe_code,
     reason = "a benchmark"
 )]
 

@@ -11,7 +11,9 @@
 #[cfg(test)]
 extern crate self as primacy;
 
-mod address;
+pub use primacy_engine as engine;
+pub use primacy_engine::{milvus, store};
+
 mod callback;
 pub mod clock;
 mod commands;
@@ -20,12 +22,10 @@ mod driver;
 pub mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
-pub mod engine;
 pub mod etcd;
 #[cfg(all(test, feature = "embedded"))]
 mod in_virtual_time;
 pub mod log;
-pub mod milvus;
 pub mod observer;
 pub mod panic;
 pub mod platform;
@@ -36,7 +36,5 @@ pub mod queue;
 mod recorder;
 mod runtime;
 pub mod session;
-mod spell;
-pub mod store;
 mod warning;
 pub mod win;

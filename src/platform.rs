@@ -255,9 +255,11 @@ mod tests {
         // SAFETY: the child only reads memory and calls _exit.
         let child = unsafe { libc::fork() };
         if child == 0 {
+            // SAFETY: ends the child, and nothing else.
             unsafe { libc::_exit(i32::from(cell.load(Ordering::Acquire) != 0)) };
         }
         let mut status = 0;
+        // SAFETY: a child of its own, and a place for its status.
         unsafe { libc::waitpid(child, &mut status, 0) };
         assert_eq!(status, 0);
         assert_eq!(cell.load(Ordering::Acquire), u64::MAX);

@@ -1,14 +1,10 @@
 //! What works now and may yet end badly. Said once in the log, and by the snapshot for as long as it holds.
 
-use std::time::Duration;
-
 use semver::Version;
 
-use crate::address::is_on_this_machine;
 use crate::config::{Endpoint, Settings};
+use crate::engine::address::is_on_this_machine;
 
-/// A lease should outlast a change of etcd's leader; a renewal has been seen to take 2.8 s in one.
-const SHORT_TTL: Duration = Duration::from_secs(5);
 /// The oldest etcd of each line in which a lease that is kept alive is not revoked by a former leader
 /// (<https://github.com/etcd-io/etcd/issues/15247>). Later lines have it from the start.
 static LEASES_ARE_SAFE_SINCE: [Version; 2] = [Version::new(3, 4, 31), Version::new(3, 5, 13)];
@@ -34,17 +30,6 @@ pub(crate) fn of_address(settings: &Settings, address: &str) -> Option<String> {
 pub(crate) fn of_user(settings: &Settings) -> Option<String> {
     let text = "etcd.auth.userName or etcd.auth.password is set and not used: to use them, set etcd.auth.enabled to true";
     settings.unused_user.then(|| text.to_owned())
-}
-
-/// The lease that was granted is a short one.
-pub(crate) fn of_ttl(granted: Duration) -> Option<String> {
-    (granted < SHORT_TTL).then(|| {
-        format!(
-            "a TTL of {} s does not outlast a change of etcd's leader: set common.session.ttl to {} or more",
-            granted.as_secs(),
-            SHORT_TTL.as_secs()
-        )
-    })
 }
 
 /// The server behind an endpoint is one that is known to revoke leases which are kept alive.
@@ -102,11 +87,5 @@ mod tests {
         for good in ["3.4.31", "3.5.13", "3.5.35", "3.6.0", "3.7.3+x", "4.0.0", "unknown"] {
             assert_eq!(of_server("etcd-1:2379", good), None, "{good}");
         }
-    }
-
-    #[test]
-    fn a_ttl_below_five_seconds_is_short() {
-        assert!(of_ttl(Duration::from_secs(4)).is_some());
-        assert_eq!(of_ttl(Duration::from_secs(5)), None);
     }
 }

@@ -17,14 +17,14 @@
 //!
 //! The host takes each call as soon as it is called. With `setup taken=told` it does so by lines such as `taken c3`.
 //!
-//! The format is that of the flight recorder (`src/engine/text.rs`), so that a recording that begins with its session runs
+//! The format is that of the flight recorder (`crates/engine/src/text.rs`), so that a recording that begins with its session runs
 //! as it is. Two abbreviations make what is written by hand shorter:
 //!
 //! - Keys are written without the root: `session/rootcoord` is `by-dev/meta/session/rootcoord`.
 //! - `#5 done rev=9 sees KEY@REV lease=8, KEY@REV` answers a transaction with all keys that there are; each of its
 //!   reads finds those in its range. Without `sees` there are none.
 //!
-//! `PRIMACY_BLESS=1 cargo test --test transcripts` rewrites the actions, and the times of timers; read the difference
+//! `PRIMACY_BLESS=1 cargo test --package primacy-engine --test transcripts` rewrites the actions, and the times of timers; read the difference
 //! before you keep it.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -37,9 +37,11 @@ use std::path::{Path, PathBuf};
 
 use player::Player;
 
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// Plays one; from which state to which its elections went.
 fn run(path: &Path) -> BTreeSet<(&'static str, &'static str)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let folder = Path::new(REPOSITORY).join("tests/transcripts");
     let bless = std::env::var_os("PRIMACY_BLESS").is_some();
     let mut player = Player::new(&folder, bless);
     let text = std::fs::read_to_string(path).unwrap();
@@ -54,7 +56,7 @@ fn run(path: &Path) -> BTreeSet<(&'static str, &'static str)> {
 /// from everywhere, is drawn once.
 fn the_readme_draws_every_way_from_state_to_state(paths: &[PathBuf]) {
     let ways: BTreeSet<_> = paths.iter().flat_map(|path| run(path)).collect();
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(Path::new(REPOSITORY).join("README.md")).unwrap();
     let (_, diagram) = readme.split_once("stateDiagram-v2\n").unwrap();
     let (diagram, _) = diagram.split_once("```").unwrap();
     let drawn = diagram.lines().filter_map(|line| {
@@ -74,7 +76,7 @@ fn main() {
         // What several transcripts begin with is rewritten by each of them.
         args.test_threads = Some(1);
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let folder = Path::new(REPOSITORY).join("tests/transcripts");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::address::is_host_and_port;
+use crate::engine::address::is_host_and_port;
 
 /// A place where a store answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,9 +4,10 @@
 //! nothing else, so that a simulation can hold it in one hand and the clock in the other. [`Server`] speaks
 //! gRPC for it, on TCP or inside the process.
 
-pub mod model;
 mod server;
 mod services;
 mod wire;
+
+pub use primacy_model as model;
 
 pub use self::server::{Server, VERSION};

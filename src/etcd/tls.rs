@@ -3,9 +3,9 @@
 //! Our own, because the etcd crate takes any text for a certificate and cannot set the lowest version.
 
 use crate::config::{Tls, TlsIdentity, TlsVersion};
+use crate::engine::spell::Spell;
 use crate::log::Log;
 use crate::runtime::lock;
-use crate::spell::Spell;
 use crate::store::Failure;
 use std::fmt::Display;
 use std::path::Path;

@@ -1,16 +1,13 @@
 //! Where log lines go: to a sink that the host gives. This library writes to no file and no stream itself.
 
-mod level;
-mod plain;
-
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-pub use level::Level;
-pub(crate) use plain::{BRIEF, is_control, plain};
+pub use crate::engine::Level;
+pub(crate) use crate::engine::plain::{BRIEF, plain};
 
 use crate::runtime::{Callbacks, lock};
 

@@ -1,5 +1,6 @@
 //! A real etcd for one test: on free ports, in a folder of its own, dead when the test ends.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(unsafe_code, reason = "signals, and servers that die with their test")]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::engine::{
+use primacy_engine::milvus::{Candidate, Layout};
+use primacy_engine::store::{Answer, Failure, KeyEvent, LeaseId, Range, Request, Txn};
+use primacy_engine::time::Time;
+use primacy_engine::{
     Action, Call, CallId, ElectionId, Engine, Event, Notice, Outcome, Purpose, RequestId, Setup, Token,
     WatchId,
 };
-use primacy::milvus::{Candidate, Layout};
-use primacy::store::{Answer, Failure, KeyEvent, LeaseId, Range, Request, Txn};
 
 use crate::store::{self, Write};
 
@@ -347,7 +347,7 @@ impl Process {
 fn writes(what: &Request) -> bool {
     match what {
         Request::Txn(txn) => {
-            let read = |op: &primacy::store::Op| matches!(op, primacy::store::Op::Get(_));
+            let read = |op: &primacy_engine::store::Op| matches!(op, primacy_engine::store::Op::Get(_));
             !txn.then.iter().chain(&txn.otherwise).all(read)
         }
         _ => true,

@@ -3,11 +3,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use primacy::clock::Time;
-use primacy::embedded::model::{Delete, Get, Keys, Model, Options, Put, Snapshot, StreamId, Watch};
-use primacy::engine::Token;
-use primacy::milvus::{Role, Root};
-use primacy::store::{Answer, Failure, Key, KeyEvent, LeaseId, Request, Txn};
+use primacy_engine::Token;
+use primacy_engine::milvus::{Role, Root};
+use primacy_engine::store::{Answer, Failure, Key, KeyEvent, LeaseId, Request, Txn};
+use primacy_engine::time::Time;
+use primacy_model::{Delete, Get, Keys, Model, Options, Put, Snapshot, StreamId, Watch};
 
 /// The store. Leases expire at the first instant at which they may.
 #[derive(Clone)]

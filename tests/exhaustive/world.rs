@@ -18,9 +18,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use primacy::clock::Time;
-use primacy::engine::{CallId, Event, Purpose, RequestId};
-use primacy::store::Request;
+use primacy_engine::store::Request;
+use primacy_engine::time::Time;
+use primacy_engine::{CallId, Event, Purpose, RequestId};
 
 use crate::process::{ELECTION, Leg, Process, Says, TTL, UNIT};
 use crate::store::{Store, role};
@@ -536,8 +536,9 @@ impl World {
             let Some(watch) = self.processes[i].watch.as_ref().filter(|w| w.open && !w.silent) else {
                 continue;
             };
-            let seen =
-                |event: &&primacy::store::KeyEvent| watch.ranges.iter().any(|r| r.contains(&event.key));
+            let seen = |event: &&primacy_engine::store::KeyEvent| {
+                watch.ranges.iter().any(|r| r.contains(&event.key))
+            };
             let events: Vec<_> = events.iter().filter(seen).cloned().collect();
             if !events.is_empty() && !self.processes[i].crashed {
                 self.of(i, |p| p.watch.iter_mut().for_each(|w| w.says.push(Says::Events(events.clone()))));

@@ -24,13 +24,13 @@ def main() -> int:
     if mutation is None:
         sys.exit(f"{name}: table.toml has no such mutation")
     host.copy_tree()
-    host.seed(tree.ROOT / "target/demo", host.TREE / "target/demo")
-    with tree.broken(host.TREE, mutation):
+    host.seed(tree.ROOT / "target/demo", tree.TARGET / "demo")
+    with tree.broken(mutation):
         done = host.run(["make", str(MADE)])
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     kept = tree.WORK / f"coordinator-{name}"
-    shutil.copy(host.TREE / MADE, kept)
+    shutil.copy(tree.TREE / MADE, kept)
     print(kept)
     return 0
 

@@ -6,10 +6,10 @@
     tests/mutations/host.py --tree          makes the tree that is tested, and breaks nothing
     tests/mutations/host.py queue python/   those with one of these words in their name or their file
 
-Works on a copy of the repository under target/mutations/host, with a target folder of its own that is kept.
-What the repository's holds of other people's crates is not built again. Go and Python use the library as it
-is built there, which `make mutations-host` does; but for Python's native half, when that is broken. The last
-line is `mutations: N, K noticed, X not as expected`; the exit code is 0 if X is 0.
+Works on a copy of the repository (tree.py). What the repository's target folder holds of other people's
+crates is not built again. Go and Python use the library as it is built there, which `make mutations-host`
+does; but for Python's native half, when that is broken. The last line is
+`mutations: N, K noticed, X not as expected`; the exit code is 0 if X is 0.
 """
 
 import os
@@ -24,11 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import tree
-from tree import ROOT, WORK
+from tree import ROOT, TARGET, TREE
 
-TREE = WORK / "host"
-PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "README.md", "benches", "bindings", "docs", "go"]
-PLACES += ["include", "python", "src", "tests", "tools"]
 # What the tests need of what is built.
 BUILT = (
     "target/tools",
@@ -50,9 +47,9 @@ TIMEOUT = 1200
 
 
 def copy_tree() -> None:
-    tree.copy(TREE, {name: name for name in tree.files(PLACES)})
+    tree.copy()
     link_built()
-    seed(ROOT / "target/debug", TREE / "target/debug")
+    seed(ROOT / "target/debug", TARGET / "debug")
 
 
 def link_built() -> None:
@@ -79,7 +76,7 @@ def seed(built: Path, target: Path) -> None:
 
 
 def run(words: list[str], folder: str = ".", timeout: int | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"CARGO_TARGET_DIR": str(TREE / "target"), "PYTHONPATH": str(TREE / "python")}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET), "PYTHONPATH": str(TREE / "python")}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
     try:
         return subprocess.run(
@@ -100,7 +97,7 @@ def native_half(file: str) -> Iterator[subprocess.CompletedProcess[str]]:
     link.unlink(missing_ok=True)
     try:
         if built.returncode == 0:
-            shutil.copyfile(TREE / "target/debug/lib_primacy.so", link)
+            shutil.copyfile(TARGET / "debug/lib_primacy.so", link)
         yield built
     finally:
         link.unlink(missing_ok=True)
@@ -131,7 +128,7 @@ def judge(mutation: dict[str, Any]) -> tuple[str, bool]:
     """Makes one mistake; what to say, and whether it was noticed."""
     command = shlex.split(mutation["noticed_by"])
     file = mutation["file"]
-    with tree.broken(TREE, mutation), native_half(file) as native:
+    with tree.broken(mutation), native_half(file) as native:
         for built in (native, builds(command, file)):
             if built.returncode != 0:
                 return f"DOES NOT COMPILE\n{built.stdout[-2000:]}{built.stderr[-2000:]}", False
@@ -149,7 +146,7 @@ def main() -> int:
     if "--tree" in sys.argv:
         return 0
     for mutation in table:
-        tree.texts(TREE, mutation)
+        tree.texts(mutation)
     for command in dict.fromkeys(m["noticed_by"] for m in chosen):
         split = shlex.split(command)
         for done in (builds(split, ""), test(split)):

@@ -6,12 +6,10 @@
     tests/mutations/run.py margin lease    those with one of these words in their name
     tests/mutations/run.py --by=simulation only this catcher tries; with the other it is `--by=transcripts`
     tests/mutations/run.py --seeds=20000   so many seeds of the simulation
-    tests/mutations/run.py --tree          makes the tree that is tested, and breaks nothing
 
-Works on a copy of the pure part of the crate under target/mutations, with a target folder of its own that is
-kept, so that little is compiled each time. A mutation is as expected if the transcripts that the table names
-notice it, and the simulation if the table says so; what else notices it is told as well; of the simulation,
-the rule that was broken. The last line is
+Works on a copy of the repository (tree.py), of which engine and model alone are built. A mutation is as
+expected if the transcripts that the table names notice it, and the simulation if the table says so; what else
+notices it is told as well; of the simulation, the rule that was broken. The last line is
 `mutations: N, K caught (T by transcripts only, S by simulation only, B by both), X not as expected`; the exit
 code is 0 if X is 0.
 """
@@ -26,47 +24,19 @@ from pathlib import Path
 from typing import Any
 
 import tree
-from tree import ROOT, WORK
+from tree import ROOT, TARGET, TREE
 
-TREE = WORK / "tree"
 CATCHERS = ("transcripts", "simulation")
 SEEDS = 3000
 # A mutated engine may go round in circles.
 TIMEOUT = 300
-# What of the crate does no I/O, and what tests that.
-PURE = (
-    "README.md",
-    "src/address.rs",
-    "src/clock.rs",
-    "src/config/",
-    "src/embedded/model/",
-    "src/engine/",
-    "src/log/level.rs",
-    "src/log/plain.rs",
-    "src/milvus/",
-    "src/platform.rs",
-    "src/spell.rs",
-    "src/store.rs",
-    "src/warning.rs",
-    "tests/simulation/",
-    "tests/transcripts/",
-    "tests/transcripts.rs",
-)
-RENAMED = {
-    "tests/mutations/engine.toml": "Cargo.toml",
-    "tests/mutations/engine.rs": "src/lib.rs",
-    "Cargo.lock": "Cargo.lock",
-}
-
-
-def copy_tree() -> None:
-    tree.copy(TREE, {name: name for name in tree.files(PURE)} | RENAMED)
 
 
 def build() -> dict[str, Path] | None:
     """The tests, by name; `None` if the tree does not compile."""
     command = ["cargo", "test", "--quiet", "--no-run", "--message-format=json"]
-    command += ["--target-dir", str(WORK / "target")]
+    command += ["--target-dir", str(TARGET)]
+    command += ["--package=primacy-engine", "--package=primacy-model"]
     command += [f"--test={name}" for name in CATCHERS]
     done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
     if done.returncode != 0:
@@ -80,7 +50,7 @@ def build() -> dict[str, Path] | None:
 
 def run(catcher: str, program: Path, seeds: str) -> set[str]:
     """What was noticed, by name."""
-    environment = os.environ | {"SEEDS": seeds, "STOP": "1", "CARGO_MANIFEST_DIR": str(TREE)}
+    environment = os.environ | {"SEEDS": seeds, "STOP": "1"}
     try:
         done = subprocess.run(
             [program], cwd=TREE, env=environment, capture_output=True, text=True, timeout=TIMEOUT
@@ -100,7 +70,7 @@ def judge(
     mutation: dict[str, Any], catchers: tuple[str, ...], seeds: str
 ) -> tuple[str, dict[str, set[str]], bool]:
     """Runs one mutation; returns what to say, what has noticed it, and whether that is as the table says."""
-    with tree.broken(TREE, mutation):
+    with tree.broken(mutation):
         programs = build()
         if programs is None:
             return "does not compile", {}, False
@@ -132,11 +102,9 @@ def main() -> int:
     for mutation in table:
         for name in set(mutation.get("caught_by", [])) - known:
             sys.exit(f"{mutation['name']}: there is no transcript {name}")
-    copy_tree()
-    if "tree" in options:
-        return 0
+    tree.copy()
     for mutation in table:
-        tree.texts(TREE, mutation)
+        tree.texts(mutation)
     programs = build()
     if programs is None:
         sys.exit("without a mutation, it does not compile")

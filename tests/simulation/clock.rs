@@ -1,6 +1,6 @@
 //! A machine's clock: another origin than true time, and another rate.
 
-use primacy::clock::Time;
+use primacy_engine::time::Time;
 
 /// True time when a run begins.
 pub const START: Time = Time::from_nanos(1_000_000_000_000);

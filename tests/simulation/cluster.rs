@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::embedded::model::{self, Keys, Model, Options, StreamId, WatchResponse};
-use primacy::engine::{Purpose, Token};
-use primacy::milvus::{self, Root};
-use primacy::store::{Answer, Failure, Key, KeyValue, LeaseId, Request, Value};
+use primacy_engine::milvus::{self, Root};
+use primacy_engine::store::{Answer, Failure, Key, KeyValue, LeaseId, Request, Value};
+use primacy_engine::time::Time;
+use primacy_engine::{Purpose, Token};
+use primacy_model::{Keys, Model, Options, StreamId, WatchResponse};
 use semver::Version;
 
 use crate::keys::TABLE;
@@ -80,9 +80,9 @@ pub struct Cluster {
     leases: BTreeMap<LeaseId, (Who, Time)>,
     /// What the version key held before it was written last.
     version_before: Option<Value>,
-    backup: Option<(model::Snapshot, Truth)>,
+    backup: Option<(primacy_model::Snapshot, Truth)>,
     spy: StreamId,
-    writes: Vec<model::Event>,
+    writes: Vec<primacy_model::Event>,
     /// Wins that were excused since the last time somebody asked.
     pub fresh: Vec<usize>,
     /// A broken rule, found out about while something was written.
@@ -193,13 +193,13 @@ impl Cluster {
 
     /// All keys that are there.
     pub fn keys(&mut self, now: Time) -> Vec<KeyValue> {
-        let all = model::Get::of(Keys::From("\0".into()));
+        let all = primacy_model::Get::of(Keys::From("\0".into()));
         self.model.get(now, &all).expect("a plain read").kvs
     }
 
     /// One key.
     pub fn key(&mut self, now: Time, key: &Key) -> Option<KeyValue> {
-        self.model.get(now, &model::Get::of(Keys::One(key.clone()))).expect("a plain read").kvs.pop()
+        self.model.get(now, &primacy_model::Get::of(Keys::One(key.clone()))).expect("a plain read").kvs.pop()
     }
 
     /// The win of a session under this token and lease.
@@ -229,7 +229,7 @@ impl Cluster {
         responses
     }
 
-    fn written(&mut self, now: Time, who: Who, write: &model::Event) {
+    fn written(&mut self, now: Time, who: Who, write: &primacy_model::Event) {
         let key = &write.event.key;
         if write.previous.is_some() {
             let owner = self.owner(key);
@@ -407,13 +407,14 @@ pub fn is_win(purpose: Purpose, result: &Result<Answer, Failure>) -> bool {
 
 fn open_spy(model: &mut Model, now: Time) -> StreamId {
     let spy = model.open_stream(now);
-    let everything = model::Watch { previous: true, ..model::Watch::of(Keys::From("\0".into())) };
+    let everything =
+        primacy_model::Watch { previous: true, ..primacy_model::Watch::of(Keys::From("\0".into())) };
     model.watch(now, spy, everything);
     spy
 }
 
 fn takes_space(what: &Request) -> bool {
-    use primacy::store::Op;
+    use primacy_engine::store::Op;
     match what {
         Request::Grant { .. } => true,
         Request::Txn(txn) => txn.then.iter().chain(&txn.otherwise).any(|op| matches!(op, Op::Put(..))),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::engine::{Action, Engine, Event, Notice, RequestId, Setup};
-use primacy::milvus::Candidate;
-use primacy::store::{Answer, Failure, LeaseId};
+use primacy_engine::milvus::Candidate;
+use primacy_engine::store::{Answer, Failure, LeaseId};
+use primacy_engine::time::Time;
+use primacy_engine::{Action, Engine, Event, Notice, RequestId, Setup};
 
 use crate::liveness::Phase;
 use crate::network::NOTICED;
@@ -64,7 +64,7 @@ impl World<'_> {
         if !session.goes_on() {
             return;
         }
-        let id = primacy::engine::ElectionId(u32::try_from(session.elections.len()).expect("few"));
+        let id = primacy_engine::ElectionId(u32::try_from(session.elections.len()).expect("few"));
         session.elections.push(Election::new(id, role, lock, wants));
         self.step(process, Event::Register { election: id, role: self.keys.role(role).clone() });
         if wants {
@@ -255,7 +255,7 @@ impl World<'_> {
         }
     }
 
-    fn withdrawn(&mut self, process: usize, election: primacy::engine::ElectionId) {
+    fn withdrawn(&mut self, process: usize, election: primacy_engine::ElectionId) {
         let p = &mut self.processes[process];
         let life = p.life;
         let Some(session) = &mut p.session else { return };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use primacy::embedded::model::{Delete, Keys, Put};
-use primacy::engine::{ElectionId, Event, Purpose};
-use primacy::store::{KeyValue, LeaseId};
+use primacy_engine::store::{KeyValue, LeaseId};
+use primacy_engine::{ElectionId, Event, Purpose};
+use primacy_model::{Delete, Keys, Put};
 
 use crate::cluster::Who;
 use crate::scenario::{Fault, Operator, ROLES};
@@ -154,7 +154,7 @@ impl World<'_> {
         p.freeze = None;
         p.frozen.clear();
         p.inbox.clear();
-        p.next_tick = primacy::clock::Time::NEVER;
+        p.next_tick = primacy_engine::time::Time::NEVER;
         p.returns = back.is_some();
         self.close_streams(|p, l, _| p == process && l == life);
         if let Some(back) = back {
@@ -213,7 +213,7 @@ impl World<'_> {
         self.listen(Who::Operator);
     }
 
-    fn delete_by_hand(&mut self, key: &primacy::store::Key) {
+    fn delete_by_hand(&mut self, key: &primacy_engine::store::Key) {
         let delete = Delete { keys: Keys::One(key.clone()), previous: false };
         let _ = self.cluster.model.delete(self.now, &delete);
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use primacy::engine::{Call, CallId, ElectionId, Event, Outcome, Token};
-use primacy::store::{LeaseId, Op, Txn};
+use primacy_engine::store::{LeaseId, Op, Txn};
+use primacy_engine::{Call, CallId, ElectionId, Event, Outcome, Token};
 
 use crate::cluster::DATA;
 use crate::process::{Deferred, Kind, Running, Session};
@@ -275,7 +275,7 @@ impl World<'_> {
 
 impl Session {
     /// The host has asked for the end, which has to come within `timeout` of `now`, by its own clock.
-    pub fn will_stop(&mut self, now: primacy::clock::Time, timeout: Duration) {
+    pub fn will_stop(&mut self, now: primacy_engine::time::Time, timeout: Duration) {
         let until = now + timeout;
         self.stop = Some(self.stop.map_or(until, |earlier| earlier.min(until)));
         // What is kept of the time for the revoke shortens the drains.
@@ -287,7 +287,7 @@ impl Session {
     pub fn says_primary(
         &self,
         election: ElectionId,
-        now: primacy::clock::Time,
+        now: primacy_engine::time::Time,
     ) -> Option<crate::process::Published> {
         let published = self.elections.get(election.0 as usize)?.published?;
         (self.cell(published.lease) > now).then_some(published)

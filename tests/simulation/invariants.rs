@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token, WatchId};
-use primacy::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
+use primacy_engine::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
+use primacy_engine::time::Time;
+use primacy_engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token, WatchId};
 
 use crate::cluster::Who;
 use crate::process::{Deferred, Election, Kind, Lost, Published, Session};

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use primacy::milvus::{Keys, Layout, Role, Root};
-use primacy::store::{Key, Range};
+use primacy_engine::milvus::{Keys, Layout, Role, Root};
+use primacy_engine::store::{Key, Range};
 
 use crate::scenario::ROLES;
 

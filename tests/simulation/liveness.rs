@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::milvus::Layout;
-use primacy::store::{Key, KeyValue};
+use primacy_engine::milvus::Layout;
+use primacy_engine::store::{Key, KeyValue};
+use primacy_engine::time::Time;
 
 use crate::cluster::{self, Who};
 use crate::keys::TABLE;

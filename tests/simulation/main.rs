@@ -2,9 +2,9 @@
 //! them, without I/O and in virtual time. A seed decides all of it.
 //!
 //! ```text
-//! cargo test --test simulation                            a few hundred seeds
-//! SEEDS=20000 cargo test --profile sim --test simulation  that many, optimised, on all cores
-//! SEED=17 cargo test --profile sim --test simulation      one, with all that happens; if it fails, made smaller first
+//! cargo test -p primacy-model --test simulation            a few hundred seeds
+//! SEEDS=20000 cargo test --profile sim -p primacy-model --test simulation  that many, optimised, on all cores
+//! SEED=17 cargo test --profile sim -p primacy-model --test simulation      one, with all that happens; if it fails, made smaller first
 //! ```
 //!
 //! `FIRST=n` begins at another seed than 1, `JOBS=n` uses so many cores, `SHRINK=0` shows a failing seed as it is,
@@ -147,7 +147,7 @@ fn run_many() -> ExitCode {
         println!("seed {seed}: {rule}: {text}");
     }
     if let Some((seed, ..)) = sum.violations.first() {
-        println!("replay: SEED={seed} cargo test --profile sim --test simulation");
+        println!("replay: SEED={seed} cargo test --profile sim -p primacy-model --test simulation");
     }
     let (steps, seed) = sum.longest;
     println!("seen: {}; the longest: {steps} steps, seed {seed}", sum.seen);

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::embedded::model::{Keys, StreamId, Watch, WatchResponse};
-use primacy::milvus::{self, Layout};
-use primacy::store::{
+use primacy_engine::milvus::{self, Layout};
+use primacy_engine::store::{
     Answer, Compare, Condition, Key, KeyValue, LeaseId, Op, Range, Request, Txn, TxnAnswer, Value,
 };
+use primacy_engine::time::Time;
+use primacy_model::{Keys, StreamId, Watch, WatchResponse};
 
 use crate::cluster::Who;
 use crate::random::{self, Draw};

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::embedded::model::{Keys, StreamId, Watch as Opening, WatchResponse};
-use primacy::engine::{ElectionId, Event, Purpose, RequestId, WatchId};
-use primacy::store::{Answer, Failure, Range, Request, Txn};
+use primacy_engine::store::{Answer, Failure, Range, Request, Txn};
+use primacy_engine::time::Time;
+use primacy_engine::{ElectionId, Event, Purpose, RequestId, WatchId};
+use primacy_model::{Keys, StreamId, Watch as Opening, WatchResponse};
 
 use crate::cluster::{self, Who};
 use crate::process::Open;
@@ -279,8 +279,8 @@ impl World<'_> {
     }
 
     /// The role and the keys that a campaign is about: what it puts says so.
-    fn keys_of(&self, process: usize, txn: &Txn) -> Option<(usize, &'static primacy::milvus::Keys)> {
-        use primacy::store::Op;
+    fn keys_of(&self, process: usize, txn: &Txn) -> Option<(usize, &'static primacy_engine::milvus::Keys)> {
+        use primacy_engine::store::Op;
         let layout = self.scenario.processes[process].layout;
         let Some(Op::Put(first, ..)) = txn.then.first() else { return None };
         (0..crate::scenario::ROLES.len()).find_map(|role| {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::embedded::model::{Keys, Watch as Opening};
-use primacy::engine::{Action, Event, ObserverSetup, Observing, RequestId, Token, WatchId};
-use primacy::milvus::{Layout, Record, Role};
-use primacy::store::{Failure, KeyValue, Request};
+use primacy_engine::milvus::{Layout, Record, Role};
+use primacy_engine::store::{Failure, KeyValue, Request};
+use primacy_engine::time::Time;
+use primacy_engine::{Action, Event, ObserverSetup, Observing, RequestId, Token, WatchId};
+use primacy_model::{Keys, Watch as Opening};
 
 use crate::cluster::Who;
 use crate::random::{self, Draw};
@@ -116,7 +116,12 @@ impl World<'_> {
     }
 
     /// A watch of an observer is opened at the store.
-    pub fn observer_watches(&mut self, index: usize, watch: WatchId, ranges: &[primacy::store::Range]) {
+    pub fn observer_watches(
+        &mut self,
+        index: usize,
+        watch: WatchId,
+        ranges: &[primacy_engine::store::Range],
+    ) {
         let fails = self.now < self.cluster.down_until || self.observer_luck(index, watch.0).0.is_some();
         let event = if fails {
             Event::WatchEnded { watch, why: "could not be opened".into() }
@@ -180,7 +185,7 @@ impl World<'_> {
         if observer.plan.start > self.now {
             return Ok(());
         }
-        let there = |key: &primacy::store::Key| keys.iter().find(|kv| kv.key == *key);
+        let there = |key: &primacy_engine::store::Key| keys.iter().find(|kv| kv.key == *key);
         let lock = there(&self.keys.of(observer.plan.role, observer.plan.layout).locks[0].key);
         let record = there(&self.keys.root.service_key(self.keys.role(observer.plan.role)));
         let readable = |kv: &&KeyValue| Record::parse(&kv.value).is_ok();

@@ -1,14 +1,14 @@
 //! A process that runs our engine: what its driver and its host keep.
 //!
-//! The driver's side of the contract (`src/engine/action.rs`) is kept here and in `driver`: exactly one answer for
+//! The driver's side of the contract (`crates/engine/src/action.rs`) is kept here and in `driver`: exactly one answer for
 //! each request, a deadline cell for each lease, and `is_primary` as a comparison of the clock with a cell.
 
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::embedded::model::StreamId;
-use primacy::engine::{Action, CallId, ElectionId, Engine, LostReason, RequestId, Token, WatchId};
-use primacy::store::{Key, LeaseId};
+use primacy_engine::store::{Key, LeaseId};
+use primacy_engine::time::Time;
+use primacy_engine::{Action, CallId, ElectionId, Engine, LostReason, RequestId, Token, WatchId};
+use primacy_model::StreamId;
 
 use crate::clock::Clock;
 use crate::cluster::Who;

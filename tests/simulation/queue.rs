@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use primacy::clock::Time;
+use primacy_engine::time::Time;
 
 /// A queue of things that happen.
 #[derive(Debug)]

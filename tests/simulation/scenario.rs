@@ -6,9 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::engine::Purpose;
-use primacy::milvus::Layout;
+use primacy_engine::Purpose;
+use primacy_engine::milvus::Layout;
+use primacy_engine::time::Time;
 
 use crate::clock::START;
 use crate::random::{self, Draw, Rng};

@@ -1,6 +1,6 @@
 //! Makes a failing scenario smaller while it breaks the same rule.
 
-use primacy::clock::Time;
+use primacy_engine::time::Time;
 
 use crate::scenario::{HostPlan, NetworkPlan, Scenario};
 use crate::world::{self, Violation};

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use primacy::clock::Time;
+use primacy_engine::time::Time;
 
 /// Collects lines, or does not.
 #[derive(Debug, Default)]

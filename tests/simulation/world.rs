@@ -6,10 +6,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::embedded::model::StreamId;
-use primacy::engine::{CallId, ElectionId, Event, LostReason, Outcome, Purpose, RequestId, Token, WatchId};
-use primacy::store::{Range, Request, Txn};
+use primacy_engine::store::{Range, Request, Txn};
+use primacy_engine::time::Time;
+use primacy_engine::{CallId, ElectionId, Event, LostReason, Outcome, Purpose, RequestId, Token, WatchId};
+use primacy_model::StreamId;
 
 use crate::clock::{Clock, START};
 use crate::cluster::{Cluster, Who};

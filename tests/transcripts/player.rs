@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use primacy::clock::Time;
-use primacy::engine::{Action, CallId, ElectionId, Engine, Event, ParseError, RequestId, Setup, Token};
-use primacy::log::Level;
-use primacy::milvus::{Candidate, Root};
-use primacy::store::{Answer, KeyValue, LeaseId, Op, Request, TxnAnswer};
+use primacy_engine::Level;
+use primacy_engine::milvus::{Candidate, Root};
+use primacy_engine::store::{Answer, KeyValue, LeaseId, Op, Request, TxnAnswer};
+use primacy_engine::time::Time;
+use primacy_engine::{Action, CallId, ElectionId, Engine, Event, ParseError, RequestId, Setup, Token};
 
 /// Replays one transcript.
 pub struct Player {

@@ -1,0 +1,336 @@
+//! One election of a session: the role of this process for one key set.
+//!
+//! Facts come in (answers, events, completions, the lease's fate) and are written down; then [`Election::advance`]
+//! looks at all that is known and does what is due next. It never asks which way a fact came in, so that an
+//! answer that was lost and is read again later leads to the same place.
+
+mod ending;
+mod ground;
+mod host;
+mod report;
+mod standby;
+mod win;
+mod writes;
+
+use self::ending::Deferred;
+pub(super) use self::ending::reserve;
+pub(super) use self::ground::{Ground, Wish};
+use self::standby::Standby;
+use self::win::{Drain, Stage, Win};
+use self::writes::{Doubt, Operation};
+use super::Setup;
+use super::action::{Action, Call, LostReason, Purpose};
+use super::backoff::Backoff;
+use super::calls::{Calls, Kind};
+use super::claim::{Claim, Says};
+use super::effects::Effects;
+use super::event::Outcome;
+use super::ids::{CallId, ElectionId, Token, WatchId};
+use super::view::View;
+use super::watch::Watch;
+use crate::Level;
+use crate::milvus::Role;
+use crate::spell::Spell;
+use crate::store::{KeyEvent, KeyValue, LeaseId, Revision};
+use crate::time::Time;
+
+/// One election.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Election {
+    pub id: ElectionId,
+    pub role: Role,
+    want: Want,
+    claim: Option<Claim>,
+    view: View,
+    watch: Watch,
+    /// No campaign has been answered since the first watch was confirmed: what the view says may be older than the
+    /// watch, and what happened in between was seen by neither. Such a campaign is refused, and reads all keys.
+    unchecked: bool,
+    operation: Option<Operation>,
+    doubt: Doubt,
+    retry: Option<Time>,
+    backoff: Backoff,
+    /// The last write that was answered.
+    last_write: Option<(Purpose, Time)>,
+    /// Writes in a row that changed nothing.
+    vain: u32,
+    win: Option<Win>,
+    drain: Option<Drain>,
+    standby: Option<Standby>,
+    /// Others first: no campaign before this time, or before another holder was seen.
+    yielding: Option<Time>,
+    calls: Calls,
+    /// Something waits in the host's queue, and has to be read by then.
+    unread: Option<Time>,
+    /// A win was given back because the host took nothing, and it has taken nothing since.
+    is_deaf: bool,
+    /// Asked for inside a call, done when it is completed.
+    deferred: Vec<(CallId, Deferred)>,
+    last_token: Token,
+    /// What its record says, as far as is known.
+    told: Says,
+    told_holder: Option<Revision>,
+    trouble: Option<String>,
+    /// The store does not take its writes.
+    turned_away: Spell<Time>,
+    /// What it can do nothing about.
+    obstacle: Option<String>,
+    withdrawn: bool,
+}
+
+/// What the host wants of the election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Want {
+    /// A record, nothing else.
+    Registered,
+    /// To be primary, or to stand by.
+    Primacy,
+    /// To end; callbacks and keys may hold it up until then.
+    Nothing { until: Time },
+}
+
+impl Election {
+    pub fn new(id: ElectionId, role: Role) -> Self {
+        Election {
+            id,
+            role,
+            want: Want::Registered,
+            claim: None,
+            view: View::default(),
+            watch: Watch::new(),
+            unchecked: true,
+            operation: None,
+            doubt: Doubt::Nothing,
+            retry: None,
+            backoff: Backoff::default(),
+            last_write: None,
+            vain: 0,
+            win: None,
+            drain: None,
+            standby: None,
+            yielding: None,
+            calls: Calls::default(),
+            unread: None,
+            is_deaf: false,
+            deferred: Vec::new(),
+            last_token: Token(0),
+            told: Says::default(),
+            told_holder: None,
+            trouble: None,
+            turned_away: Spell::default(),
+            obstacle: None,
+            withdrawn: false,
+        }
+    }
+
+    // What the host asks for.
+
+    pub fn campaign(&mut self) {
+        if self.want == Want::Registered {
+            self.want = Want::Primacy;
+        }
+    }
+
+    pub fn resign(&mut self, fx: &mut Effects, setup: &Setup, within: Option<CallId>) {
+        match within.filter(|call| self.calls.is_running(*call)) {
+            Some(call) => self.defer(call, Deferred::Resign),
+            None => self.lose(fx, setup, LostReason::Resigned),
+        }
+    }
+
+    pub fn completed(&mut self, fx: &mut Effects, setup: &Setup, call: CallId, outcome: &Outcome) {
+        let Some(ended) = self.calls.end(fx, call) else { return };
+        if ended.never_began() {
+            return;
+        }
+        if let Outcome::Failed(why) = outcome {
+            let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
+            fx.log(Level::Warn, Some(self.id), text);
+        }
+        match ended.kind {
+            Kind::Warmup => self.warmed(fx, setup, *outcome == Outcome::Warm),
+            Kind::Primary(token) => {
+                self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)));
+            }
+            Kind::Standby | Kind::Lost(_) => {}
+        }
+    }
+
+    // What the store says.
+
+    pub fn watching(&mut self, fx: &Effects) -> Wish {
+        Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
+    }
+
+    /// The name of its present watch.
+    pub fn watch(&self) -> Option<WatchId> {
+        self.watch.id()
+    }
+
+    pub fn watched(&mut self, events: Vec<KeyEvent>) {
+        let ranges = self.claim.as_ref().map_or(&[][..], Claim::ranges);
+        for event in events {
+            self.view.watched(ranges, event);
+        }
+        self.watch.told();
+        // The store is there, and something has changed: no reason to wait for a second try.
+        self.retry = None;
+    }
+
+    pub fn watch_ended(&mut self, fx: &mut Effects, why: &str) {
+        fx.log(Level::Debug, Some(self.id), format!("{}: watch ended: {why}; opened again", self.role));
+        self.watch.ended(fx);
+    }
+
+    pub fn reread(&mut self, revision: Revision, reads: &[Vec<KeyValue>]) {
+        if let Some(claim) = &self.claim {
+            let mut news = false;
+            for (range, found) in claim.ranges().iter().zip(reads) {
+                news |= self.view.read(range, revision, found);
+            }
+            self.watch.compared(news);
+        }
+    }
+
+    /// There is a new lease: what failed under the old one is tried again now.
+    pub fn lease_granted(&mut self) {
+        self.retry = None;
+    }
+
+    /// The lease is gone: whatever was won under it is lost.
+    pub fn lease_lost(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) {
+        if self.win.as_ref().is_some_and(|win| win.lease == lease) {
+            self.lose(fx, setup, LostReason::LeaseExpired);
+        }
+    }
+
+    /// The store went back to an older state: nothing known of it holds any more, the server id neither.
+    pub fn store_rolled_back(&mut self, fx: &mut Effects, setup: &Setup) {
+        self.lose(fx, setup, LostReason::StoreRolledBack);
+        self.forget(fx);
+        self.last_token = Token(0);
+    }
+
+    /// Forgets all that it knows of the keys under the present server id.
+    pub fn forget(&mut self, fx: &mut Effects) {
+        self.watch.close(fx);
+        self.unchecked = true;
+        self.view = View::default();
+        self.claim = None;
+        self.doubt = Doubt::Nothing;
+        self.told = Says::default();
+        if let Some(operation) = &mut self.operation {
+            operation.void = true;
+        }
+    }
+
+    // What follows.
+
+    /// Whether it has not claimed its keys yet.
+    pub fn is_new(&self) -> bool {
+        self.claim.is_none()
+    }
+
+    /// Does what is due, from what is known.
+    pub fn advance(&mut self, fx: &mut Effects, ground: Ground<'_>) -> Wish {
+        if let (None, Some(id)) = (&self.claim, ground.server_id) {
+            self.claim = Some(Claim::new(ground.setup, &self.role, id));
+        }
+        self.do_deferred(fx, ground.setup);
+        self.look_at_win(fx, ground);
+        self.look_at_host(fx, ground.setup);
+        self.look_at_drain(fx, ground);
+        self.look_at_holder(fx, ground);
+        self.look_at_obstacle(fx, ground);
+        self.open_watch(fx);
+        let won = self.adopt(fx, ground);
+        // A campaign is sent before the standby is called: it may be over before it has begun.
+        self.start_operation(fx, ground);
+        self.start_calls(fx, ground);
+        self.look_at_lease(fx, ground);
+        self.finish(fx, ground);
+        let another_id = !ground.id_in_use && self.others_record(ground).is_some();
+        Wish { won, another_id, ..Wish::default() }
+    }
+
+    fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        if !self.calls.is_empty() || self.drain.is_some() {
+            return;
+        }
+        if let Some(win) = &mut self.win {
+            // A win counts only on a lease that is surely ours.
+            if let Stage::Won { give_back } = win.stage
+                && ground.keeper.is_confirmed(win.lease, fx.now)
+            {
+                let (token, lease) = (win.token, win.lease);
+                win.stage = Stage::Called { give_back };
+                self.standby = None;
+                fx.push(Action::Primacy { election: self.id, win: Some((token, lease)) });
+                self.calls.start(fx, self.id, Kind::Primary(token), Call::Primary { token, lease });
+            }
+            return;
+        }
+        let campaigning = self.operation.as_ref().is_some_and(|op| op.purpose == Purpose::Campaign);
+        if self.want != Want::Primacy || campaigning {
+            return;
+        }
+        let Some(standby) = &mut self.standby else { return };
+        if !standby.announced {
+            standby.announced = true;
+            let other = self.others_lock(ground);
+            let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(report::holder));
+            self.told_holder = revision;
+            self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
+        } else if standby.next_warmup <= fx.now {
+            self.calls.start(fx, self.id, Kind::Warmup, Call::Warmup);
+        }
+    }
+
+    fn open_watch(&mut self, fx: &mut Effects) {
+        if let Some(claim) = &self.claim
+            && !matches!(self.want, Want::Nothing { .. })
+        {
+            self.watch.open(fx, claim.ranges());
+        }
+    }
+
+    /// When something is due, and what it is called.
+    pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
+        if let Some(at) = self.retry {
+            due(at, "retry due");
+        }
+        if self.withdrawn {
+            return;
+        }
+        self.watch.timers(&mut due);
+        if let Some(Win { stage: Stage::Won { give_back } | Stage::Called { give_back }, .. }) = self.win {
+            due(give_back, "activation over");
+        }
+        if let Some(at) = self.deaf_at() {
+            due(at, "unread too long");
+        }
+        if let Some(drain) = self.drain.as_ref().filter(|drain| self.calls.of(drain.token)) {
+            due(drain.until, "drain over");
+        }
+        if let Some(at) = self.yielding {
+            due(at, "yield over");
+        }
+        if let Want::Nothing { until } = self.want {
+            due(until, "stop over");
+        }
+        for (_, what) in &self.deferred {
+            if let Deferred::Withdraw { begin, .. } = what {
+                due(*begin, "stop due");
+            }
+        }
+        if let Some(standby) = &self.standby
+            && standby.announced
+            && self.calls.is_empty()
+            && self.drain.is_none()
+            && self.win.is_none()
+            && self.want == Want::Primacy
+        {
+            due(standby.next_warmup, "warmup due");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The engine: `step(now, event) -> actions`, and nothing else.
+//!
+//! It decides everything and does nothing: no I/O, no clock, no threads; what happens next depends only on what it
+//! was told and when. A bug that needs a socket to be reproduced sits in the wrong place. One [`Engine`] is one
+//! session: a [`lease`], a server id ([`identity`]), the [`reread`] that finds out about lost events, and any number
+//! of [`election`]s, each of which keeps a [`view`] of its keys and writes through its [`claim`]. One [`Observing`] is a
+//! client that follows one role.
+//!
+//! [`store`] is the vocabulary in which it speaks to etcd, [`milvus`] knows the keys and records that Milvus's own
+//! coordinators read and write.
+//!
+//! The order inside a step is the order of safety: timers first (after a pause the lease's deadline has passed,
+//! whatever good news is queued behind it), then the event, then what follows from both.
+
+#![forbid(unsafe_code)]
+
+mod action;
+pub mod address;
+mod backoff;
+mod calls;
+mod claim;
+mod effects;
+mod election;
+mod elections;
+mod engine;
+mod event;
+mod identity;
+mod ids;
+mod lease;
+mod level;
+pub mod milvus;
+mod observing;
+pub mod plain;
+mod reread;
+mod rights;
+mod setup;
+pub mod spell;
+mod state;
+pub mod store;
+mod text;
+pub mod time;
+mod view;
+mod watch;
+
+pub use action::{Action, Call, Holder, LostReason, Notice, Purpose};
+pub use engine::{ElectionSnapshot, Engine, Snapshot};
+pub use event::{Event, Outcome};
+pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
+pub use level::Level;
+pub use observing::{ObserverSetup, Observing, Primary};
+pub use setup::Setup;
+pub use state::State;
+pub use text::ParseError;

@@ -1,0 +1,40 @@
+//! What an engine is given once.
+
+use std::time::Duration;
+
+use crate::milvus::{Candidate, Layout, Root};
+use crate::store::LeaseId;
+
+/// What an engine is given once.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where the keys live.
+    pub root: Root,
+    /// Which keys are lock and record.
+    pub layout: Layout,
+    /// Who campaigns.
+    pub candidate: Candidate,
+    /// The lease's TTL, asked for in whole seconds; the one granted counts.
+    pub ttl: Duration,
+    /// How long before the lease's end primacy ends; `None`: a tenth of the granted TTL.
+    pub margin: Option<Duration>,
+    /// Between two warm-ups of a standby that is not warm yet.
+    pub warmup_interval: Duration,
+    /// From the win to the start of `on_primary`.
+    pub activation_timeout: Duration,
+    /// How long a release waits for callbacks.
+    pub drain_timeout: Duration,
+    /// The longest that one request is waited for, after several that got no answer.
+    pub request_timeout: Duration,
+    /// The id of the first lease; those that follow count up. Chosen at random by the driver.
+    pub first_lease: LeaseId,
+    /// What jitter is drawn from.
+    pub seed: u64,
+}
+
+impl Setup {
+    /// How long before the end of a lease of this TTL primacy ends.
+    pub(crate) fn margin(&self, granted: Duration) -> Duration {
+        self.margin.unwrap_or(granted / 10)
+    }
+}
