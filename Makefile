@@ -243,6 +243,10 @@ check: venv ## format, lints, types
 	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tools/etcd
 	cd python && ../$(PYTHON) -m mypy primacy benchmarks examples tests
 
+.PHONY: circles
+circles: venv ## no two files of a crate or a package import each other, not by way of others either
+	$(PYTHON) tests/circles.py
+
 # Longer than `make test` takes the time for
 
 .PHONY: fresh
