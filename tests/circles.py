@@ -5,9 +5,9 @@
     tests/circles.py ROOT...    others: the lib.rs of a crate, or the folder of a Python package
 
 An edge leads from a file to each file whose names it uses, by `use` or by a path in its code; a name that a
-module only passes on leads to the file that has it. These do not count: what a `#[cfg(test)]` guards; a `mod`,
-or a `use` of a module, by itself; where a file has a part of the `impl` of a type of the module above it, what
-it uses of that module's file, since the two are one; in Python, imports for types alone.
+module only passes on leads to the file that has it. These do not count: what a `#[cfg(test)]` guards; a
+`mod`, or a `use` of a module, by itself; where a file has a part of the `impl` of a type of the module above
+it, what it uses of that module's file, since the two are one; in Python, imports for types alone.
 """
 
 from __future__ import annotations
