@@ -13,6 +13,8 @@ use crate::process::{Election, Session, Watch};
 use crate::random::{self, Draw};
 use crate::world::{Happening, World};
 
+/// By then it is looked again whether what is on its way has arrived.
+const ON_ITS_WAY: Duration = Duration::from_millis(5);
 /// When a session that is over takes one more step.
 const AFTER_THE_END: Duration = Duration::from_secs(20);
 
@@ -22,9 +24,16 @@ impl World<'_> {
         let (scenario, now) = (self.scenario, self.now);
         let plan = &scenario.processes[process];
         let p = &mut self.processes[process];
-        if p.session.as_ref().is_some_and(|session| session.closed.is_none()) {
-            return;
+        if let Some(session) = &p.session {
+            if session.closed.is_none() {
+                return;
+            }
+            if session.elections.iter().any(Election::is_on_its_way) {
+                return self.queue.push(now + ON_ITS_WAY, Happening::Start { process });
+            }
+            self.look_for_unpaired(process);
         }
+        let p = &mut self.processes[process];
         p.life += 1;
         p.returns = false;
         let r = &mut random::of(&[scenario.seed, 2, process as u64, u64::from(p.life)]);
@@ -98,9 +107,12 @@ impl World<'_> {
         self.step(process, Event::Stop { timeout, within: None });
     }
 
-    /// One step of an engine.
+    /// One step of an engine; if its process is stopped, once that goes on.
     pub fn step(&mut self, process: usize, event: Event) {
         let p = &mut self.processes[process];
+        if p.paused.is_some() {
+            return p.inbox.push(Happening::Reaches { process, life: p.life, event });
+        }
         let now = p.clock.read(self.now);
         let Some(session) = &mut p.session else { return };
         self.steps += 1;

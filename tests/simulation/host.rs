@@ -42,6 +42,7 @@ impl World<'_> {
             heeds: matches!(course, Course::WhenCancelled) || r.bool(),
             hangs: matches!(course, Course::WhenFaultsEnd),
             begun: false,
+            heard: false,
         };
         let Some(e) = self.processes[process].session.as_mut().and_then(|s| s.election(election)) else {
             return;

@@ -28,8 +28,9 @@ impl World<'_> {
         if session.steps.1 > BUSY {
             return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
         }
-        session.just_ended = None;
+        (session.just_ended, session.just_begun) = (None, None);
         match event {
+            Event::Taken { call } => session.hears(*call),
             Event::Completed { call, .. } => {
                 session.just_ended = Some(*call);
                 session.completes(*call);
@@ -72,14 +73,22 @@ impl World<'_> {
             ),
             Action::Withdrawn { election } => session.may_end(*election),
             Action::Closed { .. } => {
-                let unpaired =
-                    session.elections.iter().find(|e| e.published.is_some() || e.called.0 != e.called.1);
-                unpaired.map(|e| ("one lost for each primary", format!("{} ends without on_lost", e.id)))
+                let owed = |e: &&Election| e.called.0 != e.called.1 && !e.is_on_its_way();
+                session.elections.iter().find(|e| e.published.is_some() || owed(e)).map(unpaired)
             }
             _ => None,
         };
         if let Some((rule, text)) = broken {
             self.violate(rule, format!("p{process}: {action}: {text}"));
+        }
+    }
+
+    /// A session is over, and its engine has heard of all that the host has begun.
+    pub fn look_for_unpaired(&mut self, process: usize) {
+        let session = self.processes[process].session.as_ref();
+        let found = session.and_then(|s| s.elections.iter().find(|e| e.called.0 != e.called.1)).map(unpaired);
+        if let Some((rule, text)) = found {
+            self.violate(rule, format!("p{process}: {text}"));
         }
     }
 
@@ -236,7 +245,19 @@ impl World<'_> {
 
 type Broken = Option<(&'static str, String)>;
 
+fn unpaired(e: &Election) -> (&'static str, String) {
+    ("one lost for each primary", format!("{} ends without on_lost", e.id))
+}
+
 impl Session {
+    fn hears(&mut self, call: CallId) {
+        let running = self.elections.iter_mut().flat_map(|e| &mut e.running);
+        if let Some(running) = running.into_iter().find(|r| r.call == call && !r.heard) {
+            running.heard = true;
+            self.just_begun = Some(call);
+        }
+    }
+
     fn completes(&mut self, call: CallId) {
         for e in &mut self.elections {
             if let Some(at) = e.running.iter().position(|r| r.call == call) {
@@ -261,8 +282,14 @@ impl Session {
     }
 
     fn may_call(&mut self, election: ElectionId, call: CallId, what: &Call, now: Time, over: bool) -> Broken {
+        let just_begun = self.just_begun;
         let Some(e) = self.election(election) else { return Some(("calls", "no such election".into())) };
-        if over || e.withdrawn {
+        // The host began on_primary as the session ended, and its engine hears of that only now.
+        let late = e.running.iter().any(|r| {
+            Some(r.call) == just_begun
+                && matches!((what, r.kind), (Call::Lost { token, lease, .. }, Kind::Primary(t, l)) if (*token, *lease) == (t, l))
+        });
+        if (over && !late) || e.withdrawn {
             return Some(("nothing after the end", format!("{election} has ended")));
         }
         if e.running.iter().any(|r| r.call == call) {

@@ -80,6 +80,7 @@ impl World<'_> {
             Phase::Draining { .. } => {
                 self.settle_store();
                 self.look_for_leftovers();
+                (0..self.processes.len()).for_each(|process| self.look_for_unpaired(process));
                 self.phase = Phase::Over;
             }
             Phase::Over => {}

@@ -89,6 +89,8 @@ pub struct Session {
     pub stopped_calmly: bool,
     /// The call whose end the engine is being told of.
     pub just_ended: Option<CallId>,
+    /// The call whose beginning it is being told of.
+    pub just_begun: Option<CallId>,
     /// Calls of `on_lost` when all was settled.
     pub losses: u32,
     /// Requests sent since the last time they were counted.
@@ -194,6 +196,8 @@ pub struct Running {
     pub hangs: bool,
     /// The host has begun it.
     pub begun: bool,
+    /// Its engine has been told so.
+    pub heard: bool,
 }
 
 /// A callback.
@@ -291,6 +295,7 @@ impl Session {
             stop_began: false,
             stopped_calmly: false,
             just_ended: None,
+            just_begun: None,
             losses: 0,
             sent: 0,
             steps: (0, 0),
@@ -336,6 +341,12 @@ impl Election {
             deferred: Vec::new(),
             hangs: false,
         }
+    }
+
+    /// Whether the host has begun an `on_primary`, and its engine has not heard of that yet: then it can not know that
+    /// an `on_lost` is due.
+    pub fn is_on_its_way(&self) -> bool {
+        self.running.iter().any(|r| matches!(r.kind, Kind::Primary(..)) && r.begun && !r.heard)
     }
 
     /// Whether callbacks of a win are running.
