@@ -48,6 +48,9 @@ pub(super) struct Election {
     unchecked: bool,
     operation: Option<Operation>,
     doubt: Doubt,
+    /// A campaign got no answer. Without that, a lock on our lease is none that this election took, but one that an
+    /// earlier one gave up, in a store that went back.
+    may_have_won: bool,
     retry: Option<Time>,
     backoff: Backoff,
     /// The last write that was answered.
@@ -101,6 +104,7 @@ impl Election {
             unchecked: true,
             operation: None,
             doubt: Doubt::Nothing,
+            may_have_won: false,
             retry: None,
             backoff: Backoff::default(),
             last_write: None,
@@ -218,6 +222,7 @@ impl Election {
         self.view = View::default();
         self.claim = None;
         self.doubt = Doubt::Nothing;
+        self.may_have_won = false;
         self.told = Says::default();
         if let Some(operation) = &mut self.operation {
             operation.void = true;

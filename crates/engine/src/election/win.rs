@@ -76,10 +76,10 @@ impl Election {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
-        if let Some(token) = claim.won(&self.view, lease)
-            && self.may_campaign()
-        {
-            self.take_win(fx, ground, token, lease);
+        match claim.won(&self.view, lease).filter(|_| self.may_have_won) {
+            Some(token) if self.may_campaign() => self.take_win(fx, ground, token, lease),
+            Some(_) => {}
+            None => self.may_have_won = false,
         }
         self.win.is_some()
     }

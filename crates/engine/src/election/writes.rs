@@ -94,6 +94,7 @@ impl Election {
                 if matches!(failure, Failure::Indefinite(_)) {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
+                    self.may_have_won |= campaign;
                 }
                 if failure == Failure::LeaseNotFound {
                     // Tried again under another lease, as soon as there is one.
