@@ -2,8 +2,12 @@
 //! completed, and nobody waits there for its own end.
 
 use std::cell::Cell;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::CallId;
+use crate::log::{Level, Log};
+use crate::panic;
 
 /// Whose call runs here, and which; a notice has no call.
 #[derive(Clone, Copy)]
@@ -24,6 +28,13 @@ pub(crate) fn is_inside() -> bool {
 /// The call of `session` (an address) that this thread runs.
 pub(crate) fn of(session: usize) -> Option<CallId> {
     CURRENT.get().filter(|running| running.session == session)?.call
+}
+
+/// Tells the host something that needs no answer. A panic of the host's goes into the log, as `what`'s.
+pub(crate) fn tell(session: usize, log: &Log, what: impl Display, run: impl FnOnce()) {
+    if let Err(payload) = within(session, None, || catch_unwind(AssertUnwindSafe(run))) {
+        log.line(Level::Warn, &format!("{what} panicked: {}", panic::text(&*payload)));
+    }
 }
 
 /// Runs a callback, or a notice without a call.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::callback;
 use crate::clock::{Alarm, Clock, Time};
+use crate::closing::StopsBy;
 use crate::commands::Commands;
 use crate::election::{Lane, Lanes};
 use crate::engine::{
@@ -23,6 +24,7 @@ use crate::engine::{
     WatchId,
 };
 use crate::etcd::{Etcd, WatchReport};
+use crate::in_order::InOrder;
 use crate::log::{Level, Log};
 use crate::panic;
 use crate::platform;
@@ -46,6 +48,11 @@ pub(crate) struct Shared {
     pub recorder: Mutex<Recorder>,
     pub progress: Mutex<Progress>,
     pub progressed: Condvar,
+    pub stops_by: StopsBy,
+    /// `primacy.drain_timeout_ms`.
+    pub drain_timeout: Duration,
+    /// Tells the host what came of what it started.
+    pub outcomes: Arc<InOrder>,
     /// The next step panics.
     #[cfg(any(test, feature = "defect"))]
     pub defect: AtomicBool,
@@ -77,6 +84,23 @@ impl Shared {
     /// The call of this session that the present thread runs.
     pub fn current_call(self: &Arc<Self>) -> Option<CallId> {
         callback::of(Arc::as_ptr(self).addr())
+    }
+
+    /// Does `work` without a thread of the host's, and tells `done` what came of it, once.
+    pub fn start<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = T> + Send + 'static,
+        defect: impl FnOnce(String) -> T + Send + 'static,
+        done: impl FnOnce(T) + Send + 'static,
+    ) {
+        let shared = self.clone();
+        self.runtime.io().spawn(async move {
+            let outcome = panic::caught(work).await.unwrap_or_else(defect);
+            // The runtime, which tells it, is there until it is told.
+            shared.outcomes.clone().run(move || {
+                callback::tell(0, &shared.log, "what a commit or a read ends with", || done(outcome));
+            });
+        });
     }
 
     /// An election is over, its host told so.
@@ -127,13 +151,16 @@ pub(crate) fn start(
         commands: Commands::new(clock),
         answers: tell,
         etcd,
-        runtime,
         log,
         lanes: Mutex::default(),
         recorder: Mutex::new(Recorder::new(&setup)),
+        drain_timeout: setup.drain_timeout,
+        outcomes: InOrder::new(runtime.callbacks()),
         engine: Mutex::new(Engine::new(setup)),
+        runtime,
         progress: Mutex::default(),
         progressed: Condvar::new(),
+        stops_by: StopsBy::default(),
         #[cfg(any(test, feature = "defect"))]
         defect: AtomicBool::new(false),
     });

@@ -9,14 +9,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::callback;
+use crate::clock::Time;
+use crate::closing::{CloseError, Closing, Ends, JoinError, StopsBy};
+use crate::commit;
+pub use crate::commit::{CommitError, guarded};
 use crate::driver::Shared;
 use crate::engine::{Call, CallId, ElectionId, ElectionSnapshot, Event, LostReason, Notice, Outcome, Token};
-use crate::log::Level;
+use crate::log::Log;
 use crate::milvus::Role;
 use crate::panic;
 use crate::runtime::lock;
-use crate::session::JoinError;
-use crate::store::{Answer, Compare, Failure, Key, LeaseId, Op, Txn, TxnAnswer};
+use crate::store::{Compare, LeaseId, Txn, TxnAnswer};
 use crate::win::{Lent, WinCell};
 
 /// What the host does when it is called. All of it runs on threads of this library's that keep no lease, and may
@@ -95,23 +98,6 @@ pub enum CompleteError {
     NotRunning,
 }
 
-/// Why a guarded write did not happen, or may not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// For sure not written: this token is not that of the present primary.
-    #[error("not primary: the lock is no longer held under token {0}")]
-    NotPrimary(Token),
-    /// For sure not written: the lock is the library's to write. A host that overwrote it would end its own win.
-    #[error("not written: {0} is the election's own lock; to give it up, resign or stop the election")]
-    OwnLock(Key),
-    /// For sure not written, for another reason.
-    #[error("not written: {0}")]
-    Failed(Failure),
-    /// It may have been written, or may be later.
-    #[error("unknown, it may have been written: {0}")]
-    Unknown(String),
-}
-
 impl Election {
     pub(crate) fn new(shared: Arc<Shared>, lane: Arc<Lane>) -> Self {
         Election { shared, lane }
@@ -139,6 +125,7 @@ impl Election {
     /// still run hold its keys for `timeout` at most. Returns at once; inside a callback of this election it takes
     /// effect when that call is completed.
     pub fn stop(&self, timeout: Duration) {
+        self.lane.stops_by.within(self.shared.clock.now(), timeout);
         self.shared.tell(Event::Withdraw {
             election: self.lane.id,
             timeout,
@@ -158,6 +145,28 @@ impl Election {
         let waited = self.lane.stopped.wait_timeout_while(state, timeout, |state| !state.stopped);
         let stopped = waited.unwrap_or_else(PoisonError::into_inner).0.stopped;
         if stopped { Ok(()) } else { Err(JoinError::TimedOut) }
+    }
+
+    /// Closes the election: stops it, and waits until it is over. As [`Session::close`](crate::session::Session::close),
+    /// which see; a stop of its session counts as one of its own. `unread`: nobody takes its calls from their queue any
+    /// more.
+    ///
+    /// # Errors
+    /// See [`CloseError`].
+    pub fn close(&self, timeout: Option<Duration>, unread: bool) -> Result<(), CloseError> {
+        self.begin_close(timeout, unread).finish()
+    }
+
+    /// Begins what [`close`](Self::close) does, and returns at once.
+    pub fn begin_close(&self, timeout: Option<Duration>, unread: bool) -> Closing<Election> {
+        let stops_by = || self.lane.stops_by.get().min(self.shared.stops_by.get());
+        if timeout.is_some() || stops_by() == Time::NEVER {
+            self.stop(timeout.unwrap_or(self.shared.drain_timeout));
+        }
+        if unread {
+            self.lane.leave_unread();
+        }
+        Closing::new(self.clone(), self.shared.clock, stops_by())
     }
 
     /// Completes a call that was answered with [`Reply::Pending`], or will be. Any thread; never blocks.
@@ -206,40 +215,29 @@ impl Election {
     /// # Errors
     /// See [`CommitError`]. One that would write in its else-branch is refused: the guard could not hold there.
     pub fn commit(&self, token: Token, txn: Txn, timeout: Duration) -> Result<TxnAnswer, CommitError> {
-        let refused = |text: &str| Err(CommitError::Failed(Failure::Refused(text.into())));
-        if !txn.otherwise.iter().all(|op| matches!(op, Op::Get(_))) {
-            return refused("the else-branch of a guarded transaction may only read");
-        }
-        let Some(guard) = self.guard(token) else {
-            return Err(CommitError::NotPrimary(token));
-        };
-        let Some(io) = self.shared.runtime.io() else { return refused("the library is shutting down") };
-        let locks = |op: &Op| match op {
-            Op::Put(key, ..) | Op::Delete(key) if guard.iter().any(|own| own.range.contains(key)) => {
-                Some(key.clone())
-            }
-            _ => None,
-        };
-        if let Some(lock) = txn.then.iter().find_map(locks) {
-            return Err(CommitError::OwnLock(lock));
-        }
-        let own = txn.otherwise.len();
-        let txn = guarded(&guard, txn);
-        let mut answer = match io.block_on(self.shared.etcd.call_for_host(txn, timeout)) {
-            Ok(Answer::Txn(answer)) => answer,
-            Ok(_) => return Err(CommitError::Unknown("an answer to something else".into())),
-            Err(Failure::Indefinite(why)) => return Err(CommitError::Unknown(why)),
-            Err(failure) => return Err(CommitError::Failed(failure)),
-        };
-        if !answer.succeeded {
-            let holds =
-                guard.iter().zip(answer.reads.iter().skip(own)).all(|(compare, found)| compare.holds(found));
-            answer.reads.truncate(own);
-            if !holds {
-                return Err(CommitError::NotPrimary(token));
-            }
-        }
-        Ok(answer)
+        self.shared.runtime.io().block_on(self.commits(token, txn, timeout))
+    }
+
+    /// Starts what [`commit`](Self::commit) does, and returns at once; `done` is told what came of it, once, also if
+    /// the session ends meanwhile. No thread is held for it: any number may be started, of which 128 of a session are
+    /// under way at a time.
+    ///
+    /// `done` runs on a thread of this library's that keeps no lease, after all that was told before, so it must return
+    /// soon. It is a callback: what waits for an end refuses there.
+    pub fn start_commit(
+        &self,
+        token: Token,
+        txn: Txn,
+        timeout: Duration,
+        done: impl FnOnce(Result<TxnAnswer, CommitError>) + Send + 'static,
+    ) {
+        let election = self.clone();
+        let commits = async move { election.commits(token, txn, timeout).await };
+        self.shared.start(commits, |why| Err(CommitError::Unknown(why)), done);
+    }
+
+    async fn commits(&self, token: Token, txn: Txn, timeout: Duration) -> Result<TxnAnswer, CommitError> {
+        commit::commit(&self.shared.etcd, token, self.guard(token), txn, timeout).await
     }
 
     /// What [`commit`](Self::commit) compares besides the host's own, for hosts that write to the same etcd by a
@@ -262,13 +260,13 @@ impl Election {
     }
 }
 
-/// The transaction that commits only if `guard` holds too. Where it does not, the lock's keys say so: they are read
-/// last in the else-branch.
-pub fn guarded(guard: &[Compare], txn: Txn) -> Txn {
-    let Txn { mut when, then, mut otherwise } = txn;
-    when.extend(guard.iter().cloned());
-    otherwise.extend(guard.iter().map(|compare| Op::Get(compare.range.clone())));
-    Txn { when, then, otherwise }
+impl Ends for Election {
+    fn join(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.join(timeout)
+    }
+    fn unfinished(&self) -> Vec<Role> {
+        vec![self.lane.role.clone()]
+    }
 }
 
 impl fmt::Debug for Election {
@@ -318,11 +316,13 @@ pub(crate) struct Lane {
     pub id: ElectionId,
     pub role: Role,
     pub win: Lent,
+    pub stops_by: StopsBy,
     /// It was asked to campaign, which it does until it ends.
     campaigning: AtomicBool,
     host: Arc<dyn Host>,
     /// See [`Host::keeps`].
     keeps: bool,
+    log: Log,
     shared: Weak<Shared>,
     state: Mutex<State>,
     stopped: Condvar,
@@ -339,6 +339,8 @@ struct State {
     quick: VecDeque<Quick>,
     /// Somebody is telling it.
     telling: bool,
+    /// Nobody takes calls from its queue any more.
+    unread: bool,
     stopped: bool,
 }
 
@@ -374,9 +376,11 @@ impl Lane {
             id,
             role,
             win: Lent::new(),
+            stops_by: StopsBy::default(),
             campaigning: AtomicBool::new(false),
             keeps: host.keeps(Reader(lane.clone())),
             host,
+            log: shared.log.clone(),
             shared: Arc::downgrade(shared),
             state: Mutex::default(),
             stopped: Condvar::new(),
@@ -422,7 +426,14 @@ impl Lane {
     /// Calls the host: on a thread of its own, if it does not keep the call for later.
     pub fn call(self: &Arc<Self>, call: CallId, what: Call) {
         let makes_primary = matches!(what, Call::Primary { .. });
-        lock(&self.state).calls.insert(call, Running { makes_primary, ..Running::default() });
+        let unread = {
+            let mut state = lock(&self.state);
+            state.calls.insert(call, Running { makes_primary, ..Running::default() });
+            state.unread
+        };
+        if unread {
+            return self.leave_unread();
+        }
         let lane = self.clone();
         self.run(move || {
             if !lane.keeps && !lane.begin(call) {
@@ -470,6 +481,20 @@ impl Lane {
         }
         drop(state);
         self.tell(Quick::Cancelled(call));
+    }
+
+    /// Nobody takes calls from its host's queue any more: those that wait there fail, and those that come.
+    pub fn leave_unread(self: &Arc<Self>) {
+        if !self.keeps {
+            return;
+        }
+        let left: Vec<CallId> = {
+            let mut state = lock(&self.state);
+            state.unread = true;
+            state.calls.extract_if(|_, running| !running.begun).map(|(call, _)| call).collect()
+        };
+        let why = "nobody takes the calls of this election any more";
+        left.into_iter().for_each(|call| self.ended(call, Outcome::Failed(why.into())));
     }
 
     pub fn notice(self: &Arc<Self>, what: Notice) {
@@ -561,21 +586,12 @@ impl Lane {
                     }
                 }
             };
-            let told = callback::within(self.session(), None, || {
-                catch_unwind(AssertUnwindSafe(|| match &quick {
-                    Quick::Cancelled(call) => self.host.cancelled(*call),
-                    Quick::Notice(what) => self.host.notice(what),
-                    Quick::Stopped => self.host.stopped(),
-                }))
+            let what = format_args!("{}: a notice", self.role);
+            callback::tell(self.session(), &self.log, what, || match &quick {
+                Quick::Cancelled(call) => self.host.cancelled(*call),
+                Quick::Notice(what) => self.host.notice(what),
+                Quick::Stopped => self.host.stopped(),
             });
-            if let Err(payload) = told
-                && let Some(shared) = self.shared.upgrade()
-            {
-                shared.log.line(
-                    Level::Warn,
-                    &format!("{}: a notice panicked: {}", self.role, panic::text(&*payload)),
-                );
-            }
             if matches!(quick, Quick::Stopped) {
                 // Under the lock: whoever has waited for the end can register the role again.
                 let mut state = lock(&self.state);

@@ -16,13 +16,16 @@ pub use primacy_engine::{milvus, store};
 
 mod callback;
 pub mod clock;
+mod closing;
 mod commands;
+mod commit;
 pub mod config;
 mod driver;
 pub mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod etcd;
+mod in_order;
 #[cfg(all(test, feature = "embedded"))]
 mod in_virtual_time;
 pub mod log;

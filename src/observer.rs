@@ -1,7 +1,6 @@
 //! Following the primary of a role, as clients of a coordinator do (MEP 30, key point 2b).
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +8,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::callback;
 use crate::clock::{Alarm, Clock};
+use crate::closing::JoinError;
 use crate::config::Settings;
 use crate::driver::{heard, send};
 use crate::engine::{Action, Event, ObserverSetup, Observing, Primary};
 use crate::etcd::{Etcd, WatchReport};
 use crate::log::{Level, Log};
 use crate::milvus::Role;
-use crate::panic;
 use crate::runtime::{Runtime, lock};
-use crate::session::{JoinError, OpenError};
+use crate::session::OpenError;
 use crate::store::Failure;
 use crate::warning;
 
@@ -30,6 +29,7 @@ pub struct Observer(Arc<Handle>);
 
 struct Handle {
     seen: Arc<Seen>,
+    drain_timeout: Duration,
     /// Dropped to end the task.
     _running: oneshot::Sender<()>,
     _runtime: Arc<Runtime>,
@@ -84,8 +84,9 @@ impl Observer {
         let role =
             Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
         let patience = settings.etcd.request_timeout;
+        let drain_timeout = settings.drain_timeout;
         let runtime = Runtime::shared()?;
-        let Some(io) = runtime.io().cloned() else { return Err(std::io::Error::other("no runtime").into()) };
+        let io = runtime.io().clone();
         let _inside = io.enter();
         let clock = Clock::Boot;
         let alarm = clock.alarm()?;
@@ -112,8 +113,8 @@ impl Observer {
         });
         let (running, ended) = oneshot::channel();
         io.spawn(observe(seen.clone(), observing, etcd, clock, alarm, reports, ended));
-        let observer =
-            Observer(Arc::new(Handle { seen: seen.clone(), _running: running, _runtime: runtime }));
+        let handle = Handle { seen: seen.clone(), drain_timeout, _running: running, _runtime: runtime };
+        let observer = Observer(Arc::new(handle));
         drop(seen.wait(patience, |state| state.changes > 0 || state.failed));
         seen.opened().map(|()| observer)
     }
@@ -176,11 +177,12 @@ impl Observer {
     }
 
     /// Closes it: whoever waits is told so, and `on_change` is not called any more once it has returned. Waits for
-    /// that for `timeout` at most.
+    /// that for `timeout` at most; `None`: as long as callbacks may take, `primacy.drain_timeout_ms`.
     ///
     /// # Errors
     /// `TimedOut`: `on_change` still runs. `InCallback`: inside a callback it closes, and does not wait.
-    pub fn close(&self, timeout: Duration) -> Result<(), JoinError> {
+    pub fn close(&self, timeout: Option<Duration>) -> Result<(), JoinError> {
+        let timeout = timeout.unwrap_or(self.0.drain_timeout);
         let seen = &self.0.seen;
         let mut state = lock(&seen.state);
         state.closed = true;
@@ -249,11 +251,9 @@ impl Seen {
             told = state.changes;
             let primary = state.primary.clone();
             drop(state);
-            let call = || self.on_change.as_ref().map(|on_change| on_change(primary.as_ref()));
-            let well = callback::within(0, None, || catch_unwind(AssertUnwindSafe(call)));
-            if let Err(payload) = well {
-                let text = format!("an observer's callback panicked: {}", panic::text(&*payload));
-                self.log.line(Level::Warn, &text);
+            if let Some(on_change) = &self.on_change {
+                let call = || on_change(primary.as_ref());
+                callback::tell(0, &self.log, "an observer's callback", call);
             }
         }
     }

@@ -42,7 +42,9 @@ pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> i
 
 /// See the module.
 pub(crate) struct Runtime {
-    io: Option<Io>,
+    io: tokio::runtime::Handle,
+    /// `None`: somebody else runs it.
+    thread: Option<Io>,
     callbacks: Arc<Callbacks>,
 }
 
@@ -53,9 +55,9 @@ impl Runtime {
         if let Some(runtime) = shared.upgrade() {
             return Ok(runtime);
         }
-        let io = Io::start()?;
-        let callbacks = Arc::new(Callbacks { io: Some(io.handle.clone()), ..Callbacks::default() });
-        let runtime = Arc::new(Runtime { io: Some(io), callbacks });
+        let (io, thread) = Io::start()?;
+        let callbacks = Arc::new(Callbacks { io: Some(io.clone()), ..Callbacks::default() });
+        let runtime = Arc::new(Runtime { io, thread: Some(thread), callbacks });
         // One that can not have them all ends what it has.
         runtime.callbacks.grow_to(KEPT)?;
         *shared = Arc::downgrade(&runtime);
@@ -66,13 +68,13 @@ impl Runtime {
     #[cfg(test)]
     pub fn inline() -> Arc<Runtime> {
         let here = tokio::runtime::Handle::current();
-        let callbacks = Callbacks { io: Some(here), inline: true, ..Callbacks::default() };
-        Arc::new(Runtime { io: None, callbacks: Arc::new(callbacks) })
+        let callbacks = Callbacks { io: Some(here.clone()), inline: true, ..Callbacks::default() };
+        Arc::new(Runtime { io: here, thread: None, callbacks: Arc::new(callbacks) })
     }
 
     /// Where I/O runs.
-    pub fn io(&self) -> Option<&tokio::runtime::Handle> {
-        self.io.as_ref().map(|io| &io.handle)
+    pub fn io(&self) -> &tokio::runtime::Handle {
+        &self.io
     }
 
     /// Where callbacks run.
@@ -84,22 +86,21 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.callbacks.close();
-        if let Some(io) = self.io.take() {
-            io.end();
+        if let Some(thread) = self.thread.take() {
+            thread.end();
         }
     }
 }
 
 /// A tokio runtime on a thread of its own. (Those that tokio makes itself panic where no thread can be made.)
 struct Io {
-    handle: tokio::runtime::Handle,
     thread: JoinHandle<()>,
     /// Dropped to end it.
     running: oneshot::Sender<()>,
 }
 
 impl Io {
-    fn start() -> io::Result<Io> {
+    fn start() -> io::Result<(tokio::runtime::Handle, Io)> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
                 io::Error::new(error.kind(), format!("this process can open no further descriptor: {error}"))
@@ -107,7 +108,7 @@ impl Io {
         let handle = runtime.handle().clone();
         let (running, ended) = oneshot::channel();
         let thread = start_thread("primacy-io", move || drop(runtime.block_on(ended)))?;
-        Ok(Io { handle, thread, running })
+        Ok((handle, Io { thread, running }))
     }
 
     fn end(self) {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::callback;
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
+use crate::closing::Ends;
+pub use crate::closing::{CloseError, Closing, JoinError};
 use crate::config::Settings;
 use crate::driver::{self, Progress, Shared};
 use crate::election::{Election, Host, Lane};
@@ -79,17 +81,6 @@ pub enum RegisterError {
     /// The session is stopping, or has ended.
     #[error("the session is stopping or has ended")]
     Stopped,
-}
-
-/// Why waiting for an end did not succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum JoinError {
-    /// Not over yet: a callback of the host still runs, or the stop's own timeout is longer.
-    #[error("not over within the timeout: a callback is still running, or nothing was stopped")]
-    TimedOut,
-    /// Asked for inside a callback, which would wait for itself.
-    #[error("inside a callback, which would wait for its own end")]
-    InCallback,
 }
 
 impl Session {
@@ -175,11 +166,24 @@ impl Session {
     /// # Errors
     /// As etcd's.
     pub fn read(&self, ranges: Vec<Range>, timeout: Duration) -> Result<TxnAnswer, Failure> {
+        self.0.shared.runtime.io().block_on(self.reads(ranges, timeout))
+    }
+
+    /// Starts what [`read`](Self::read) does, and tells `done`, as [`Election::start_commit`] does. Returns at once.
+    pub fn start_read(
+        &self,
+        ranges: Vec<Range>,
+        timeout: Duration,
+        done: impl FnOnce(Result<TxnAnswer, Failure>) + Send + 'static,
+    ) {
+        let session = self.clone();
+        let reads = async move { session.reads(ranges, timeout).await };
+        self.0.shared.start(reads, |why| Err(Failure::Indefinite(why)), done);
+    }
+
+    async fn reads(&self, ranges: Vec<Range>, timeout: Duration) -> Result<TxnAnswer, Failure> {
         let txn = Txn { then: ranges.into_iter().map(Op::Get).collect(), ..Txn::default() };
-        let Some(io) = self.0.shared.runtime.io() else {
-            return Err(Failure::Unreachable("the library is shutting down".into()));
-        };
-        match io.block_on(self.0.shared.etcd.call_for_host(txn, timeout))? {
+        match self.0.shared.etcd.call_for_host(txn, timeout).await? {
             Answer::Txn(answer) => Ok(answer),
             _ => Err(Failure::Indefinite("an answer to something else".into())),
         }
@@ -218,7 +222,37 @@ impl Session {
     /// earlier end counts.
     pub fn stop(&self, timeout: Duration) {
         let shared = &self.0.shared;
+        shared.stops_by.within(shared.clock.now(), timeout);
         shared.tell(Event::Stop { timeout, within: shared.current_call() });
+    }
+
+    /// Closes the session: stops it, and waits until it is over. Blocks for `timeout` at most, and half a second more
+    /// for the news of its end.
+    ///
+    /// `timeout` is that of [`stop`](Self::stop), so it can only shorten what an earlier stop has asked for. `None`: as
+    /// long as that takes, or `primacy.drain_timeout_ms` where nothing was stopped.
+    ///
+    /// `unread` says of which elections nobody takes calls from their [`Queue`](crate::queue::Queue) any more, such as
+    /// the thread that closes here: calls that wait there fail, and so do those that would come. Without that an
+    /// `on_lost` that nobody takes would hold up the close for all its time. Of hosts that are called on threads of this
+    /// library's no call is left out.
+    ///
+    /// # Errors
+    /// See [`CloseError`]. Again: waits again, and says the same. What was begun goes on by itself.
+    pub fn close(&self, timeout: Option<Duration>, unread: impl Fn(&Role) -> bool) -> Result<(), CloseError> {
+        self.begin_close(timeout, unread).finish()
+    }
+
+    /// Begins what [`close`](Self::close) does, and returns at once: for those who wait for the end in slices, or
+    /// elsewhere.
+    pub fn begin_close(&self, timeout: Option<Duration>, unread: impl Fn(&Role) -> bool) -> Closing<Session> {
+        let shared = &self.0.shared;
+        if timeout.is_some() || shared.stops_by.get() == Time::NEVER {
+            self.stop(timeout.unwrap_or(shared.drain_timeout));
+        }
+        let lanes = lock(&shared.lanes).all();
+        lanes.iter().filter(|lane| unread(&lane.role)).for_each(|lane| lane.leave_unread());
+        Closing::new(self.clone(), shared.clock, shared.stops_by.get())
     }
 
     /// Waits until the session is over: nothing of it is left in the store as far as the store could be reached, and
@@ -235,6 +269,18 @@ impl Session {
         } else {
             Err(JoinError::TimedOut)
         }
+    }
+}
+
+impl Ends for Session {
+    fn join(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.join(timeout)
+    }
+    fn unfinished(&self) -> Vec<Role> {
+        let mut roles: Vec<_> =
+            lock(&self.0.shared.lanes).all().iter().map(|lane| lane.role.clone()).collect();
+        roles.sort();
+        roles
     }
 }
 
@@ -255,7 +301,7 @@ impl Drop for Handle {
 /// Starts a driver for a new engine, in the runtime that all sessions share.
 fn start(settings: Settings, candidate: Candidate, log: Log) -> Result<Arc<Shared>, OpenError> {
     let runtime = Runtime::shared()?;
-    let Some(io) = runtime.io().cloned() else { return Err(io::Error::other("no runtime").into()) };
+    let io = runtime.io().clone();
     let _inside = io.enter();
     let log = log.behind(runtime.callbacks());
     let (report, reports) = mpsc::unbounded_channel();

@@ -14,12 +14,13 @@ use std::time::Duration;
 use common::etcd::EtcdServer;
 use primacy::config::Config;
 use primacy::election::{CommitError, Election, Host, Reply, guarded};
-use primacy::engine::{Call, CallId, LostReason, Notice, Primary, Token};
+use primacy::engine::{Call, CallId, LostReason, Notice, Outcome, Primary, Token};
 use primacy::etcd::Etcd;
 use primacy::log::Log;
 use primacy::milvus::Candidate;
 use primacy::observer::Observer;
-use primacy::session::Session;
+use primacy::queue::{Queue, What};
+use primacy::session::{CloseError, JoinError, Session};
 use primacy::store::{Answer, Compare, Condition, Failure, LeaseId, Op, Range, Request, Txn};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -286,6 +287,115 @@ fn a_guarded_write_has_room_for_as_many_comparisons_as_is_said_and_none_for_the_
         assert_eq!(election.token(), Some(token));
         session.stop(SOON);
         session.join(SOON).unwrap();
+    }
+}
+
+#[test]
+fn what_is_started_is_told_once_holds_no_thread_and_outlives_its_session() {
+    let (server, deaf) = (EtcdServer::start(), Arc::new(AtomicBool::new(false)));
+    let session = session(&config(&format!("127.0.0.1:{}", way_to(server.port(), deaf.clone()))), 1001);
+    let (election, calls) = campaign(&session, "rootcoord");
+    let token = token(&next(&calls));
+    let (tell, told) = channel();
+    let start = |txn: Txn, timeout| {
+        let tell = tell.clone();
+        election.start_commit(token, txn, timeout, move |answer| tell.send(answer).unwrap());
+    };
+    start(put("x"), SOON);
+    assert!(told.recv_timeout(SOON).unwrap().unwrap().succeeded);
+    start(Txn { when: vec![absent("x")], ..put("x") }, SOON);
+    assert!(!told.recv_timeout(SOON).unwrap().unwrap().succeeded);
+    start(Txn { otherwise: put("x").then, ..Txn::default() }, SOON);
+    assert!(matches!(told.recv_timeout(SOON).unwrap(), Err(CommitError::Failed(Failure::Refused(_)))));
+
+    // Where it is told nobody waits for an end; and a host that panics there keeps nothing from the next one.
+    let (of_session, tell_join) = (session.clone(), tell.clone());
+    session.start_read(vec![Range::Key("x".into())], SOON, move |answer| {
+        assert_eq!(answer.unwrap().reads.len(), 1);
+        assert_eq!(of_session.join(Duration::ZERO), Err(JoinError::InCallback));
+        tell_join.send(Err(CommitError::Unknown("read".into()))).unwrap();
+        panic!("a host's own mistake");
+    });
+    assert_eq!(told.recv_timeout(SOON).unwrap(), Err(CommitError::Unknown("read".into())));
+
+    deaf.store(true, Ordering::SeqCst);
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let (before, many) = (threads(), 400);
+    (0..many).for_each(|_| start(put("y"), Duration::from_secs(3)));
+    assert!(threads() < before + many / 2, "a thread for each");
+    drop((session, election, tell));
+    let answers: Vec<_> = std::iter::from_fn(|| told.recv_timeout(SOON).ok()).collect();
+    assert_eq!(answers.len(), many);
+    assert!(answers.iter().any(|answer| matches!(answer, Err(CommitError::Unknown(_)))), "{:?}", answers[0]);
+}
+
+/// A host that answers each call later, and tells the test which they are.
+struct Later(std::sync::Mutex<Sender<(CallId, Call)>>);
+
+impl Host for Later {
+    fn call(&self, call: CallId, what: &Call) -> Reply {
+        self.0.lock().unwrap().send((call, what.clone())).unwrap();
+        Reply::Pending
+    }
+    fn cancelled(&self, _: CallId) {}
+    fn notice(&self, _: &Notice) {}
+    fn stopped(&self) {}
+}
+
+#[test]
+fn a_close_names_who_hangs_and_is_through_when_that_is() {
+    let etcd = EtcdServer::start();
+    let session = session(&config(&etcd.endpoint()), 1001);
+    let (tell, calls) = channel();
+    let hangs = session.register("rootcoord", Arc::new(Later(tell.into()))).unwrap();
+    hangs.campaign();
+    let (_other, calls_of_other) = campaign(&session, "datacoord");
+    token(&next(&calls_of_other));
+    let primary = loop {
+        match calls.recv_timeout(SOON).unwrap() {
+            (call, Call::Primary { .. }) => break call,
+            (call, _) => hangs.complete(call, Outcome::Done).unwrap(),
+        }
+    };
+    // No call of a host that is called is left out: what hangs was begun.
+    let closed = session.close(Some(Duration::from_millis(300)), |_| true);
+    assert_eq!(closed, Err(CloseError::TimedOut(vec![hangs.role().clone()])));
+    assert_eq!(hangs.close(None, false), Err(CloseError::TimedOut(vec![hangs.role().clone()])));
+    let lost = calls.recv_timeout(SOON).unwrap().0;
+    let of_session = session.clone();
+    let inside = hangs.inside(lost, move || of_session.close(None, |_| false));
+    assert_eq!(inside, Err(CloseError::InCallback));
+    for call in [primary, lost] {
+        hangs.complete(call, Outcome::Done).unwrap();
+    }
+    hangs.join(SOON).unwrap();
+    session.join(SOON).unwrap();
+    assert_eq!(session.close(None, |_| false), Ok(()));
+    assert_eq!(hangs.close(None, false), Ok(()));
+}
+
+#[test]
+fn a_close_does_not_wait_for_calls_that_nobody_takes() {
+    let etcd = EtcdServer::start();
+    for of_session in [true, false] {
+        let session = session(&config(&etcd.endpoint()), 1001);
+        let queue = Queue::new().unwrap();
+        let election = session.register("rootcoord", queue.host(1)).unwrap();
+        election.campaign();
+        while election.token().is_none() {
+            if let Some(What::Call(call, _)) = queue.next(SOON).map(|event| event.what) {
+                election.complete(call, Outcome::Done).unwrap();
+            }
+        }
+        let closed =
+            if of_session { session.close(Some(SOON), |_| true) } else { election.close(Some(SOON), true) };
+        assert_eq!(closed, Ok(()));
+        assert!(
+            std::iter::from_fn(|| queue.next(Duration::ZERO))
+                .all(|event| !matches!(event.what, What::Call(..))),
+            "a call began that has failed"
+        );
+        assert_eq!(session.close(None, |_| true), Ok(()));
     }
 }
 

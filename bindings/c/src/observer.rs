@@ -72,11 +72,7 @@ unsafe impl Versioned for primacy_observer_callbacks {
 }
 
 /// What such a handle stands for.
-pub(crate) struct Observer {
-    engine: Engine,
-    /// How long the end waits for `on_change`.
-    drain: Duration,
-}
+pub(crate) struct Observer(Engine);
 
 struct Callbacks {
     callbacks: primacy_observer_callbacks,
@@ -200,8 +196,7 @@ fn open(config: primacy_config, role: &str, on_change: Option<OnChange>) -> Resu
     let (settings, log) = handle::find::<Config>(config)?.settled()?;
     Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
     platform::mark_children();
-    let drain = settings.drain_timeout;
-    Ok(Observer { engine: Engine::open(settings, role, log, on_change)?, drain })
+    Ok(Observer(Engine::open(settings, role, log, on_change)?))
 }
 
 /// Who is primary, as far as this observer has heard: an earlier answer is never taken back.
@@ -217,7 +212,7 @@ pub unsafe extern "C" fn primacy_observer_current(
     let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
         cleared?;
-        let primary = handle::find::<Observer>(observer)?.engine.current();
+        let primary = handle::find::<Observer>(observer)?.0.current();
         // SAFETY: as above.
         unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
     })
@@ -272,7 +267,7 @@ unsafe fn wait(
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
         let primary =
-            observer.engine.wait_until(ffi::duration(timeout_ms), reached).map_err(|error| match error {
+            observer.0.wait_until(ffi::duration(timeout_ms), reached).map_err(|error| match error {
                 WaitError::TimedOut => PRIMACY_E_TIMEOUT,
                 WaitError::Closed => PRIMACY_E_STOPPED,
                 WaitError::InCallback => PRIMACY_E_DEADLOCK,
@@ -293,7 +288,7 @@ unsafe fn wait(
 pub extern "C" fn primacy_observer_free(observer: primacy_observer) -> primacy_status {
     ffi::leave(|| {
         let found = handle::close::<Observer>(observer)?;
-        let closed = found.engine.close(if scope::is_inside() { Duration::ZERO } else { found.drain });
+        let closed = found.0.close(scope::is_inside().then_some(Duration::ZERO));
         handle::remove(observer);
         if scope::is_inside() { Ok(()) } else { ending::joined(closed) }
     })

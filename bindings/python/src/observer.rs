@@ -89,7 +89,7 @@ impl Observer {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let observer = self.0.get()?;
         // A change is put into a queue, which does not block: nothing there takes as long as that.
-        let _ = py.detach(|| observer.close(Duration::from_secs(1)));
+        let _ = py.detach(|| observer.close(Some(Duration::from_secs(1))));
         Ok(())
     }
 }
