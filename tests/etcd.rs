@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::between::GrpcProxy;
 use common::etcd::{EtcdServer, RefusedPort};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use primacy::config::{Auth, Endpoint, EtcdSettings, Password};
@@ -268,6 +269,33 @@ async fn two_watches_on_one_stream_each_see_their_own() {
     c.write(put("a", "2", LeaseId::NONE)).await;
     assert_eq!(c.events().await.0, 3);
     assert_eq!(c.events().await.0, 1);
+}
+
+#[tokio::test]
+async fn a_grpc_proxy_renews_leases_and_tells_watches() {
+    let server = EtcdServer::start();
+    for flags in [&[][..], &["--namespace", "a/"]] {
+        let proxy = GrpcProxy::start(&server, flags);
+        let mut c = open(&settings(&[proxy.port()]));
+        let lease = LeaseId(if flags.is_empty() { 43 } else { 44 });
+        c.grant(lease, 60).await;
+        for _ in 0..2 {
+            assert_eq!(ttl(&c.keep_alive(lease).await), Some(Duration::from_secs(60)));
+        }
+        assert_eq!(ttl(&c.keep_alive(LeaseId(45)).await), Some(Duration::ZERO));
+        for watch in 1..=3 {
+            c.etcd.watch(watch, vec![key(&format!("k/{watch}")), span("s/", "s0")]);
+        }
+        for _ in 1..=3 {
+            assert!(matches!(c.report().await, WatchReport::Confirmed { .. }));
+        }
+        c.etcd.unwatch(1);
+        c.write(put("k/1", "x", lease)).await;
+        for watch in [3, 2] {
+            c.write(put(&format!("k/{watch}"), "x", lease)).await;
+            assert_eq!(c.events().await.0, watch);
+        }
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::body::Body;
 use tonic_prost::ProstCodec;
@@ -168,7 +169,8 @@ impl Connection {
         })
     }
 
-    /// Renews a lease, on a stream of its own: one request, one answer, both ends closed.
+    /// Renews a lease, on a stream of its own: one request, one answer. Our end stays open until the answer is
+    /// there: a grpc-proxy ends the stream with ours, before it has answered.
     ///
     /// A stream kept open would save nothing that counts (the streams are HTTP/2's, on this connection; a
     /// session has one lease and renews it once in TTL/3) and would cost what all its users then guard
@@ -177,9 +179,14 @@ impl Connection {
     /// its own keeps the stream and drops the first answer's time to live.
     pub(super) async fn keep_alive(&self, lease: i64) -> Result<PbLeaseKeepAliveResponse, Status> {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone());
-        let request = tonic::Request::new(LeaseKeepAliveRequest { id: lease });
+        let (ask, asked) = mpsc::channel(1);
+        let _ = ask.try_send(LeaseKeepAliveRequest { id: lease });
+        let request = tonic::Request::new(ReceiverStream::new(asked));
         let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
-        Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
+        let answers = grpc.streaming(request, path, ProstCodec::default()).await?;
+        let answer = answers.into_inner().message().await?;
+        drop(ask);
+        answer.ok_or_else(|| Status::unavailable("the stream of a renewal ended without an answer"))
     }
 
     /// The version of the server behind it, if it tells within [`SIGN_OF_LIFE`].

@@ -1,7 +1,8 @@
 //! Which watch a response of etcd belongs to, and what becomes of it.
 //!
 //! All watches share one stream. Each range of a watch is a watch of etcd's, under an id of ours that is
-//! never used again, so that a late response can not be taken for another watch's. There are two streams only
+//! never used again on its stream, so that a late response can not be taken for another watch's. Ids count from zero
+//! on each stream, because a grpc-proxy gives its own, and counts so. There are two streams only
 //! for a while: etcd judges a new watch by the token that its stream was opened with, so where that one is
 //! refused, new watches go to a new stream and the others stay where they are.
 //!
@@ -27,6 +28,8 @@ pub(super) enum Order {
     Unwatch { watch: u64 },
 }
 
+/// What a refusal of a new range bears for an id.
+const REFUSED: i64 = -1;
 /// Responses that wait for the router; more wait in their streams, and at the server.
 const INBOX: usize = 64;
 /// New ranges that a stream leaves unanswered; more wait here. A server takes them one after the other: those of
@@ -84,7 +87,6 @@ struct Router<C> {
     /// The stream that new watches go to.
     newest: Option<u64>,
     last_stream: u64,
-    last_id: i64,
     watches: HashMap<u64, Watch>,
 }
 
@@ -93,11 +95,13 @@ struct Stream<C> {
     _task: AbortOnDrop,
     token: Option<Generation>,
     connection: Option<C>,
+    /// The next range's.
+    next_id: i64,
     /// Which watch an id belongs to; ids of ended watches are gone.
     ids: HashMap<i64, u64>,
     /// Ranges that are not sent yet; some may not be wanted any more.
     unsent: VecDeque<(i64, Bounds)>,
-    /// Ids that the server has not answered yet, in the order in which they were sent: it answers in that
+    /// Ids that the server has not answered yet, in the order in which they were sent: an etcd answers in that
     /// order, and a refusal bears -1.
     unanswered: VecDeque<i64>,
     /// When it must have answered the next one.
@@ -121,17 +125,17 @@ impl<C> Stream<C> {
         }
     }
 
-    /// The server has answered a new range: it is not stuck.
-    fn answered(&mut self, id: i64, now: Instant) -> i64 {
-        let mut id = id;
-        if self.unanswered.front() == Some(&id) || !self.unanswered.contains(&id) {
-            id = self.unanswered.pop_front().unwrap_or(id);
+    /// The server has answered a new range: it is not stuck. Whose answer that is; `None`: that can not be known.
+    fn answered(&mut self, id: i64, now: Instant) -> Option<i64> {
+        let at = if id == REFUSED {
+            0
         } else {
-            self.unanswered.retain(|&unanswered| unanswered != id);
-        }
+            self.unanswered.iter().position(|&unanswered| unanswered == id)?
+        };
+        let id = self.unanswered.remove(at)?;
         self.due = now + WATCH_CONFIRMED_WITHIN;
         self.send(now);
-        id
+        Some(id)
     }
 
     /// Ends a range here and, if it was sent, at the server.
@@ -167,7 +171,6 @@ impl<C> Router<C> {
             streams: HashMap::new(),
             newest: None,
             last_stream: 0,
-            last_id: 0,
             watches: HashMap::new(),
         }
     }
@@ -197,10 +200,11 @@ impl<C> Router<C> {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let mut ids = Vec::with_capacity(bounds.len());
         for bounds in &bounds {
-            self.last_id += 1;
-            ids.push(self.last_id);
-            stream.ids.insert(self.last_id, watch);
-            stream.unsent.push_back((self.last_id, bounds.clone()));
+            let id = stream.next_id;
+            stream.next_id += 1;
+            ids.push(id);
+            stream.ids.insert(id, watch);
+            stream.unsent.push_back((id, bounds.clone()));
         }
         stream.send(now);
         let unconfirmed = ids.len();
@@ -217,6 +221,7 @@ impl<C> Router<C> {
             _task: task,
             token: None,
             connection: None,
+            next_id: 0,
             ids: HashMap::new(),
             unsent: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -238,7 +243,11 @@ impl<C> Router<C> {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let mut id = response.watch_id;
         if response.created {
-            id = stream.answered(id, now);
+            // A proxy that refused one counts on without it.
+            let Some(answered) = stream.answered(id, now) else {
+                return self.closed(number, "the server gives watches other names than it was asked to");
+            };
+            id = answered;
         }
         // Ids that belong to nobody are those of watches that we ended.
         let Some(&watch) = stream.ids.get(&id) else { return };
@@ -412,7 +421,7 @@ mod tests {
 
         /// Each of the key that the id is for.
         fn happens(&mut self, stream: u64, id: i64, revisions: &[i64]) {
-            let key = self.router.watches.values().find_map(|watch| {
+            let key = self.router.watches.values().filter(|watch| watch.stream == stream).find_map(|watch| {
                 let at = watch.ids.iter().position(|&own| own == id)?;
                 Some(watch.bounds[at].from.clone())
             });
@@ -470,13 +479,13 @@ mod tests {
     async fn a_watch_is_confirmed_when_its_last_range_is_and_loses_nothing_before() {
         let mut rig = Rig::new();
         rig.watch(1, &["a", "b"]);
-        assert_eq!(rig.asked(1), ["create 1 a", "create 2 b"]);
-        rig.created(1, 1);
-        rig.happens(1, 1, &[7, 9]);
+        assert_eq!(rig.asked(1), ["create 0 a", "create 1 b"]);
+        rig.created(1, 0);
+        rig.happens(1, 0, &[7, 9]);
         assert_eq!(rig.told(), [""; 0]);
-        rig.created(1, 2);
+        rig.created(1, 1);
         assert_eq!(rig.told(), ["1 confirmed", "1 saw [(7), (9)]"]);
-        rig.happens(1, 2, &[10]);
+        rig.happens(1, 1, &[10]);
         assert_eq!(rig.told(), ["1 saw [(10)]"]);
     }
 
@@ -485,14 +494,14 @@ mod tests {
         let mut rig = Rig::new();
         rig.watch(1, &["a"]);
         rig.watch(2, &["b"]);
+        rig.created(1, 0);
         rig.created(1, 1);
-        rig.created(1, 2);
-        rig.happens(1, 2, &[5]);
-        rig.happens(1, 1, &[6]);
+        rig.happens(1, 1, &[5]);
+        rig.happens(1, 0, &[6]);
         assert_eq!(rig.told(), ["1 confirmed", "2 confirmed", "2 saw [(5)]", "1 saw [(6)]"]);
         rig.router.unwatch(2);
-        assert_eq!(rig.asked(1), ["create 1 a", "create 2 b", "cancel 2"]);
-        rig.happens(1, 2, &[7]);
+        assert_eq!(rig.asked(1), ["create 0 a", "create 1 b", "cancel 1"]);
+        rig.happens(1, 1, &[7]);
         assert_eq!((rig.told(), rig.streams()), (vec![], 1));
         rig.router.unwatch(1);
         assert_eq!(rig.streams(), 0);
@@ -503,16 +512,16 @@ mod tests {
         let mut rig = Rig::new();
         let span = Range::Span { from: "b-".into(), to: "b.".into() };
         rig.router.watch(1, &[Range::Key("a".into()), span], rig.now);
-        rig.created(1, 1);
-        rig.happens_to(1, 1, b"x", &[5]);
+        rig.created(1, 0);
+        rig.happens_to(1, 0, b"x", &[5]);
         assert!(rig.router.watches[&1].early.is_empty());
-        rig.created(1, 2);
-        for (id, key) in [(1, "aa"), (1, "b-1"), (2, "a"), (2, "b."), (2, "b")] {
+        rig.created(1, 1);
+        for (id, key) in [(0, "aa"), (0, "b-1"), (1, "a"), (1, "b."), (1, "b")] {
             rig.happens_to(1, id, key.as_bytes(), &[6]);
         }
         assert_eq!(rig.told(), ["1 confirmed"]);
-        rig.happens_to(1, 1, b"a", &[7]);
-        rig.happens_to(1, 2, b"b-1", &[8]);
+        rig.happens_to(1, 0, b"a", &[7]);
+        rig.happens_to(1, 1, b"b-1", &[8]);
         assert_eq!(rig.told(), ["1 saw [(7)]", "1 saw [(8)]"]);
     }
 
@@ -530,17 +539,17 @@ mod tests {
         let mut rig = Rig::new();
         rig.watch(1, &["a", "b"]);
         rig.watch(2, &["c"]);
-        for id in 1..=3 {
+        for id in 0..3 {
             rig.created(1, id);
         }
         rig.told();
         let compacted =
-            PbWatchResponse { watch_id: 2, canceled: true, compact_revision: 15, ..Default::default() };
+            PbWatchResponse { watch_id: 1, canceled: true, compact_revision: 15, ..Default::default() };
         rig.say(1, compacted);
         assert_eq!(rig.told(), ["1 ended: cancelled by the server: compacted at revision 15"]);
-        assert_eq!(rig.asked(1)[3..], ["cancel 1", "cancel 2"]);
-        rig.happens(1, 1, &[20]);
-        rig.happens(1, 3, &[21]);
+        assert_eq!(rig.asked(1)[3..], ["cancel 0", "cancel 1"]);
+        rig.happens(1, 0, &[20]);
+        rig.happens(1, 2, &[21]);
         assert_eq!(rig.told(), ["2 saw [(21)]"]);
     }
 
@@ -550,13 +559,33 @@ mod tests {
         rig.watch(1, &["a"]);
         rig.watch(2, &["b"]);
         rig.watch(3, &["c"]);
-        rig.created(1, 1);
+        rig.created(1, 0);
         rig.refused(1, "no such thing");
-        rig.created(1, 3);
+        rig.created(1, 2);
         assert_eq!(
             rig.told(),
             ["1 confirmed", "2 ended: cancelled by the server: no such thing", "3 confirmed"]
         );
+    }
+
+    #[tokio::test]
+    async fn a_proxy_answers_in_any_order_and_its_names_are_trusted_until_it_refused_one() {
+        let mut rig = Rig::new();
+        for (watch, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+            rig.watch(watch, &[key]);
+        }
+        rig.created(1, 1);
+        rig.created(1, 0);
+        assert_eq!(rig.told(), ["2 confirmed", "1 confirmed"]);
+        rig.happens(1, 0, &[5]);
+        assert_eq!(rig.told(), ["1 saw [(5)]"]);
+        rig.refused(1, "no such thing");
+        assert_eq!(rig.told(), ["3 ended: cancelled by the server: no such thing"]);
+        // It gave the fourth the name of the third.
+        rig.created(1, 2);
+        let why = "the server gives watches other names than it was asked to";
+        assert_eq!(rig.told(), [1, 2, 4].map(|watch| format!("{watch} ended: {why}")));
+        assert_eq!(rig.streams(), 0);
     }
 
     #[tokio::test]
@@ -565,7 +594,7 @@ mod tests {
         let token = Generation::default();
         rig.watch(1, &["a"]);
         rig.router.opened(1, token, 0);
-        rig.created(1, 1);
+        rig.created(1, 0);
         rig.told();
 
         rig.watch(2, &["b"]);
@@ -574,18 +603,18 @@ mod tests {
         rig.refused(1, "etcdserver: permission denied");
         assert_eq!(rig.told(), [""; 0]);
         assert_eq!(rig.opened.lock().unwrap()[1].1, Some(token));
-        assert_eq!(rig.asked(2), ["create 4 b", "create 5 c"]);
+        assert_eq!(rig.asked(2), ["create 0 b", "create 1 c"]);
         rig.router.opened(2, token, 0);
-        rig.created(2, 4);
+        rig.created(2, 0);
         rig.refused(2, "etcdserver: permission denied");
         assert_eq!(
             rig.told(),
             ["2 confirmed", "3 ended: cancelled by the server: etcdserver: permission denied"]
         );
-        rig.happens(1, 1, &[8]);
+        rig.happens(1, 0, &[8]);
         assert_eq!(rig.told(), ["1 saw [(8)]"]);
         rig.watch(4, &["d"]);
-        assert_eq!(rig.asked(2), ["cancel 5", "create 6 d"]);
+        assert_eq!(rig.asked(2), ["cancel 1", "create 2 d"]);
         assert_eq!(rig.streams(), 2);
         rig.router.unwatch(1);
         assert_eq!(rig.streams(), 1);
@@ -596,12 +625,12 @@ mod tests {
         let mut rig = Rig::new();
         rig.watch(1, &["a", "b"]);
         rig.watch(2, &["c"]);
-        rig.created(1, 1);
+        rig.created(1, 0);
         rig.router.closed(1, "gone");
         assert_eq!(rig.told(), ["1 ended: gone", "2 ended: gone"]);
         assert_eq!((rig.streams(), rig.router.watches.len()), (0, 0));
         rig.watch(3, &["a"]);
-        rig.created(2, 4);
+        rig.created(2, 0);
         assert_eq!(rig.told(), ["3 confirmed"]);
     }
 
@@ -610,7 +639,7 @@ mod tests {
         let mut rig = Rig::new();
         rig.watch(1, &["a"]);
         rig.router.opened(1, Generation::default(), 77);
-        rig.created(1, 1);
+        rig.created(1, 0);
         rig.watch(2, &["b"]);
         rig.told();
         let due = rig.router.next_deadline().unwrap();
@@ -636,15 +665,15 @@ mod tests {
         // What was not sent need not be ended at the server.
         rig.router.unwatch(299);
         assert_eq!(rig.asked(1), [""; 0]);
-        for id in 1..=298 {
+        for watch in 1..=298 {
             rig.now += second;
             rig.router.expire(rig.now);
-            rig.created(1, id);
-            assert_eq!(rig.told(), [format!("{id} confirmed")]);
+            rig.created(1, watch - 1);
+            assert_eq!(rig.told(), [format!("{watch} confirmed")]);
         }
         rig.now += second;
         rig.router.expire(rig.now);
-        rig.created(1, 300);
+        rig.created(1, 299);
         assert_eq!(rig.told(), ["300 confirmed"]);
         assert_eq!((rig.asked(1).len(), rig.router.next_deadline()), (299 - UNANSWERED, None));
     }
@@ -665,10 +694,10 @@ mod tests {
     async fn an_unreadable_event_ends_its_watch() {
         let mut rig = Rig::new();
         rig.watch(1, &["a"]);
-        rig.created(1, 1);
+        rig.created(1, 0);
         rig.told();
         let events = vec![PbEvent { r#type: 9, kv: Some(PbKeyValue::default()), prev_kv: None }];
-        rig.say(1, PbWatchResponse { watch_id: 1, events, ..Default::default() });
+        rig.say(1, PbWatchResponse { watch_id: 0, events, ..Default::default() });
         assert_eq!(rig.told(), ["1 ended: an event of unknown kind 9"]);
     }
 }
