@@ -68,6 +68,42 @@ func Example() {
 	// over: true
 }
 
+// A candidate: primary if it can be, else a standby.
+func ExampleElection_Campaign() {
+	ctx := context.Background()
+	session, err := primacy.Open(ctx, primacy.Config{
+		Endpoints: endpoints,
+		Candidate: primacy.Candidate{Address: "10.0.0.7:53100", Version: "3.0.0"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer session.Close(ctx) // a standby takes over at once
+	election, err := session.Register("greeter")
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = election.Campaign(primacy.Handlers{
+		OnPrimary: func(ctx context.Context, win primacy.Win) error {
+			_, err := election.Commit(ctx, win.Token, new(primacy.Txn).Put("by-dev/meta/greeter/primary", []byte("me")))
+			return err // nil: active from now on; ctx is good until primacy ends
+		},
+		OnLost: func(ctx context.Context, lost primacy.Lost) error { fmt.Println("lost:", lost.Reason); return nil },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for event := range election.Events() {
+		if event.Kind == primacy.EventReady {
+			fmt.Println("ready")
+			break
+		}
+	}
+	// Output:
+	// ready
+	// lost: stopped
+}
+
 // A guarded write of what was read before.
 func ExampleElection_Commit() {
 	ctx := context.Background()

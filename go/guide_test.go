@@ -6,12 +6,8 @@ import (
 	"testing"
 )
 
-// Every piece of Go in docs/go.md is part of an example that the tests run.
-func TestTheGuideShowsCodeThatRuns(t *testing.T) {
-	guide, err := os.ReadFile("../docs/go.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// Every piece of Go on these pages is part of an example that the tests run.
+func TestThePagesShowCodeThatRuns(t *testing.T) {
 	var run string
 	for _, file := range []string{"example_test.go", "etcdfence/example_test.go", "sessionutil/example_test.go"} {
 		text, err := os.ReadFile(file)
@@ -20,14 +16,20 @@ func TestTheGuideShowsCodeThatRuns(t *testing.T) {
 		}
 		run += outdented(string(text))
 	}
-	pieces := strings.Split(string(guide), "```go\n")[1:]
-	if len(pieces) < 5 {
-		t.Errorf("the guide has %d pieces of code", len(pieces))
-	}
-	for _, piece := range pieces {
-		piece, _, _ = strings.Cut(piece, "```")
-		if !strings.Contains(run, strings.TrimRight(outdented(piece), " \n")) {
-			t.Errorf("no example has this:\n%s", piece)
+	for page, least := range map[string]int{"../docs/go.md": 5, "../README.md": 1} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces := strings.Split(string(text), "```go\n")[1:]
+		if len(pieces) < least {
+			t.Errorf("%s has %d pieces of code", page, len(pieces))
+		}
+		for _, piece := range pieces {
+			piece, _, _ = strings.Cut(piece, "```")
+			if !strings.Contains(run, strings.TrimRight(outdented(piece), " \n")) {
+				t.Errorf("%s: no example has this:\n%s", page, piece)
+			}
 		}
 	}
 }

@@ -52,12 +52,12 @@ fn run(path: &Path) -> BTreeSet<(&'static str, &'static str)> {
     player.ways
 }
 
-/// The README's diagram has the ways that elections go in all transcripts, and no others. A stop, which leads to the end
+/// The diagram in ARCHITECTURE.md has the ways that elections go in all transcripts, and no others. A stop, which leads to the end
 /// from everywhere, is drawn once.
-fn the_readme_draws_every_way_from_state_to_state(paths: &[PathBuf]) {
+fn the_diagram_draws_every_way_from_state_to_state(paths: &[PathBuf]) {
     let ways: BTreeSet<_> = paths.iter().flat_map(|path| run(path)).collect();
-    let readme = std::fs::read_to_string(Path::new(REPOSITORY).join("README.md")).unwrap();
-    let (_, diagram) = readme.split_once("stateDiagram-v2\n").unwrap();
+    let page = std::fs::read_to_string(Path::new(REPOSITORY).join("ARCHITECTURE.md")).unwrap();
+    let (_, diagram) = page.split_once("stateDiagram-v2\n").unwrap();
     let (diagram, _) = diagram.split_once("```").unwrap();
     let drawn = diagram.lines().filter_map(|line| {
         let (from, rest) = line.trim().split_once(" --> ")?;
@@ -84,8 +84,8 @@ fn main() {
         .collect();
     paths.sort();
     let all = paths.clone();
-    let diagram = libtest_mimic::Trial::test("the_readme_draws_every_way_from_state_to_state", move || {
-        the_readme_draws_every_way_from_state_to_state(&all);
+    let diagram = libtest_mimic::Trial::test("the_diagram_draws_every_way_from_state_to_state", move || {
+        the_diagram_draws_every_way_from_state_to_state(&all);
         Ok(())
     });
     let trials = paths.into_iter().map(|path| {

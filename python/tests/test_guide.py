@@ -1,20 +1,22 @@
-"""What docs/python.md shows, runs."""
+"""What docs/python.md and README.md show, runs."""
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import primacy
 import pytest
-from conftest import SOON, Open, candidate
+from conftest import SOON, Open, Start, candidate
 from primacy._config import raw_config
 from primacy.testing.etcd import Etcd
 from primacy.testing.plugin import Loop
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+REPOSITORY = Path(__file__).parents[2]
+GUIDE = (REPOSITORY / "docs/python.md").read_text()
 BLOCKS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", GUIDE, re.DOTALL))
 
 
@@ -64,6 +66,16 @@ def test_the_greeter_ends_cleanly_and_its_next_start_is_primary_at_once(
             process.kill()
     held = primacy_loop.run(etcd.gateway().prefix("by-dev/"))
     assert {kv.key for kv in held} == {"by-dev/meta/session/id", "by-dev/meta/greeter/primary"}
+
+
+def test_the_candidate_of_the_readme_ends_by_ctrl_c(etcd: Etcd, program: Start) -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    started = program(shown.replace("localhost:2379", etcd.endpoint))
+    assert started.line() == "primary"
+    started.process.send_signal(signal.SIGINT)
+    _, said, complaint = started.end()
+    assert said == "lost: stopped"
+    assert complaint.splitlines()[-1] == "KeyboardInterrupt"
 
 
 def test_a_guarded_write_and_its_conflict(open_session: Open, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The same on each etcd that is out there: election, takeover, fencing. The README has the table."""
+"""The same on each etcd that is out there: election, takeover, fencing. docs/etcd.md has the table."""
 
 from __future__ import annotations
 

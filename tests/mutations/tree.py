@@ -15,8 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "mutations"
 TREE = WORK / "tree"
 TARGET = TREE / "target"
-PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "README.md", "benches", "bindings", "crates"]
-PLACES += ["docs", "go", "include", "python", "src", "tests", "tools"]
+PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "benches", "bindings", "crates"]
+PLACES += [
+    "docs",
+    "go",
+    "include",
+    "python",
+    "src",
+    "tests",
+    "tools",
+    *(page.name for page in ROOT.glob("*.md")),
+]
 
 
 def files() -> Iterator[str]:

@@ -10,19 +10,7 @@
 static volatile sig_atomic_t told_to_stop;
 
 static void on_signal(int number) {
-    (void)number;
-    told_to_stop = 1;
-}
-
-static int32_t on_standby(void *user_data, const primacy_call *call) {
-    (void)user_data;
-    printf("standby; the primary is %s\n", call->holder_address ? call->holder_address : "not known yet");
-    return PRIMACY_DONE;
-}
-
-static int32_t on_warmup(void *user_data, const primacy_call *call) {
-    (void)user_data, (void)call; /* load what a primary needs, so that taking over is quick */
-    return PRIMACY_WARM;
+    told_to_stop = number;
 }
 
 static int32_t on_primary(void *user_data, const primacy_call *call) {
@@ -49,10 +37,8 @@ int main(int argc, char **argv) {
     primacy_session session;
     primacy_election election;
     primacy_error *error;
-    primacy_candidate candidate = {
-        .struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
-    primacy_callbacks callbacks = {.struct_size = sizeof callbacks, .on_standby = on_standby,
-        .on_warmup = on_warmup, .on_primary = on_primary, .on_lost = on_lost};
+    primacy_candidate candidate = {.struct_size = sizeof candidate, .address = "127.0.0.1:53100", .version = "1.0.0"};
+    primacy_callbacks callbacks = {.struct_size = sizeof callbacks, .on_primary = on_primary, .on_lost = on_lost};
 
     setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, also where stdout is no terminal */
     signal(SIGINT, on_signal);
