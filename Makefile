@@ -46,6 +46,10 @@ install: build ## the C library, header and .pc, below PREFIX=/usr/local; DESTDI
 header: ## write include/primacy.h anew from the Rust sources
 	PRIMACY_BLESS=1 cargo test --quiet --package primacy-c --test header
 
+.PHONY: pages
+pages: ## write anew what pages repeat from the code: the settings, the README's quick start
+	PRIMACY_BLESS=1 cargo test --quiet --package primacy --test pages
+
 # Optimised, but without the release's link-time optimisation, which takes minutes: see Cargo.toml.
 .PHONY: library
 library:
@@ -246,6 +250,24 @@ check: venv ## format, lints, types
 .PHONY: circles
 circles: venv ## no two files of a crate or a package import each other, not by way of others either
 	$(PYTHON) tests/circles.py
+
+.PHONY: doc
+doc: ## the documentation of the crates: every link in it leads somewhere
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+.PHONY: msrv
+msrv: ## the oldest Rust that Cargo.toml names, as rustup has it, builds all of it
+	rustup toolchain install --no-self-update --profile minimal $(MSRV)
+	CARGO_TARGET_DIR=target/msrv cargo +$(MSRV) check --quiet --locked --workspace --all-targets
+
+DENY := target/tools/cargo-deny/bin/cargo-deny
+$(DENY):
+	cargo install --quiet --locked --root target/tools/cargo-deny cargo-deny@0.20.2
+
+.PHONY: deny
+deny: $(DENY) ## licences, sources and duplicates of the crates that the library is built of; ADVISORIES=1: what is known against them, too, where GitHub can be reached
+	$(DENY) check --hide-inclusion-graph licenses bans sources $(if $(ADVISORIES),advisories)
 
 # Longer than `make test` takes the time for
 
