@@ -27,7 +27,9 @@ use primacy::clock::{Clock, Time};
 use primacy::config::Config;
 use primacy::election::{Election, Host, Reply};
 use primacy::embedded::model::{Model, Options};
-use primacy::engine::{Action, Call, CallId, ElectionId, Engine, Event, Notice, Outcome, Setup};
+use primacy::engine::{
+    Action, Call, CallId, ElectionId, ElectionState, Engine, Event, Notice, Outcome, Setup,
+};
 use primacy::log::Log;
 use primacy::milvus::{Candidate, Layout, Role, Root};
 use primacy::session::Session;
@@ -127,7 +129,7 @@ fn takeover(server: &etcd::EtcdServer, io: &tokio::runtime::Runtime, client: &mu
         let at = next(&both[primary].1, is_primary);
         taken.push(at.since(lock_deleted(&both[primary].0)).as_secs_f64() * 1e6);
         // The other one has calmed down.
-        while both[1 - primary].0.snapshot().is_none_or(|snapshot| snapshot.state != "standby") {
+        while both[1 - primary].0.snapshot().is_none_or(|snapshot| snapshot.state != ElectionState::Standby) {
             thread::yield_now();
         }
     }
@@ -366,7 +368,7 @@ fn step(elections: u32) -> f64 {
             });
         }
     }
-    let primary = engine.snapshot(now).elections.iter().filter(|e| e.state == "primary").count();
+    let primary = engine.snapshot(now).elections.iter().filter(|e| e.state == ElectionState::Primary).count();
     assert_eq!(primary, elections as usize);
     let samples = (0..STEPS).map(|_| {
         // The thread's own time: what others do on this machine is not the engine's.

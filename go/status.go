@@ -28,6 +28,30 @@ type Status struct {
 	Raw json.RawMessage `json:"-"`
 }
 
+// An Obstacle is what keeps an election from getting on. It goes on by itself once that is gone.
+type Obstacle int32
+
+const (
+	// ObstacleRecordTaken: its record's key is somebody else's.
+	ObstacleRecordTaken Obstacle = 1
+	// ObstacleHostUnresponsive: its host takes nothing of what waits for it.
+	ObstacleHostUnresponsive Obstacle = 2
+	// ObstacleOutdated: the cluster has seen a newer version. Waiting does not help.
+	ObstacleOutdated Obstacle = 3
+	// ObstacleDenied: etcd's user may not do what the last write needs.
+	ObstacleDenied Obstacle = 4
+	// ObstacleNoSpace: etcd has no space for the last write.
+	ObstacleNoSpace Obstacle = 5
+	// ObstacleRefused: etcd refused the last write, for another reason.
+	ObstacleRefused Obstacle = 6
+	// ObstacleUnreachable: the last write was not sent.
+	ObstacleUnreachable Obstacle = 7
+	// ObstacleIndefinite: the last write got no answer in time; it may have happened.
+	ObstacleIndefinite Obstacle = 8
+	// ObstacleLeaseLost: the lease of the last write was gone.
+	ObstacleLeaseLost Obstacle = 9
+)
+
 // An ElectionStatus is where an election stands, at one moment.
 type ElectionStatus struct {
 	// Role of the election.
@@ -47,7 +71,9 @@ type ElectionStatus struct {
 	Stopping bool `json:"stopping"`
 	// Holder of the lock, if there is one whose record can be read.
 	Holder *HolderStatus `json:"holder"`
-	// Trouble, if there is any.
+	// Obstacle is what keeps it from getting on; 0: nothing.
+	Obstacle Obstacle `json:"obstacle"`
+	// Trouble is the same, for people.
 	Trouble string `json:"trouble"`
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -117,7 +116,7 @@ func (s *Session) refused(session *primacy.Session) error {
 		return nil
 	}
 	for _, election := range status.Elections {
-		if s.isOurs(election) && strings.HasPrefix(election.Trouble, "does not campaign: ") {
+		if s.isOurs(election) && election.Obstacle == primacy.ObstacleOutdated {
 			return fmt.Errorf("sessionutil: %s %s", s.ServerName, election.Trouble)
 		}
 	}

@@ -25,6 +25,7 @@ class ElectionSnapshot(TypedDict):
     record_revision: int
     stopping: bool
     holder: HolderSnapshot | None
+    obstacle: int
     trouble: str | None
 
 

@@ -55,7 +55,7 @@ pub struct Seen {
     /// Calls of `on_primary`.
     pub primaries: u64,
     /// Calls of `on_lost`, by the number of the reason.
-    pub lost: [u64; 10],
+    pub lost: [u64; LostReason::ALL.len() + 1],
     /// Wins that were never told to the host.
     pub untold: u64,
     /// Guarded writes that were committed.
@@ -63,7 +63,7 @@ pub struct Seen {
     /// Guarded writes that were refused.
     pub refused: u64,
     /// Requests that were sent, by purpose.
-    pub sent: [u64; 15],
+    pub sent: [u64; Purpose::ALL.len() + 1],
     /// Seconds of true time.
     pub seconds: u64,
     /// Seconds from the end of the faults until everything was settled; the longest.
@@ -428,24 +428,6 @@ impl fmt::Display for Seen {
             }
         }
         f.write_str("; requests:")?;
-        PURPOSES.iter().try_for_each(|purpose| write!(f, " {purpose} {}", self.sent[*purpose as usize]))
+        Purpose::ALL.iter().try_for_each(|purpose| write!(f, " {purpose} {}", self.sent[*purpose as usize]))
     }
 }
-
-const PURPOSES: [Purpose; 15] = [
-    Purpose::Grant,
-    Purpose::Renew,
-    Purpose::Revoke,
-    Purpose::TakeId,
-    Purpose::Register,
-    Purpose::Move,
-    Purpose::Settle,
-    Purpose::Update,
-    Purpose::Campaign,
-    Purpose::Release,
-    Purpose::Publish,
-    Purpose::Unpublish,
-    Purpose::Unregister,
-    Purpose::Reread,
-    Purpose::Confirm,
-];

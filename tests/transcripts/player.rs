@@ -123,7 +123,7 @@ impl Player {
             let called: Vec<CallId> = actions.iter().filter_map(called).collect();
             actions.extend(called.into_iter().flat_map(|call| engine.step(now, Event::Taken { call })));
         }
-        let states = engine.snapshot(now).elections.iter().map(|e| (e.id, e.state)).collect();
+        let states = engine.snapshot(now).elections.iter().map(|e| (e.id, e.state.name())).collect();
         self.went(states);
         actions.iter().for_each(|action| self.note(action));
         let shown = |a: &&Action| !matches!(a, Action::Log { level, .. } if *level > self.least);
@@ -137,7 +137,7 @@ impl Player {
         let snapshot = engine.snapshot(self.now);
         let election = snapshot.elections.iter().find(|election| election.role == role);
         let election = election.unwrap_or_else(|| panic!("{here}: there is no election of {role}"));
-        let mut line = election.state.to_owned();
+        let mut line = election.state.to_string();
         if election.token != 0 {
             write!(line, " token={}", election.token).unwrap();
         }
@@ -145,10 +145,11 @@ impl Player {
             line.push_str(" warm");
         }
         if !election.running.is_empty() {
-            write!(line, " running {}", election.running.join(", ")).unwrap();
+            let running: Vec<&str> = election.running.iter().map(|callback| callback.name()).collect();
+            write!(line, " running {}", running.join(", ")).unwrap();
         }
-        if let Some(trouble) = &election.trouble {
-            write!(line, " trouble '{}'", self.short(trouble)).unwrap();
+        if let (Some(obstacle), Some(trouble)) = (election.obstacle, &election.trouble) {
+            write!(line, " obstacle={obstacle} '{}'", self.short(trouble)).unwrap();
         }
         vec![line]
     }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::mem;
 
-use engine::engine::{ElectionSnapshot, Snapshot};
+use engine::engine::{Callback, ElectionSnapshot, ElectionState, SessionState, Snapshot};
 
 use crate::call::*;
 use crate::election::{Election, primacy_election};
@@ -155,9 +155,9 @@ pub unsafe extern "C" fn primacy_election_snapshot(
 fn show_session(snapshot: &Snapshot) -> primacy_session_state {
     let mut shown = primacy_session_state {
         state: match snapshot.state {
-            "stopping" => PRIMACY_SESSION_STOPPING,
-            "closed" => PRIMACY_SESSION_CLOSED,
-            _ => PRIMACY_SESSION_OPEN,
+            SessionState::New | SessionState::Opening | SessionState::Open => PRIMACY_SESSION_OPEN,
+            SessionState::Stopping => PRIMACY_SESSION_STOPPING,
+            SessionState::Closed => PRIMACY_SESSION_CLOSED,
         },
         suspended: i32::from(snapshot.suspended),
         server_id: snapshot.server_id,
@@ -173,12 +173,11 @@ fn show_session(snapshot: &Snapshot) -> primacy_session_state {
 }
 
 fn show_election(snapshot: &ElectionSnapshot) -> primacy_election_state {
-    let bit = |name: &&str| match *name {
-        "on_standby" => 1 << PRIMACY_CALL_STANDBY,
-        "on_warmup" => 1 << PRIMACY_CALL_WARMUP,
-        "on_primary" => 1 << PRIMACY_CALL_PRIMARY,
-        "on_lost" => 1 << PRIMACY_CALL_LOST,
-        _ => 0u32,
+    let bit = |callback: &Callback| match callback {
+        Callback::Standby => 1u32 << PRIMACY_CALL_STANDBY,
+        Callback::Warmup => 1 << PRIMACY_CALL_WARMUP,
+        Callback::Primary => 1 << PRIMACY_CALL_PRIMARY,
+        Callback::Lost => 1 << PRIMACY_CALL_LOST,
     };
     let mut shown = primacy_election_state {
         state: number_of(snapshot.state),
@@ -200,45 +199,30 @@ fn show_election(snapshot: &ElectionSnapshot) -> primacy_election_state {
     shown
 }
 
-fn number_of(state: &str) -> i32 {
-    const NAMES: [(&str, i32); 11] = [
-        ("registering", PRIMACY_ELECTION_REGISTERING),
-        ("registered", PRIMACY_ELECTION_REGISTERED),
-        ("campaigning", PRIMACY_ELECTION_CAMPAIGNING),
-        ("standby", PRIMACY_ELECTION_STANDBY),
-        ("activating", PRIMACY_ELECTION_ACTIVATING),
-        ("primary", PRIMACY_ELECTION_PRIMARY),
-        ("suspended", PRIMACY_ELECTION_SUSPENDED),
-        ("resigning", PRIMACY_ELECTION_RESIGNING),
-        ("stuck", PRIMACY_ELECTION_STUCK),
-        ("stopping", PRIMACY_ELECTION_STOPPING),
-        ("stopped", PRIMACY_ELECTION_STOPPED),
-    ];
-    NAMES.iter().find(|(name, _)| *name == state).map_or(0, |(_, number)| *number)
+fn number_of(state: ElectionState) -> i32 {
+    match state {
+        ElectionState::Registering => PRIMACY_ELECTION_REGISTERING,
+        ElectionState::Registered => PRIMACY_ELECTION_REGISTERED,
+        ElectionState::Campaigning => PRIMACY_ELECTION_CAMPAIGNING,
+        ElectionState::Standby => PRIMACY_ELECTION_STANDBY,
+        ElectionState::Activating => PRIMACY_ELECTION_ACTIVATING,
+        ElectionState::Primary => PRIMACY_ELECTION_PRIMARY,
+        ElectionState::Suspended => PRIMACY_ELECTION_SUSPENDED,
+        ElectionState::Resigning => PRIMACY_ELECTION_RESIGNING,
+        ElectionState::Stuck => PRIMACY_ELECTION_STUCK,
+        ElectionState::Stopping => PRIMACY_ELECTION_STOPPING,
+        ElectionState::Stopped => PRIMACY_ELECTION_STOPPED,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::engine::State;
 
     #[test]
-    fn every_state_of_the_engine_has_a_number() {
-        use State::*;
-        let all = [
-            Registering,
-            Registered,
-            Campaigning,
-            Standby,
-            Activating,
-            Primary,
-            Suspended,
-            Resigning,
-            Stuck,
-            Stopping,
-            Stopped,
-        ];
-        let numbers: Vec<i32> = all.map(|state| number_of(state.name())).to_vec();
-        assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
+    fn a_state_has_the_engines_number() {
+        for state in ElectionState::ALL {
+            assert_eq!(number_of(state), state.number(), "{state}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! What the engine decides.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::ids::{CallId, ElectionId, RequestId, Token, WatchId};
 use crate::Level;
+use crate::numbered::numbered;
 use crate::store::{Failure, LeaseId, Range, Request, Revision};
 use crate::time::Time;
 
@@ -171,124 +171,92 @@ pub struct Holder {
     pub revision: Revision,
 }
 
-/// Why primacy ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LostReason {
-    /// The lease ran out, or the store no longer knows it.
-    LeaseExpired,
-    /// A key of the key set was deleted.
-    KeyDeleted,
-    /// A key of the key set was overwritten.
-    KeyTaken,
-    /// The host resigned.
-    Resigned,
-    /// Handed to another candidate.
-    Transferred,
-    /// `on_primary` failed.
-    ActivationFailed,
-    /// The store was put back to an older state, or replaced.
-    StoreRolledBack,
-    /// The host stopped the election or the session.
-    Stopped,
-    /// The engine itself can not go on.
-    InternalError,
-    /// The host did not take what waited for it.
-    HostUnresponsive,
+numbered! {
+    /// Which callback a call is.
+    Callback {
+        /// See [`Call::Standby`].
+        Standby = 1, "on_standby";
+        /// See [`Call::Warmup`].
+        Warmup = 2, "on_warmup";
+        /// See [`Call::Primary`].
+        Primary = 3, "on_primary";
+        /// See [`Call::Lost`].
+        Lost = 4, "on_lost";
+    }
 }
 
-impl LostReason {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [LostReason; 10] = [
-        LostReason::LeaseExpired,
-        LostReason::KeyDeleted,
-        LostReason::KeyTaken,
-        LostReason::Resigned,
-        LostReason::Transferred,
-        LostReason::ActivationFailed,
-        LostReason::StoreRolledBack,
-        LostReason::Stopped,
-        LostReason::InternalError,
-        LostReason::HostUnresponsive,
-    ];
+numbered! {
+    /// Why primacy ended.
+    LostReason {
+        /// The lease ran out, or the store no longer knows it.
+        LeaseExpired = 1, "lease_expired";
+        /// A key of the key set was deleted.
+        KeyDeleted = 2, "key_deleted";
+        /// A key of the key set was overwritten.
+        KeyTaken = 3, "key_taken";
+        /// The host resigned.
+        Resigned = 4, "resigned";
+        /// Handed to another candidate.
+        Transferred = 5, "transferred";
+        /// `on_primary` failed.
+        ActivationFailed = 6, "activation_failed";
+        /// The store was put back to an older state, or replaced.
+        StoreRolledBack = 7, "store_rolled_back";
+        /// The host stopped the election or the session.
+        Stopped = 8, "stopped";
+        /// The engine itself can not go on.
+        InternalError = 9, "internal_error";
+        /// The host did not take what waited for it.
+        HostUnresponsive = 10, "host_unresponsive";
+    }
+}
 
-    /// The name that logs, the C API, Go and Python show.
-    pub const fn name(self) -> &'static str {
+numbered! {
+    /// What a request is for; logs and transcripts show it.
+    Purpose {
+        /// Ask for a lease.
+        Grant = 1, "grant";
+        /// Renew it.
+        Renew = 2, "renew";
+        /// End one that is not used any more.
+        Revoke = 3, "revoke";
+        /// Take a server id.
+        TakeId = 4, "take_id";
+        /// Put the candidate's own record.
+        Register = 5, "register";
+        /// Move the own record from a lost lease to the present one.
+        Move = 6, "move";
+        /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more; or only
+        /// look at all keys, where nothing is left to rewrite.
+        Settle = 7, "settle";
+        /// Tell others in the own record whether this candidate is warm, ready, or going to stop.
+        Update = 8, "update";
+        /// Take the key set.
+        Campaign = 9, "campaign";
+        /// Give the key set back.
+        Release = 10, "release";
+        /// Put the service's record once `on_primary` has succeeded (layout `after_start`).
+        Publish = 11, "publish";
+        /// Delete the service's record before the drain (layout `after_start`).
+        Unpublish = 12, "unpublish";
+        /// Delete the candidate's own record.
+        Unregister = 13, "unregister";
+        /// Look at all keys again, in case an event got lost.
+        Reread = 14, "reread";
+        /// The same, to confirm a renewal under which somebody is primary.
+        Confirm = 15, "confirm";
+    }
+}
+
+impl Call {
+    /// Which callback it is.
+    pub const fn callback(&self) -> Callback {
         match self {
-            LostReason::LeaseExpired => "lease_expired",
-            LostReason::KeyDeleted => "key_deleted",
-            LostReason::KeyTaken => "key_taken",
-            LostReason::Resigned => "resigned",
-            LostReason::Transferred => "transferred",
-            LostReason::ActivationFailed => "activation_failed",
-            LostReason::StoreRolledBack => "store_rolled_back",
-            LostReason::Stopped => "stopped",
-            LostReason::InternalError => "internal_error",
-            LostReason::HostUnresponsive => "host_unresponsive",
+            Call::Standby { .. } => Callback::Standby,
+            Call::Warmup => Callback::Warmup,
+            Call::Primary { .. } => Callback::Primary,
+            Call::Lost { .. } => Callback::Lost,
         }
-    }
-}
-
-impl fmt::Display for LostReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a request is for; logs and transcripts show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Ask for a lease.
-    Grant,
-    /// Renew it.
-    Renew,
-    /// End one that is not used any more.
-    Revoke,
-    /// Take a server id.
-    TakeId,
-    /// Put the candidate's own record.
-    Register,
-    /// Move the own record from a lost lease to the present one.
-    Move,
-    /// Rewrite the own record after a campaign without an answer, so that this campaign can not win any more; or only
-    /// look at all keys, where nothing is left to rewrite.
-    Settle,
-    /// Tell others in the own record whether this candidate is warm, ready, or going to stop.
-    Update,
-    /// Take the key set.
-    Campaign,
-    /// Give the key set back.
-    Release,
-    /// Put the service's record once `on_primary` has succeeded (layout `after_start`).
-    Publish,
-    /// Delete the service's record before the drain (layout `after_start`).
-    Unpublish,
-    /// Delete the candidate's own record.
-    Unregister,
-    /// Look at all keys again, in case an event got lost.
-    Reread,
-    /// The same, to confirm a renewal under which somebody is primary.
-    Confirm,
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Purpose::Grant => "grant",
-            Purpose::Renew => "renew",
-            Purpose::Revoke => "revoke",
-            Purpose::TakeId => "take_id",
-            Purpose::Register => "register",
-            Purpose::Move => "move",
-            Purpose::Settle => "settle",
-            Purpose::Update => "update",
-            Purpose::Campaign => "campaign",
-            Purpose::Release => "release",
-            Purpose::Publish => "publish",
-            Purpose::Unpublish => "unpublish",
-            Purpose::Unregister => "unregister",
-            Purpose::Reread => "reread",
-            Purpose::Confirm => "confirm",
-        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! blocks). A call that is cancelled is still running until it is completed; one that the host has not taken yet counts
 //! as running too.
 
-use super::action::{Action, Call};
+use super::action::{Action, Call, Callback};
 use super::effects::Effects;
 use super::ids::{CallId, ElectionId, Token};
 
@@ -16,7 +16,9 @@ pub(super) struct Calls {
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Running {
     call: CallId,
-    pub kind: Kind,
+    pub callback: Callback,
+    /// Of the win that it is about, if it is about one.
+    pub token: Option<Token>,
     cancelled: bool,
     taken: bool,
 }
@@ -28,38 +30,23 @@ impl Running {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Standby,
-    Warmup,
-    Primary(Token),
-    Lost(Token),
-}
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Standby => "on_standby",
-            Kind::Warmup => "on_warmup",
-            Kind::Primary(_) => "on_primary",
-            Kind::Lost(_) => "on_lost",
-        }
-    }
-}
-
 impl Calls {
-    pub fn start(&mut self, fx: &mut Effects, election: ElectionId, kind: Kind, what: Call) {
+    pub fn start(&mut self, fx: &mut Effects, election: ElectionId, what: Call) {
         let call = fx.call_id();
-        self.running.push(Running { call, kind, cancelled: false, taken: false });
+        let token = match what {
+            Call::Primary { token, .. } | Call::Lost { token, .. } => Some(token),
+            Call::Standby { .. } | Call::Warmup => None,
+        };
+        self.running.push(Running { call, callback: what.callback(), token, cancelled: false, taken: false });
         fx.push(Action::Call { election, call, what });
     }
 
     /// The host begins the call; `None` if it is over, or was begun before.
-    pub fn begin(&mut self, fx: &mut Effects, call: CallId) -> Option<Kind> {
+    pub fn begin(&mut self, fx: &mut Effects, call: CallId) -> Option<&Running> {
         let running = self.running.iter_mut().find(|running| running.call == call && !running.taken)?;
         running.taken = true;
         fx.host.begins();
-        Some(running.kind)
+        Some(running)
     }
 
     /// The call has ended; `None` if it was not running.
@@ -76,7 +63,7 @@ impl Calls {
 
     /// Tells every call that can be cut short; an `on_lost` runs to its end.
     pub fn cancel_all(&mut self, fx: &mut Effects, election: ElectionId) {
-        for running in self.running.iter_mut().filter(|r| !r.cancelled && !matches!(r.kind, Kind::Lost(_))) {
+        for running in self.running.iter_mut().filter(|r| !r.cancelled && r.callback != Callback::Lost) {
             running.cancelled = true;
             fx.push(Action::Cancel { election, call: running.call });
         }
@@ -96,11 +83,11 @@ impl Calls {
 
     /// Whether a callback of this win is running.
     pub fn of(&self, token: Token) -> bool {
-        self.running.iter().any(|r| r.kind == Kind::Primary(token) || r.kind == Kind::Lost(token))
+        self.running.iter().any(|r| r.token == Some(token))
     }
 
-    /// The names of those that are running.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.running.iter().map(|running| running.kind.name())
+    /// Those that are running.
+    pub fn running(&self) -> impl Iterator<Item = Callback> {
+        self.running.iter().map(|running| running.callback)
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use primacy_engine::milvus::{Candidate, Layout, Role, Root};
 use primacy_engine::store::{Failure, LeaseId};
 use primacy_engine::time::Time;
-use primacy_engine::{Action, ElectionId, Engine, Event, Outcome, Purpose, RequestId, Setup, WatchId};
+use primacy_engine::{
+    Action, ElectionId, ElectionState, Engine, Event, Outcome, Purpose, RequestId, Setup, WatchId,
+};
 use primacy_model::{Model, Options};
 
 /// A session with a store that answers at once, and a host whose callbacks succeed.
@@ -62,7 +64,7 @@ impl Session {
     }
 
     fn primaries(&self) -> usize {
-        self.engine.snapshot(self.now).elections.iter().filter(|e| e.state == "primary").count()
+        self.engine.snapshot(self.now).elections.iter().filter(|e| e.state == ElectionState::Primary).count()
     }
 
     fn tell(&mut self, what: &'static str, event: Event) {

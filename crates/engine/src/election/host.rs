@@ -4,8 +4,7 @@ use super::Election;
 use super::win::{Drain, Stage, Win};
 use crate::Level;
 use crate::Setup;
-use crate::action::LostReason;
-use crate::calls::Kind;
+use crate::action::{Callback, LostReason};
 use crate::effects::Effects;
 use crate::ids::CallId;
 use crate::time::Time;
@@ -13,9 +12,9 @@ use crate::time::Time;
 impl Election {
     /// The host has taken a call.
     pub fn taken(&mut self, fx: &mut Effects, call: CallId) {
-        let Some(kind) = self.calls.begin(fx, call) else { return };
+        let Some(begun) = self.calls.begin(fx, call) else { return };
         self.is_deaf = false;
-        let Kind::Primary(taken) = kind else { return };
+        let (Callback::Primary, Some(taken)) = (begun.callback, begun.token) else { return };
         match (&mut self.win, &mut self.drain) {
             (Some(Win { token, stage, .. }), _) if *token == taken => *stage = Stage::Activating,
             // It was lost while the host took it.

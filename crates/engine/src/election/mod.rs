@@ -19,13 +19,14 @@ use self::standby::Standby;
 use self::win::{Drain, Stage, Win};
 use self::writes::{Doubt, Operation};
 use super::Setup;
-use super::action::{Action, Call, LostReason, Purpose};
+use super::action::{Action, Call, Callback, LostReason, Purpose};
 use super::backoff::Backoff;
-use super::calls::{Calls, Kind};
+use super::calls::Calls;
 use super::claim::{Claim, Says};
 use super::effects::Effects;
 use super::event::Outcome;
 use super::ids::{CallId, ElectionId, Token, WatchId};
+use super::obstacle::Trouble;
 use super::view::View;
 use super::watch::Watch;
 use crate::Level;
@@ -73,11 +74,12 @@ pub(super) struct Election {
     /// What its record says, as far as is known.
     told: Says,
     told_holder: Option<Revision>,
-    trouble: Option<String>,
+    /// What became of the last write, if it was not good.
+    trouble: Option<Trouble>,
     /// The store does not take its writes.
     turned_away: Spell<Time>,
     /// What it can do nothing about.
-    obstacle: Option<String>,
+    obstacle: Option<Trouble>,
     withdrawn: bool,
 }
 
@@ -148,15 +150,15 @@ impl Election {
             return;
         }
         if let Outcome::Failed(why) = outcome {
-            let text = format!("{}: {} failed: {why}", self.role, ended.kind.name());
+            let text = format!("{}: {} failed: {why}", self.role, ended.callback);
             fx.log(Level::Warn, Some(self.id), text);
         }
-        match ended.kind {
-            Kind::Warmup => self.warmed(fx, setup, *outcome == Outcome::Warm),
-            Kind::Primary(token) => {
+        match (ended.callback, ended.token) {
+            (Callback::Warmup, _) => self.warmed(fx, setup, *outcome == Outcome::Warm),
+            (Callback::Primary, Some(token)) => {
                 self.activated(fx, setup, token, !matches!(outcome, Outcome::Failed(_)));
             }
-            Kind::Standby | Kind::Lost(_) => {}
+            _ => {}
         }
     }
 
@@ -271,7 +273,7 @@ impl Election {
                 win.stage = Stage::Called { give_back };
                 self.standby = None;
                 fx.push(Action::Primacy { election: self.id, win: Some((token, lease)) });
-                self.calls.start(fx, self.id, Kind::Primary(token), Call::Primary { token, lease });
+                self.calls.start(fx, self.id, Call::Primary { token, lease });
             }
             return;
         }
@@ -285,9 +287,9 @@ impl Election {
             let other = self.others_lock(ground);
             let (revision, holder) = (other.map(|kv| kv.mod_revision), other.and_then(report::holder));
             self.told_holder = revision;
-            self.calls.start(fx, self.id, Kind::Standby, Call::Standby { holder });
+            self.calls.start(fx, self.id, Call::Standby { holder });
         } else if standby.next_warmup <= fx.now {
-            self.calls.start(fx, self.id, Kind::Warmup, Call::Warmup);
+            self.calls.start(fx, self.id, Call::Warmup);
         }
     }
 

@@ -2,12 +2,13 @@
 
 use super::win::Stage;
 use super::{Election, Want};
-use crate::action::Holder;
+use crate::action::{Callback, Holder};
 use crate::claim::Claim;
 use crate::ids::Token;
 use crate::lease::Keeper;
 use crate::milvus::Record;
-use crate::state::State;
+use crate::obstacle::Trouble;
+use crate::state::ElectionState;
 use crate::store::{KeyValue, Range};
 use crate::time::Time;
 
@@ -64,26 +65,26 @@ impl Election {
     }
 
     /// Where it stands.
-    pub fn state(&self, now: Time, keeper: &Keeper) -> State {
+    pub fn state(&self, now: Time, keeper: &Keeper) -> ElectionState {
         if self.withdrawn {
-            return State::Stopped;
+            return ElectionState::Stopped;
         }
         if let Some(drain) = &self.drain {
             return if now >= drain.until && self.calls.of(drain.token) {
-                State::Stuck
+                ElectionState::Stuck
             } else {
-                State::Resigning
+                ElectionState::Resigning
             };
         }
         match (&self.win, self.want) {
-            (_, Want::Nothing { .. }) => State::Stopping,
-            (Some(win), _) if win.suspended => State::Suspended,
-            (Some(win), _) if win.stage == Stage::Ready => State::Primary,
-            (Some(_), _) => State::Activating,
-            (None, _) if self.standby.is_some() => State::Standby,
-            (None, Want::Primacy) => State::Campaigning,
-            (None, _) if self.record(keeper).is_some() => State::Registered,
-            (None, _) => State::Registering,
+            (_, Want::Nothing { .. }) => ElectionState::Stopping,
+            (Some(win), _) if win.suspended => ElectionState::Suspended,
+            (Some(win), _) if win.stage == Stage::Ready => ElectionState::Primary,
+            (Some(_), _) => ElectionState::Activating,
+            (None, _) if self.standby.is_some() => ElectionState::Standby,
+            (None, Want::Primacy) => ElectionState::Campaigning,
+            (None, _) if self.record(keeper).is_some() => ElectionState::Registered,
+            (None, _) => ElectionState::Registering,
         }
     }
 
@@ -92,18 +93,18 @@ impl Election {
         self.win.as_ref().map(|win| win.token).or(self.drain.as_ref().map(|drain| drain.token))
     }
 
-    /// What troubles it, for people.
-    pub fn trouble(&self) -> Option<&str> {
-        self.obstacle.as_deref().or(self.trouble.as_deref())
+    /// What keeps it from getting on.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.obstacle.as_ref().or(self.trouble.as_ref())
     }
 
     pub fn is_warm(&self) -> bool {
         self.facts().warm
     }
 
-    /// The callbacks that are running, by name.
-    pub fn running(&self) -> Vec<&'static str> {
-        self.calls.names().collect()
+    /// The callbacks that are running.
+    pub fn running(&self) -> Vec<Callback> {
+        self.calls.running().collect()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::Level;
 use crate::Setup;
 use crate::action::{Action, Notice};
 use crate::effects::Effects;
+use crate::obstacle::{Obstacle, Trouble};
 use crate::store::KeyValue;
 use crate::time::Time;
 
@@ -56,7 +57,7 @@ impl Election {
     /// What it can do nothing about is said once, by name.
     pub(super) fn look_at_obstacle(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let obstacle = self.find_obstacle(ground);
-        if let Some(text) = &obstacle {
+        if let Some(Trouble { text, .. }) = &obstacle {
             if self.obstacle != obstacle {
                 fx.log(Level::Error, Some(self.id), format!("{}: {text}", self.role));
             }
@@ -67,23 +68,26 @@ impl Election {
         self.obstacle = obstacle;
     }
 
-    pub(super) fn find_obstacle(&self, ground: Ground<'_>) -> Option<String> {
+    pub(super) fn find_obstacle(&self, ground: Ground<'_>) -> Option<Trouble> {
         let claim = self.claim.as_ref()?;
-        match self.others_record(ground) {
+        let (obstacle, text) = match self.others_record(ground) {
             // It takes another id.
-            Some(_) if !ground.id_in_use => None,
-            Some(kv) => {
-                Some(format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease))
-            }
-            None if self.is_idle() && self.is_deaf => {
-                Some("does not campaign: the host takes nothing of what waits for it".into())
-            }
-            None if self.is_idle() => {
+            Some(_) if !ground.id_in_use => return None,
+            Some(kv) => (
+                Obstacle::RecordTaken,
+                format!("{} is there already, on lease {}; waiting until it is gone", kv.key, kv.lease),
+            ),
+            None if !self.is_idle() => return None,
+            None if self.is_deaf => (
+                Obstacle::HostUnresponsive,
+                "does not campaign: the host takes nothing of what waits for it".into(),
+            ),
+            None => {
                 let why = claim.outdated(&self.view, ground.setup)?;
-                Some(format!("does not campaign: {why}"))
+                (Obstacle::Outdated, format!("does not campaign: {why}"))
             }
-            None => None,
-        }
+        };
+        Some(Trouble { obstacle, text })
     }
 
     /// The record under its own key, if somebody else registered it.

@@ -7,7 +7,6 @@ use super::{Election, Want};
 use crate::Level;
 use crate::Setup;
 use crate::action::{Action, Call, LostReason, Notice};
-use crate::calls::Kind;
 use crate::effects::Effects;
 use crate::ids::Token;
 use crate::store::{Compare, LeaseId};
@@ -180,7 +179,7 @@ impl Election {
     }
 
     pub(super) fn tell_lost(&mut self, fx: &mut Effects, token: Token, lease: LeaseId, reason: LostReason) {
-        self.calls.start(fx, self.id, Kind::Lost(token), Call::Lost { token, lease, reason });
+        self.calls.start(fx, self.id, Call::Lost { token, lease, reason });
     }
 
     pub(super) fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {

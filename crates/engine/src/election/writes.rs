@@ -13,6 +13,7 @@ use crate::claim::Says;
 use crate::effects::Effects;
 use crate::ids::{RequestId, Token};
 use crate::milvus::Facts;
+use crate::obstacle::Trouble;
 use crate::rights;
 use crate::store::{Answer, Failure, KeyValue, LeaseId, Op, Request, Revision, Txn};
 use crate::time::Time;
@@ -116,7 +117,7 @@ impl Election {
             && self.turned_away.wrong(fx.now);
         let level = if said { Level::Error } else { Level::Debug };
         fx.log(level, Some(self.id), format!("{}: {text}; tried again", self.role));
-        self.trouble = Some(text);
+        self.trouble = Some(Trouble { obstacle: (&failure).into(), text });
     }
 
     /// A write that is refused is tried again at once, on what was read along. One that is refused again and again, or

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Engine, Life};
-use crate::ElectionId;
 use crate::election::Election;
 use crate::milvus::Record;
 use crate::store::{KeyValue, LeaseId};
 use crate::time::Time;
+use crate::{Callback, ElectionId, ElectionState, Obstacle, SessionState};
 
 /// A lease should outlast a change of etcd's leader; a renewal has been seen to take 2.8 s in one.
 const SHORT_TTL: Duration = Duration::from_secs(5);
@@ -17,8 +17,8 @@ const SHORT_TTL: Duration = Duration::from_secs(5);
 /// A session, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
-    /// `new`, `opening`, `open`, `stopping`, `closed`.
-    pub state: &'static str,
+    /// Where it stands.
+    pub state: SessionState,
     /// 0: not taken yet.
     pub server_id: i64,
     /// The present lease, as text: ids exceed what a JSON reader in JavaScript can hold. Empty: none.
@@ -47,21 +47,24 @@ pub struct ElectionSnapshot {
     pub id: ElectionId,
     /// Its role.
     pub role: String,
-    /// See [`State`](super::State).
-    pub state: &'static str,
+    /// Where it stands.
+    pub state: ElectionState,
     /// The token of the win, also while it drains; 0: none.
     pub token: i64,
     /// The last warm-up said "warm".
     pub warm: bool,
     /// The callbacks that are running.
-    pub running: Vec<&'static str>,
+    pub running: Vec<Callback>,
     /// The revision at which its own record was written last; 0: it is not there under the present lease.
     pub record_revision: i64,
     /// Its own record says that the server is going to stop.
     pub stopping: bool,
     /// The lock's holder, if there is one whose record can be read.
     pub holder: Option<HolderSnapshot>,
-    /// What troubles it, if anything does.
+    /// What keeps it from getting on, if anything does; in JSON its number, 0: nothing.
+    #[serde(serialize_with = "by_number")]
+    pub obstacle: Option<Obstacle>,
+    /// The same, for people.
     pub trouble: Option<String>,
 }
 
@@ -85,11 +88,11 @@ impl Engine {
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Snapshot {
             state: match self.life {
-                Life::New => "new",
-                Life::Opening => "opening",
-                Life::Open => "open",
-                Life::StopAsked { .. } | Life::Stopping { .. } => "stopping",
-                Life::Closed => "closed",
+                Life::New => SessionState::New,
+                Life::Opening => SessionState::Opening,
+                Life::Open => SessionState::Open,
+                Life::StopAsked { .. } | Life::Stopping { .. } => SessionState::Stopping,
+                Life::Closed => SessionState::Closed,
             },
             server_id: self.identity.known().unwrap_or(0),
             lease: held.map(|held| text(held.id)).unwrap_or_default(),
@@ -113,7 +116,7 @@ impl Engine {
         ElectionSnapshot {
             id: e.id,
             role: e.role.to_string(),
-            state: e.state(now, &self.keeper).name(),
+            state: e.state(now, &self.keeper),
             token: e.token().map_or(0, |token| token.0),
             warm: e.is_warm(),
             running: e.running(),
@@ -125,9 +128,14 @@ impl Engine {
                 lease: text(holder.lease),
                 token: holder.revision.0,
             }),
-            trouble: e.trouble().map(str::to_owned),
+            obstacle: e.trouble().map(|trouble| trouble.obstacle),
+            trouble: e.trouble().map(|trouble| trouble.text.clone()),
         }
     }
+}
+
+fn by_number<S: Serializer>(obstacle: &Option<Obstacle>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i32(obstacle.map_or(0, Obstacle::number))
 }
 
 fn says_stopping(record: &KeyValue) -> bool {
