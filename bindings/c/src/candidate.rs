@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::slice;
 
-use engine::milvus::{Candidate, IndexVersions};
+use primacy::milvus::{Candidate, IndexVersions};
 
 use crate::error::Fault;
 use crate::ffi;

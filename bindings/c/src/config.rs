@@ -4,8 +4,8 @@
 use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engine::config::Settings;
-use engine::log::Log;
+use primacy::config::Settings;
+use primacy::log::Log;
 
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out};
@@ -17,23 +17,20 @@ use crate::{handle, log, versioned};
 pub type primacy_config = u64;
 
 /// What such a handle stands for.
-pub(crate) struct Config(Mutex<Draft>);
-
-struct Draft {
-    config: engine::config::Config,
-    log: Log,
+pub(crate) struct Config {
+    values: Mutex<primacy::config::Config>,
+    log: Mutex<Log>,
 }
 
 impl Config {
-    fn draft(&self) -> MutexGuard<'_, Draft> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The settings as they are now, checked together, and where to log.
     pub fn settled(&self) -> Result<(Settings, Log), Fault> {
-        let draft = self.draft();
-        Ok((draft.config.settings()?, draft.log.clone()))
+        Ok((lock(&self.values).settings()?, lock(&self.log).clone()))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes a configuration with the defaults of the table of settings, and no log.
@@ -46,8 +43,8 @@ pub unsafe extern "C" fn primacy_config_new(config_out: *mut primacy_config) -> 
     let out = unsafe { Out::zeroed(config_out) };
     ffi::enter_plain(|| {
         out.required("config_out")?;
-        let draft = Draft { config: engine::config::Config::new(), log: Log::none() };
-        out.set(handle::new(Config(Mutex::new(draft)))?);
+        let values = Mutex::new(primacy::config::Config::new());
+        out.set(handle::new(Config { values, log: Mutex::new(Log::none()) })?);
         Ok(())
     })
 }
@@ -71,7 +68,7 @@ pub unsafe extern "C" fn primacy_config_set(
         // SAFETY: the header's contract for texts.
         let (name, value) = unsafe { (ffi::text(name, "name")?, ffi::text(value, "value")?) };
         let config = handle::find::<Config>(config)?;
-        config.draft().config.set(name, value)?;
+        lock(&config.values).set(name, value)?;
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -103,7 +100,7 @@ pub unsafe extern "C" fn primacy_config_set_log(
             // SAFETY: not NULL, and by the header a struct of the size it says.
             log::to_host(unsafe { versioned::read(log) }?, user_data)?
         };
-        let old = std::mem::replace(&mut config.draft().log, new);
+        let old = std::mem::replace(&mut *lock(&config.log), new);
         // With the lock released: this may be the last use of the old log, which calls the host.
         drop(old);
         Ok(())

@@ -1,67 +1,31 @@
-//! An election: a role on a session, with the host's callbacks.
+//! An election: a role on a session.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_char};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::election::{CommitError, Election as Engine, Host, Reply};
-use engine::engine::{Call, CallId, ElectionSnapshot, Notice, Outcome, Token};
-use engine::platform;
-use engine::session::{JoinError, RegisterError, Session};
+use primacy::clock::Clock;
+use primacy::election::{CommitError, Host};
+use primacy::engine::{CallId, ElectionSnapshot, Token};
+use primacy::platform;
+use primacy::session::{JoinError, RegisterError, Session};
 
-use crate::call::{self, primacy_call, primacy_notice};
+use crate::answer;
 use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
-use crate::ffi::{self, Out, UserData};
+use crate::ffi::{self, Out};
 use crate::handle;
-use crate::result::{Answer, primacy_result};
-use crate::scope::{self, Scope};
+use crate::result::{TxnResult, primacy_result};
+use crate::scope;
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
-use crate::versioned::Versioned;
 
 /// An election: a role on a session.
 pub type primacy_election = u64;
 
-/// A callback of an election. It answers `PRIMACY_DONE`, `PRIMACY_WARM`, `PRIMACY_PENDING` or
-/// `PRIMACY_FAILED`.
-pub type primacy_on_call =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, call: *const primacy_call) -> i32>;
-
-/// The host's side of an election. See "Callbacks" above for threads and order.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct primacy_callbacks {
-    /// `sizeof(primacy_callbacks)`.
-    pub struct_size: usize,
-    /// Somebody else is primary, or it is not clear yet who is: once per standby period. NULL: nothing to do.
-    pub on_standby: primacy_on_call,
-    /// Get ready to take over. Again and again, every `primacy.warmup_interval_ms`, until it answers
-    /// `PRIMACY_WARM`, then at a tenth of the pace. Cancelled when the election is won. NULL: always warm.
-    pub on_warmup: primacy_on_call,
-    /// This process is the primary, under `call->token`. Failing gives it back. Required.
-    pub on_primary: primacy_on_call,
-    /// It is not any more: exactly one for each `on_primary`, also while that still runs. The lock is
-    /// released when this and all other calls of the token are over, so flush here: guarded writes still go
-    /// through after `PRIMACY_LOST_RESIGNED` and `PRIMACY_LOST_STOPPED`. Required.
-    pub on_lost: primacy_on_call,
-    /// The call with this id should end soon: it must still be completed. Must return at once. May be NULL.
-    pub on_cancelled: Option<unsafe extern "C" fn(user_data: *mut c_void, call: u64)>,
-    /// Something that needs no answer. Must return soon. May be NULL.
-    pub on_notice: Option<unsafe extern "C" fn(user_data: *mut c_void, notice: *const primacy_notice)>,
-    /// The last use of `user_data`: nothing of this election runs any more. May be NULL.
-    pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-}
-
-// SAFETY: repr(C), pointers only, zero is `None`.
-unsafe impl Versioned for primacy_callbacks {
-    const NAME: &'static str = "primacy_callbacks";
-    const FIRST_SIZE: usize = size_of::<primacy_callbacks>();
-}
-
 /// What such a handle stands for.
 pub(crate) struct Election {
-    engine: Engine,
+    inner: primacy::election::Election,
     drain: Duration,
     ending: Ending,
     life: Arc<Life>,
@@ -131,11 +95,10 @@ pub(crate) fn register(
     let handle = handle::reserve()?;
     let life = Arc::new(Life::default());
     match session.register(role, host(handle, life.clone())) {
-        Ok(engine) => {
-            let win = engine.win();
+        Ok(inner) => {
             // First: whoever closes it, as soon as it is there, takes this back.
-            handle::show_win(handle, win);
-            handle::fill(handle, Election { engine, drain, ending: Ending::of(session_ending), life })?;
+            handle::show(handle, inner.win());
+            handle::fill(handle, Election { inner, drain, ending: Ending::of(session_ending), life })?;
             Ok(handle)
         }
         Err(error) => {
@@ -145,85 +108,12 @@ pub(crate) fn register(
     }
 }
 
-/// A host that is called back.
-pub(crate) fn called_back(
-    role: &str,
-    callbacks: primacy_callbacks,
-    user_data: *mut c_void,
-) -> Result<impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>, Fault> {
-    for (required, name) in [(callbacks.on_primary, "on_primary"), (callbacks.on_lost, "on_lost")] {
-        required.ok_or_else(|| ffi::null(&format!("primacy_callbacks.{name}")))?;
-    }
-    let (role, user_data) = (owned(role), UserData(user_data));
-    Ok(move |election, life| -> Arc<dyn Host> {
-        Arc::new(Callbacks { callbacks, user_data, role, election, life })
-    })
-}
-
-/// The engine's view of the host.
-struct Callbacks {
-    callbacks: primacy_callbacks,
-    user_data: UserData,
-    role: CString,
-    election: u64,
-    life: Arc<Life>,
-}
-
-impl Host for Callbacks {
-    fn call(&self, call: CallId, what: &Call) -> Reply {
-        let (callback, otherwise) = match what {
-            Call::Standby { .. } => (self.callbacks.on_standby, Reply::Done),
-            Call::Warmup => (self.callbacks.on_warmup, Reply::Warm),
-            Call::Primary { .. } => (self.callbacks.on_primary, Reply::Done),
-            Call::Lost { .. } => (self.callbacks.on_lost, Reply::Done),
-        };
-        let Some(callback) = callback else { return otherwise };
-        let answer = scope::run(Scope::Call, || {
-            call::show_call(self.election, &self.role, call, what, |shown| {
-                // SAFETY: the host gave the function for this, and it has not been told `on_stopped` yet.
-                unsafe { callback(self.user_data.0, shown) }
-            })
-        });
-        match call::outcome(answer, None) {
-            Ok(None) => Reply::Pending,
-            Ok(Some(Outcome::Done)) => Reply::Done,
-            Ok(Some(Outcome::Warm)) => Reply::Warm,
-            Ok(Some(Outcome::Failed(why))) => Reply::Failed(why),
-            Err(fault) => Reply::Failed(fault.message.unwrap_or_default()),
-        }
-    }
-
-    fn cancelled(&self, call: CallId) {
-        if let Some(on_cancelled) = self.callbacks.on_cancelled {
-            // SAFETY: as in `call`.
-            scope::run(Scope::Telling, || unsafe { on_cancelled(self.user_data.0, call.0) });
-        }
-    }
-
-    fn notice(&self, what: &Notice) {
-        if let Some(on_notice) = self.callbacks.on_notice {
-            call::show_notice(self.election, &self.role, what, |shown| {
-                // SAFETY: as in `call`.
-                scope::run(Scope::Telling, || unsafe { on_notice(self.user_data.0, shown) });
-            });
-        }
-    }
-
-    fn stopped(&self) {
-        if let Some(on_stopped) = self.callbacks.on_stopped {
-            // SAFETY: as in `call`; the engine calls this once, as the last.
-            scope::run(Scope::Telling, || unsafe { on_stopped(self.user_data.0) });
-        }
-        self.life.engine_is_through(self.election);
-    }
-}
-
 /// Campaigns from now on: `on_primary` follows if nobody holds the lock, else `on_standby`.
 ///
 /// Returns at once; twice does no harm. Any thread, also inside a callback. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_campaign(election: primacy_election) -> primacy_status {
-    ffi::enter_plain(|| handle::with(election, |found: &Arc<Election>| found.engine.campaign()))
+    ffi::enter_plain(|| handle::find(election).map(|found: Arc<Election>| found.inner.campaign()))
 }
 
 /// Gives primacy up, if this process has it, and goes on as a standby that lets others go first.
@@ -232,7 +122,7 @@ pub extern "C" fn primacy_election_campaign(election: primacy_election) -> prima
 /// completed. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy_status {
-    ffi::enter_plain(|| handle::with(election, |found: &Arc<Election>| found.engine.resign()))
+    ffi::enter_plain(|| handle::find(election).map(|found: Arc<Election>| found.inner.resign()))
 }
 
 /// Begins to end this election; the session and its other elections go on.
@@ -290,10 +180,10 @@ pub unsafe extern "C" fn primacy_election_complete(
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for texts.
         let message = unsafe { ffi::optional_text(message, "message") }?;
-        let outcome = call::outcome(outcome, message)?
+        let outcome = answer::outcome(outcome, message)?
             .ok_or_else(|| Fault::new(PRIMACY_E_ARGUMENT, "PRIMACY_PENDING completes nothing"))?;
         let election = handle::find_closing::<Election>(election)?;
-        election.engine.complete(CallId(call), outcome).map_err(|_| PRIMACY_E_CALL.into())
+        election.inner.complete(CallId(call), outcome).map_err(|_| PRIMACY_E_CALL.into())
     })
 }
 
@@ -305,7 +195,7 @@ pub unsafe extern "C" fn primacy_election_complete(
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_is_cancelled(election: primacy_election, call: u64) -> i32 {
     let cancelled =
-        ffi::caught(|| Ok(handle::find_closing::<Election>(election)?.engine.is_cancelled(CallId(call))));
+        ffi::caught(|| Ok(handle::find_closing::<Election>(election)?.inner.is_cancelled(CallId(call))));
     i32::from(cancelled.unwrap_or(true))
 }
 
@@ -347,7 +237,11 @@ pub unsafe extern "C" fn primacy_election_remaining_ms(
 /// What both of them ask. No panic is caught here, since nothing can panic: loads and comparisons.
 #[inline]
 fn win(election: primacy_election, status_out: &Out<primacy_status>) -> Option<(Token, Duration)> {
-    let asked = if platform::is_child() { Err(PRIMACY_E_FORKED) } else { handle::win(election) };
+    let asked = if platform::is_child() {
+        Err(PRIMACY_E_FORKED)
+    } else {
+        handle::look(election, |cell| cell.read(&Clock::Boot))
+    };
     asked.unwrap_or_else(|status| {
         status_out.set(status);
         None
@@ -387,10 +281,10 @@ pub unsafe extern "C" fn primacy_election_commit(
         scope::may_block()?;
         let election = handle::find::<Election>(election)?;
         let txn = handle::find::<Batch>(txn)?.guarded();
-        let answer = election.engine.commit(Token(token), txn, ffi::timeout(timeout_ms)?)?;
+        let answer = election.inner.commit(Token(token), txn, ffi::timeout(timeout_ms)?)?;
         let succeeded = answer.succeeded;
         if !result_out.is_null() {
-            out.set(handle::new(Answer(answer))?);
+            out.set(handle::new(TxnResult(answer))?);
         }
         if succeeded { Ok(()) } else { Err(PRIMACY_E_CONFLICT.into()) }
     };
@@ -418,8 +312,8 @@ pub unsafe extern "C" fn primacy_election_guard(
     ffi::enter_plain(|| {
         out.required("result_out")?;
         let election = handle::find::<Election>(election)?;
-        let guard = election.engine.guard(Token(token)).ok_or(PRIMACY_E_NOT_PRIMARY)?;
-        out.set(handle::new(Answer::of_guard(&guard).ok_or(PRIMACY_E_INTERNAL)?)?);
+        let guard = election.inner.guard(Token(token)).ok_or(PRIMACY_E_NOT_PRIMARY)?;
+        out.set(handle::new(TxnResult::of_guard(&guard).ok_or(PRIMACY_E_INTERNAL)?)?);
         Ok(())
     })
 }
@@ -440,7 +334,7 @@ pub unsafe extern "C" fn primacy_election_recording(
     let out = unsafe { Out::zeroed(text_out) };
     ffi::enter_plain(|| {
         out.required("text_out")?;
-        let recording = handle::find::<Election>(election)?.engine.recording();
+        let recording = handle::find::<Election>(election)?.inner.recording();
         out.set(CString::into_raw(owned(&recording)));
         Ok(())
     })
@@ -449,7 +343,7 @@ pub unsafe extern "C" fn primacy_election_recording(
 impl Election {
     /// Where it stands; `None`: it is over.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
-        self.engine.snapshot()
+        self.inner.snapshot()
     }
 }
 
@@ -461,9 +355,9 @@ impl Stops for Election {
         self.drain
     }
     fn stop_engine(&self, timeout: Duration) {
-        self.engine.stop(timeout);
+        self.inner.stop(timeout);
     }
     fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.engine.join(timeout)
+        self.inner.join(timeout)
     }
 }

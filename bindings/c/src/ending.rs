@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::session::JoinError;
+use primacy::session::JoinError;
 
 use crate::error::Fault;
 use crate::handle::{self, Kind};

@@ -4,8 +4,8 @@
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use engine::config::ConfigError;
-use engine::store::Failure;
+use primacy::config::ConfigError;
+use primacy::store::Failure;
 
 use crate::status::*;
 

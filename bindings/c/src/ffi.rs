@@ -7,8 +7,8 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use engine::panic;
-use engine::platform;
+use primacy::panic;
+use primacy::platform;
 
 use crate::error::{Fault, primacy_error};
 use crate::status::*;

@@ -1,92 +1,42 @@
 //! The numbers that C holds instead of pointers. A number names a slot and the slot's generation, so that one
 //! that was freed, made up, or belongs to another kind of object is told apart from every live one, for ever.
+//! What a slot holds is its users' business: this knows objects by their types alone.
 //!
 //! A look-up must not wait: each slot has its own lock, which is only tried. It is taken for writing only while
 //! the object in it comes or goes; so whoever finds it taken, or a writer waiting for it, holds a number that is no
 //! longer valid, or not yet. An object that is freed is neither, as long as something of it runs: that is a flag.
-//! `is_primary` takes not even the lock: see [`win`].
+//! A cell that is shown under a number is looked at without even the lock: see [`look`].
 
+use std::any::Any;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
-use std::time::Duration;
 
-use engine::clock::Clock;
-use engine::engine::Token;
-use engine::queue::Queue;
-use engine::win::WinCell;
+use primacy::win::WinCell;
 
-use crate::config::Config;
-use crate::election::Election;
 use crate::error::Fault;
-use crate::observer::Observer;
-use crate::result::Answer;
-use crate::session::Session;
 use crate::status::{PRIMACY_E_HANDLE, PRIMACY_E_INTERNAL, primacy_status};
-use crate::txn::Batch;
 
-/// What a slot holds.
-enum Object {
-    Empty,
-    /// A number that was given out before its object exists.
-    Reserved,
-    Config(Arc<Config>),
-    Session(Arc<Session>),
-    Election(Arc<Election>),
-    Observer(Arc<Observer>),
-    Queue(Arc<Queue>),
-    Txn(Arc<Batch>),
-    Result(Arc<Answer>),
-}
+/// What a slot can hold.
+pub(crate) trait Kind: Any + Send + Sync {}
+impl<T: Any + Send + Sync> Kind for T {}
 
-/// A kind of object that C knows by a number.
-pub(crate) trait Kind: Sized + Send + Sync + 'static {
-    fn wrap(object: Arc<Self>) -> Slotted;
-    fn find(slotted: &Slotted) -> Option<&Arc<Self>>;
-}
-
-/// Hides [`Object`] from the trait's users.
-pub(crate) struct Slotted(Object);
-
-macro_rules! kinds {
-    ($($name:ident: $kind:ty),*) => {$(
-        impl Kind for $kind {
-            fn wrap(object: Arc<Self>) -> Slotted {
-                Slotted(Object::$name(object))
-            }
-            fn find(slotted: &Slotted) -> Option<&Arc<Self>> {
-                match &slotted.0 {
-                    Object::$name(object) => Some(object),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-
-kinds!(
-    Config: Config,
-    Session: Session,
-    Election: Election,
-    Observer: Observer,
-    Queue: Queue,
-    Txn: Batch,
-    Result: Answer
-);
+/// What it holds; `None`: nothing, or not yet.
+type Object = Option<Arc<dyn Any + Send + Sync>>;
 
 struct Slot {
     entry: RwLock<Entry>,
-    /// The number of the election that is in here and not closing; 0: none.
-    election: AtomicU64,
-    /// That election's cell.
-    win: AtomicPtr<WinCell>,
+    /// The number that a cell is shown under; 0: none is.
+    shown: AtomicU64,
+    /// That cell.
+    cell: AtomicPtr<WinCell>,
 }
 
 struct Entry {
     generation: u32,
     /// Freed, but something still runs that must be able to end: only [`find_closing`] sees it.
     closing: AtomicBool,
-    object: Slotted,
+    object: Object,
 }
 
 /// Slots never move and never go away, so a look-up needs no lock but the slot's own: chunk `n` has 64 * 2^n.
@@ -141,15 +91,15 @@ fn write(handle: u64) -> Result<RwLockWriteGuard<'static, Entry>, Fault> {
 
 /// A number for an object that will be there later, so that the object can know it.
 pub(crate) fn reserve() -> Result<u64, Fault> {
-    insert(Slotted(Object::Reserved))
+    insert(None)
 }
 
 /// A number for an object.
 pub(crate) fn new<T: Kind>(object: T) -> Result<u64, Fault> {
-    insert(T::wrap(Arc::new(object)))
+    insert(Some(Arc::new(object)))
 }
 
-fn insert(object: Slotted) -> Result<u64, Fault> {
+fn insert(object: Object) -> Result<u64, Fault> {
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     let index = match free.indices.pop() {
         Some(index) => index,
@@ -157,13 +107,9 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
             let index = free.next;
             let (chunk, _) = place(index);
             let empty = || Slot {
-                entry: RwLock::new(Entry {
-                    generation: 0,
-                    closing: AtomicBool::new(false),
-                    object: Slotted(Object::Empty),
-                }),
-                election: AtomicU64::new(0),
-                win: AtomicPtr::new(ptr::null_mut()),
+                entry: RwLock::new(Entry { generation: 0, closing: AtomicBool::new(false), object: None }),
+                shown: AtomicU64::new(0),
+                cell: AtomicPtr::new(ptr::null_mut()),
             };
             let chunk_of =
                 CHUNKS.get(chunk).ok_or_else(|| Fault::new(PRIMACY_E_INTERNAL, "more handles than slots"))?;
@@ -183,79 +129,79 @@ fn insert(object: Slotted) -> Result<u64, Fault> {
 
 /// Puts the object behind a reserved number.
 pub(crate) fn fill<T: Kind>(handle: u64, object: T) -> Result<(), Fault> {
-    write(handle)?.object = T::wrap(Arc::new(object));
+    write(handle)?.object = Some(Arc::new(object));
     Ok(())
 }
 
-/// Lets [`win`] find the cell of the election that was put behind this number.
-pub(crate) fn show_win(handle: u64, win: &'static WinCell) {
+/// Lets [`look`] find a cell under this number, until that is closed.
+pub(crate) fn show(handle: u64, cell: &'static WinCell) {
     let Some(slot) = slot(split(handle).1) else { return };
-    slot.win.store(ptr::from_ref(win).cast_mut(), Ordering::SeqCst);
-    slot.election.store(handle, Ordering::SeqCst);
+    slot.cell.store(ptr::from_ref(cell).cast_mut(), Ordering::SeqCst);
+    slot.shown.store(handle, Ordering::SeqCst);
 }
 
-/// What the cell of an election says: loads only, so that any number of threads may ask at once without a cost
-/// to each other.
+fn hide(handle: u64) {
+    if let Some(slot) = slot(split(handle).1) {
+        slot.shown.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Reads the cell that is shown under this number: loads only, so that any number of threads may ask at once without
+/// a cost to each other.
 ///
 /// The number is compared again after the cell was read. As long as it stands in the slot, the object behind it
-/// has not been dropped, and its cell not been lent to another election; both come after it was taken out.
+/// has not been dropped, and its cell not been lent to another one; both come after it was taken out.
 ///
 /// Answers a bare status, and is a part of its callers: a fault with room for a text would cost as much as the rest.
 #[inline]
-pub(crate) fn win(handle: u64) -> Result<Option<(Token, Duration)>, primacy_status> {
+pub(crate) fn look<R>(handle: u64, read: impl FnOnce(&WinCell) -> R) -> Result<R, primacy_status> {
     let slot = slot(split(handle).1).ok_or(PRIMACY_E_HANDLE)?;
-    if handle == 0 || slot.election.load(Ordering::SeqCst) != handle {
+    if handle == 0 || slot.shown.load(Ordering::SeqCst) != handle {
         return Err(PRIMACY_E_HANDLE);
     }
-    // SAFETY: the pointer was made of a `&'static` by `show_win` before the number was stored.
-    let found = unsafe { slot.win.load(Ordering::SeqCst).as_ref() }.ok_or(PRIMACY_E_HANDLE)?;
-    let answer = found.read(&Clock::Boot);
-    if slot.election.load(Ordering::SeqCst) == handle { Ok(answer) } else { Err(PRIMACY_E_HANDLE) }
+    // SAFETY: the pointer was made of a `&'static` by `show` before the number was stored.
+    let cell = unsafe { slot.cell.load(Ordering::SeqCst).as_ref() }.ok_or(PRIMACY_E_HANDLE)?;
+    let answer = read(cell);
+    if slot.shown.load(Ordering::SeqCst) == handle { Ok(answer) } else { Err(PRIMACY_E_HANDLE) }
+}
+
+/// The object behind an entry, if it is of this type.
+fn typed<T: Kind>(entry: &Entry) -> Result<Arc<T>, Fault> {
+    let object = entry.object.clone().ok_or(PRIMACY_E_HANDLE)?;
+    object.downcast().map_err(|_| PRIMACY_E_HANDLE.into())
 }
 
 /// The object, kept alive for as long as the caller needs it.
 pub(crate) fn find<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
-    with(handle, Arc::clone)
-}
-
-/// Looks at the object for a moment, without touching its count.
-pub(crate) fn with<T: Kind, R>(handle: u64, look: impl FnOnce(&Arc<T>) -> R) -> Result<R, Fault> {
     let entry = try_read(handle)?;
-    match T::find(&entry.object) {
-        Some(object) if !entry.closing.load(Ordering::SeqCst) => Ok(look(object)),
-        _ => Err(PRIMACY_E_HANDLE.into()),
+    if entry.closing.load(Ordering::SeqCst) {
+        return Err(PRIMACY_E_HANDLE.into());
     }
+    typed(&entry)
 }
 
 /// The object, also while it is closing.
 pub(crate) fn find_closing<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
-    let entry = try_read(handle)?;
-    T::find(&entry.object).cloned().ok_or(PRIMACY_E_HANDLE.into())
+    typed(&*try_read(handle)?)
 }
 
 /// Makes the number invalid for everything but [`find_closing`], until [`remove`]. Only one caller gets
 /// through.
 pub(crate) fn close<T: Kind>(handle: u64) -> Result<Arc<T>, Fault> {
     let entry = try_read(handle)?;
-    let object = T::find(&entry.object).ok_or(PRIMACY_E_HANDLE)?;
+    let object = typed(&entry)?;
     if entry.closing.swap(true, Ordering::SeqCst) {
         return Err(PRIMACY_E_HANDLE.into());
     }
-    hide_win(handle);
-    Ok(object.clone())
-}
-
-fn hide_win(handle: u64) {
-    if let Some(slot) = slot(split(handle).1) {
-        slot.election.store(0, Ordering::SeqCst);
-    }
+    hide(handle);
+    Ok(object)
 }
 
 /// Empties the slot. The number never becomes valid again.
 pub(crate) fn remove(handle: u64) {
     let Ok(mut entry) = write(handle) else { return };
-    hide_win(handle);
-    let object = std::mem::replace(&mut entry.object, Slotted(Object::Empty));
+    hide(handle);
+    let object = entry.object.take();
     // A number that is about to be given out again must not match this one meanwhile.
     entry.generation = entry.generation.saturating_add(1);
     let used_up = entry.generation >= LAST_GENERATION;
@@ -278,6 +224,11 @@ pub(crate) fn free<T: Kind>(handle: u64) -> Result<(), Fault> {
 mod tests {
     use super::*;
 
+    /// Some kind of object.
+    struct Thing;
+    /// Another one.
+    struct Other;
+
     #[test]
     fn slots_lie_behind_one_another_without_a_gap() {
         let mut last = None;
@@ -294,14 +245,14 @@ mod tests {
 
     #[test]
     fn a_freed_number_is_never_valid_again() {
-        let old = new(Batch::default()).unwrap();
-        free::<Batch>(old).unwrap();
+        let old = new(Thing).unwrap();
+        free::<Thing>(old).unwrap();
         for _ in 0..1000 {
-            let young = new(Batch::default()).unwrap();
+            let young = new(Thing).unwrap();
             assert_ne!(young, old);
-            assert!(find::<Batch>(old).is_err());
-            assert!(free::<Batch>(old).is_err());
-            free::<Batch>(young).unwrap();
+            assert!(find::<Thing>(old).is_err());
+            assert!(free::<Thing>(old).is_err());
+            free::<Thing>(young).unwrap();
         }
     }
 
@@ -309,12 +260,12 @@ mod tests {
     fn many_numbers_are_valid_at_once_and_slots_are_used_again() {
         let mut last_slot = 0;
         for _ in 0..20 {
-            let all: Vec<u64> = (0..500).map(|_| new(Batch::default()).unwrap()).collect();
+            let all: Vec<u64> = (0..500).map(|_| new(Thing).unwrap()).collect();
             for handle in &all {
-                assert!(with::<Batch, _>(*handle, |_| ()).is_ok());
+                assert!(find::<Thing>(*handle).is_ok());
                 last_slot = last_slot.max(split(*handle).1);
             }
-            all.into_iter().for_each(|handle| free::<Batch>(handle).unwrap());
+            all.into_iter().for_each(|handle| free::<Thing>(handle).unwrap());
         }
         assert!(last_slot < 5000, "{last_slot}");
     }
@@ -322,65 +273,64 @@ mod tests {
     #[test]
     fn a_reserved_number_is_valid_once_there_is_something_behind_it() {
         let handle = reserve().unwrap();
-        assert!(find::<Batch>(handle).is_err());
-        fill(handle, Batch::default()).unwrap();
-        assert!(find::<Batch>(handle).is_ok());
-        free::<Batch>(handle).unwrap();
-        assert!(fill(handle, Batch::default()).is_err());
+        assert!(find::<Thing>(handle).is_err());
+        fill(handle, Thing).unwrap();
+        assert!(find::<Thing>(handle).is_ok());
+        free::<Thing>(handle).unwrap();
+        assert!(fill(handle, Thing).is_err());
     }
 
     #[test]
     fn a_number_of_another_kind_is_refused() {
-        let txn = new(Batch::default()).unwrap();
-        assert!(find::<Config>(txn).is_err());
-        assert!(free::<Config>(txn).is_err());
-        free::<Batch>(txn).unwrap();
+        let thing = new(Thing).unwrap();
+        assert!(find::<Other>(thing).is_err());
+        assert!(free::<Other>(thing).is_err());
+        free::<Thing>(thing).unwrap();
     }
 
     #[test]
     fn made_up_numbers_are_refused() {
         for handle in [0, 1, u64::MAX, 1 << 32 | 0xffff_ffff, 1 << 63, 0x7fff_ffff_0000_0000] {
-            assert!(find::<Batch>(handle).is_err(), "{handle:#x}");
-            assert!(free::<Batch>(handle).is_err(), "{handle:#x}");
+            assert!(find::<Thing>(handle).is_err(), "{handle:#x}");
+            assert!(free::<Thing>(handle).is_err(), "{handle:#x}");
         }
     }
 
     #[test]
     fn a_closing_object_can_be_ended_but_not_used() {
-        let handle = new(Batch::default()).unwrap();
-        close::<Batch>(handle).unwrap();
-        assert!(find::<Batch>(handle).is_err());
-        assert!(with::<Batch, _>(handle, |_| ()).is_err());
-        assert!(close::<Batch>(handle).is_err());
-        assert!(find_closing::<Batch>(handle).is_ok());
+        let handle = new(Thing).unwrap();
+        close::<Thing>(handle).unwrap();
+        assert!(find::<Thing>(handle).is_err());
+        assert!(close::<Thing>(handle).is_err());
+        assert!(find_closing::<Thing>(handle).is_ok());
         remove(handle);
-        assert!(find_closing::<Batch>(handle).is_err());
+        assert!(find_closing::<Thing>(handle).is_err());
     }
 
     #[test]
-    fn the_win_of_a_number_is_found_until_that_is_closed() {
-        static WIN: OnceLock<WinCell> = OnceLock::new();
-        let handle = new(Batch::default()).unwrap();
-        assert_eq!(win(handle), Err(PRIMACY_E_HANDLE));
-        show_win(handle, WIN.get_or_init(WinCell::default));
-        assert_eq!(win(handle), Ok(None));
-        assert_eq!(win(0), Err(PRIMACY_E_HANDLE));
-        close::<Batch>(handle).unwrap();
-        assert_eq!(win(handle), Err(PRIMACY_E_HANDLE));
+    fn the_cell_of_a_number_is_found_until_that_is_closed() {
+        static CELL: OnceLock<WinCell> = OnceLock::new();
+        let handle = new(Thing).unwrap();
+        assert_eq!(look(handle, |_| ()), Err(PRIMACY_E_HANDLE));
+        show(handle, CELL.get_or_init(WinCell::default));
+        assert_eq!(look(handle, |_| ()), Ok(()));
+        assert_eq!(look(0, |_| ()), Err(PRIMACY_E_HANDLE));
+        close::<Thing>(handle).unwrap();
+        assert_eq!(look(handle, |_| ()), Err(PRIMACY_E_HANDLE));
         remove(handle);
-        assert_eq!(win(handle), Err(PRIMACY_E_HANDLE));
+        assert_eq!(look(handle, |_| ()), Err(PRIMACY_E_HANDLE));
     }
 
     #[test]
     fn what_is_closing_is_found_at_every_moment() {
         for _ in 0..300 {
-            let handle = new(Batch::default()).unwrap();
+            let handle = new(Thing).unwrap();
             let (looking, closed) = (AtomicU64::new(0), AtomicBool::new(false));
             let look = || {
                 looking.fetch_add(1, Ordering::SeqCst);
                 let mut missed = 0;
                 while !closed.load(Ordering::SeqCst) {
-                    missed += usize::from(find_closing::<Batch>(handle).is_err());
+                    missed += usize::from(find_closing::<Thing>(handle).is_err());
                 }
                 missed
             };
@@ -389,7 +339,7 @@ mod tests {
                 while looking.load(Ordering::SeqCst) < 2 {
                     std::thread::yield_now();
                 }
-                let was_open = close::<Batch>(handle).is_ok();
+                let was_open = close::<Thing>(handle).is_ok();
                 closed.store(true, Ordering::SeqCst);
                 assert!(was_open);
                 lookers.into_iter().map(|looker| looker.join().unwrap()).sum()
@@ -402,10 +352,10 @@ mod tests {
     #[test]
     fn threads_that_free_and_look_up_one_number_agree() {
         for _ in 0..200 {
-            let handle = new(Batch::default()).unwrap();
+            let handle = new(Thing).unwrap();
             let freed = std::thread::scope(|s| {
                 let all: Vec<_> = (0..4)
-                    .map(|_| s.spawn(move || (find::<Batch>(handle).is_ok(), free::<Batch>(handle).is_ok())))
+                    .map(|_| s.spawn(move || (find::<Thing>(handle).is_ok(), free::<Thing>(handle).is_ok())))
                     .collect();
                 all.into_iter().map(|t| t.join().unwrap()).filter(|(_, freed)| *freed).count()
             });

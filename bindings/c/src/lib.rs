@@ -12,7 +12,9 @@
 // Exported types bear their C names, so that the header needs no table of renames.
 #![allow(non_camel_case_types)]
 
+pub mod answer;
 pub mod call;
+pub mod callbacks;
 pub mod candidate;
 pub mod config;
 #[cfg(any(debug_assertions, feature = "defect"))]
@@ -24,6 +26,7 @@ mod ffi;
 mod handle;
 pub mod log;
 pub mod observer;
+pub mod primary;
 pub mod queue;
 pub mod result;
 mod scope;

@@ -1,6 +1,6 @@
 //! The log: lines for the operator, handed to the host.
 
-use engine::log::{Level, Log};
+use primacy::log::{Level, Log};
 use std::ffi::{c_char, c_void};
 
 use crate::error::{Fault, owned};

@@ -1,19 +1,19 @@
 //! An observer: what a client of a coordinator uses to find the primary of a role.
 
 use std::ffi::{c_char, c_void};
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use engine::engine::Primary;
-use engine::milvus::Role;
-use engine::observer::{Observer as Engine, OnChange, WaitError};
-use engine::platform;
+use primacy::engine::Primary;
+use primacy::milvus::Role;
+use primacy::observer::{Observer, OnChange, WaitError};
+use primacy::platform;
 
 use crate::config::{Config, primacy_config};
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out, UserData};
+use crate::primary::{primacy_primary, show, token_of};
 use crate::queue::{self, primacy_queue};
 use crate::scope::{self, Scope};
 use crate::status::*;
@@ -22,28 +22,6 @@ use crate::{ending, handle};
 
 /// An observer of one role.
 pub type primacy_observer = u64;
-
-/// Room for an address, its ending NUL included.
-pub const PRIMACY_ADDRESS_SIZE: usize = 512;
-
-/// Who is primary. All zero: nobody is.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct primacy_primary {
-    /// Set it to `sizeof(primacy_primary)`.
-    pub struct_size: usize,
-    /// Its server id; 0: there is no primary.
-    pub server_id: i64,
-    /// The fencing token of its win; 0: there is no primary.
-    pub token: i64,
-    /// Where it serves, `host:port`; "" if there is no primary, or its address is longer than any address.
-    pub address: [c_char; PRIMACY_ADDRESS_SIZE],
-    /// 1: its `on_primary` has succeeded under this token, so that it serves; also of a coordinator that does not
-    /// say, as Milvus's own do not. 0: not yet, or there is no primary.
-    pub ready: i32,
-    /// Always 0.
-    pub reserved: i32,
-}
 
 /// What an observer calls. See `primacy_observer_open`.
 #[repr(C)]
@@ -59,20 +37,11 @@ pub struct primacy_observer_callbacks {
     pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
 }
 
-// SAFETY: repr(C), the array's size is a multiple of eight, a pair of 32 bits leaves no padding, zero is 0.
-unsafe impl Versioned for primacy_primary {
-    const NAME: &'static str = "primacy_primary";
-    const FIRST_SIZE: usize = mem::offset_of!(primacy_primary, ready);
-}
-
 // SAFETY: repr(C), pointers only, zero is `None`.
 unsafe impl Versioned for primacy_observer_callbacks {
     const NAME: &'static str = "primacy_observer_callbacks";
     const FIRST_SIZE: usize = size_of::<primacy_observer_callbacks>();
 }
-
-/// What such a handle stands for.
-pub(crate) struct Observer(Engine);
 
 struct Callbacks {
     callbacks: primacy_observer_callbacks,
@@ -99,22 +68,6 @@ impl Drop for Callbacks {
             scope::run(Scope::Telling, || unsafe { on_stopped(self.user_data.0) });
         }
     }
-}
-
-/// 0: there is no primary.
-fn token_of(primary: Option<&Primary>) -> i64 {
-    primary.map_or(0, |primary| primary.token.0)
-}
-
-pub(crate) fn show(primary: Option<&Primary>) -> primacy_primary {
-    let mut shown = primacy_primary::zeroed();
-    if let Some(primary) = primary {
-        shown.server_id = primary.server_id;
-        shown.token = token_of(Some(primary));
-        ffi::copy_text(&mut shown.address, &primary.address);
-        shown.ready = primary.ready.into();
-    }
-    shown
 }
 
 /// Opens an observer of `role`: it needs no session and no lease, and always knows the latest primary.
@@ -196,7 +149,7 @@ fn open(config: primacy_config, role: &str, on_change: Option<OnChange>) -> Resu
     let (settings, log) = handle::find::<Config>(config)?.settled()?;
     Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
     platform::mark_children();
-    Ok(Observer(Engine::open(settings, role, log, on_change)?))
+    Ok(Observer::open(settings, role, log, on_change)?)
 }
 
 /// Who is primary, as far as this observer has heard: an earlier answer is never taken back.
@@ -212,7 +165,7 @@ pub unsafe extern "C" fn primacy_observer_current(
     let cleared = unsafe { versioned::clear(primary_out) };
     ffi::enter_plain(|| {
         cleared?;
-        let primary = handle::find::<Observer>(observer)?.0.current();
+        let primary = handle::find::<Observer>(observer)?.current();
         // SAFETY: as above.
         unsafe { versioned::write(primary_out, &show(primary.as_ref())) }
     })
@@ -267,7 +220,7 @@ unsafe fn wait(
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
         let primary =
-            observer.0.wait_until(ffi::duration(timeout_ms), reached).map_err(|error| match error {
+            observer.wait_until(ffi::duration(timeout_ms), reached).map_err(|error| match error {
                 WaitError::TimedOut => PRIMACY_E_TIMEOUT,
                 WaitError::Closed => PRIMACY_E_STOPPED,
                 WaitError::InCallback => PRIMACY_E_DEADLOCK,
@@ -288,7 +241,7 @@ unsafe fn wait(
 pub extern "C" fn primacy_observer_free(observer: primacy_observer) -> primacy_status {
     ffi::leave(|| {
         let found = handle::close::<Observer>(observer)?;
-        let closed = found.0.close(scope::is_inside().then_some(Duration::ZERO));
+        let closed = found.close(scope::is_inside().then_some(Duration::ZERO));
         handle::remove(observer);
         if scope::is_inside() { Ok(()) } else { ending::joined(closed) }
     })

@@ -4,16 +4,16 @@ use std::ffi::c_char;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use engine::election::{Host, Reader, Reply};
-use engine::engine::{Call, CallId, Holder, Notice};
-use engine::queue::{Event, Queue, What};
+use primacy::election::{Host, Reader, Reply};
+use primacy::engine::{Call, CallId, Holder, Notice};
+use primacy::queue::{Event, Queue, What};
 
 use crate::call::*;
 use crate::election::{Life, primacy_election};
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out};
 use crate::handle;
-use crate::observer::{self, PRIMACY_ADDRESS_SIZE};
+use crate::primary::{self, PRIMACY_ADDRESS_SIZE};
 use crate::scope;
 use crate::status::*;
 use crate::versioned::{self, Versioned};
@@ -235,7 +235,7 @@ fn show(event: &Event) -> primacy_event {
         }
         What::Stopped => shown.kind = PRIMACY_EVENT_STOPPED,
         What::Observed(primary) => {
-            let primary = observer::show(primary.as_ref());
+            let primary = primary::show(primary.as_ref());
             (shown.kind, shown.detail) = (PRIMACY_EVENT_OBSERVED, primary.ready);
             (shown.token, shown.server_id) = (primary.token, primary.server_id);
             shown.address = primary.address;

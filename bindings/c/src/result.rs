@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use engine::store::{Compare, Condition, KeyValue, LeaseId, Range, Revision, TxnAnswer, Value};
+use primacy::store::{Compare, Condition, KeyValue, LeaseId, Range, Revision, TxnAnswer, Value};
 
 use crate::error::Fault;
 use crate::ffi::{self, Out};
@@ -14,9 +14,9 @@ use crate::versioned::{self, Versioned};
 pub type primacy_result = u64;
 
 /// What such a handle stands for.
-pub(crate) struct Answer(pub TxnAnswer);
+pub(crate) struct TxnResult(pub TxnAnswer);
 
-impl Answer {
+impl TxnResult {
     /// Comparisons of revision and lease, as keys that meet them; `None` if there is another one among them.
     pub fn of_guard(guard: &[Compare]) -> Option<Self> {
         let mut keys: Vec<KeyValue> = Vec::new();
@@ -40,7 +40,7 @@ impl Answer {
                 Condition::Absent | Condition::Version(_) | Condition::Value(_) => return None,
             }
         }
-        Some(Answer(TxnAnswer { succeeded: true, reads: vec![keys], ..TxnAnswer::default() }))
+        Some(TxnResult(TxnAnswer { succeeded: true, reads: vec![keys], ..TxnAnswer::default() }))
     }
 }
 
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn primacy_result_revision(
     let out = unsafe { Out::zeroed(revision_out) };
     ffi::enter_plain(|| {
         out.required("revision_out")?;
-        out.set(handle::find::<Answer>(result)?.0.revision.0);
+        out.set(handle::find::<TxnResult>(result)?.0.revision.0);
         Ok(())
     })
 }
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn primacy_result_count(
     let out = unsafe { Out::zeroed(count_out) };
     ffi::enter_plain(|| {
         out.required("count_out")?;
-        let result = handle::find::<Answer>(result)?;
+        let result = handle::find::<TxnResult>(result)?;
         let reads = &result.0.reads;
         out.set(reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?.len());
         Ok(())
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn primacy_result_key_value(
     let cleared = unsafe { versioned::clear(key_value_out) };
     ffi::enter_plain(|| {
         cleared?;
-        let result = handle::find::<Answer>(result)?;
+        let result = handle::find::<TxnResult>(result)?;
         let reads = &result.0.reads;
         let found = reads.get(get).ok_or_else(|| no_such("get", get, reads.len()))?;
         let kv = found.get(index).ok_or_else(|| no_such("key", index, found.len()))?;
@@ -156,5 +156,5 @@ pub unsafe extern "C" fn primacy_result_key_value(
 /// Any thread, does not block. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_result_free(result: primacy_result) -> primacy_status {
-    ffi::leave(|| handle::free::<Answer>(result))
+    ffi::leave(|| handle::free::<TxnResult>(result))
 }

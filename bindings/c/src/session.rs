@@ -4,20 +4,21 @@ use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::election::Host;
-use engine::engine::Snapshot;
-use engine::platform;
-use engine::session::{JoinError, OpenError, Session as Engine};
-use engine::store::Failure;
+use primacy::election::Host;
+use primacy::engine::Snapshot;
+use primacy::platform;
+use primacy::session::{JoinError, OpenError};
+use primacy::store::Failure;
 
+use crate::callbacks::{self, primacy_callbacks};
 use crate::candidate::{self, primacy_candidate};
 use crate::config::{Config, primacy_config};
-use crate::election::{self, Life, primacy_callbacks, primacy_election};
+use crate::election::{self, Life, primacy_election};
 use crate::ending::{self, Ending, Stops};
 use crate::error::{Fault, owned, primacy_error};
 use crate::ffi::{self, Out};
 use crate::queue::{self, primacy_queue};
-use crate::result::{Answer, primacy_result};
+use crate::result::{TxnResult, primacy_result};
 use crate::status::*;
 use crate::txn::{Batch, primacy_txn};
 use crate::{handle, scope, versioned};
@@ -27,7 +28,7 @@ pub type primacy_session = u64;
 
 /// What such a handle stands for.
 pub(crate) struct Session {
-    engine: Engine,
+    inner: primacy::session::Session,
     /// How long an election or session that is freed without being stopped may take.
     drain: Duration,
     ending: Arc<Ending>,
@@ -72,8 +73,8 @@ pub unsafe extern "C" fn primacy_session_open(
         let candidate = unsafe { candidate::check(&versioned::read(candidate)?) }?;
         platform::mark_children();
         let drain = settings.drain_timeout;
-        let engine = Engine::open(settings, candidate, log)?;
-        out.set(handle::new(Session { engine, drain, ending: Arc::default() })?);
+        let inner = primacy::session::Session::open(settings, candidate, log)?;
+        out.set(handle::new(Session { inner, drain, ending: Arc::default() })?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn primacy_session_server_id(
     let out = unsafe { Out::zeroed(server_id_out) };
     ffi::enter_plain(|| {
         out.required("server_id_out")?;
-        out.set(handle::find::<Session>(session)?.engine.server_id());
+        out.set(handle::find::<Session>(session)?.inner.server_id());
         Ok(())
     })
 }
@@ -123,7 +124,7 @@ pub unsafe extern "C" fn primacy_session_register(
         out.required("election_out")?;
         // SAFETY: the header's contract for texts and structs.
         let (role, callbacks) = unsafe { (ffi::text(role, "role")?, versioned::read(callbacks)?) };
-        let host = election::called_back(role, callbacks, user_data)?;
+        let host = callbacks::called_back(role, callbacks, user_data)?;
         out.set(handle::find::<Session>(session)?.register(role, host)?);
         Ok(())
     };
@@ -182,8 +183,8 @@ pub unsafe extern "C" fn primacy_session_read(
         scope::may_block()?;
         let session = handle::find::<Session>(session)?;
         let ranges = handle::find::<Batch>(txn)?.ranges()?;
-        let answer = session.engine.read(ranges, ffi::timeout(timeout_ms)?)?;
-        out.set(handle::new(Answer(answer))?);
+        let answer = session.inner.read(ranges, ffi::timeout(timeout_ms)?)?;
+        out.set(handle::new(TxnResult(answer))?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -224,7 +225,7 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_mark_stopping(session: primacy_session) -> primacy_status {
     ffi::enter_plain(|| {
-        handle::find::<Session>(session)?.engine.mark_stopping();
+        handle::find::<Session>(session)?.inner.mark_stopping();
         Ok(())
     })
 }
@@ -270,7 +271,7 @@ pub extern "C" fn primacy_session_free(session: primacy_session) -> primacy_stat
 impl Session {
     /// Where it stands.
     pub fn snapshot(&self) -> Snapshot {
-        self.engine.snapshot()
+        self.inner.snapshot()
     }
 
     fn register(
@@ -278,7 +279,7 @@ impl Session {
         role: &str,
         host: impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>,
     ) -> Result<primacy_election, Fault> {
-        election::register(&self.engine, role, host, self.drain, &self.ending)
+        election::register(&self.inner, role, host, self.drain, &self.ending)
     }
 }
 
@@ -290,9 +291,9 @@ impl Stops for Session {
         self.drain
     }
     fn stop_engine(&self, timeout: Duration) {
-        self.engine.stop(timeout);
+        self.inner.stop(timeout);
     }
     fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.engine.join(timeout)
+        self.inner.join(timeout)
     }
 }

@@ -3,13 +3,13 @@
 use std::ffi::c_char;
 use std::mem;
 
-use engine::engine::{Callback, ElectionSnapshot, ElectionState, SessionState, Snapshot};
+use primacy::engine::{Callback, ElectionSnapshot, ElectionState, SessionState, Snapshot};
 
 use crate::call::*;
 use crate::election::{Election, primacy_election};
 use crate::ffi;
 use crate::handle;
-use crate::observer::PRIMACY_ADDRESS_SIZE;
+use crate::primary::PRIMACY_ADDRESS_SIZE;
 use crate::session::{Session, primacy_session};
 use crate::status::{PRIMACY_E_STOPPED, primacy_status};
 use crate::versioned::{self, Versioned};

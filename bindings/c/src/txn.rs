@@ -4,7 +4,7 @@
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
-use engine::store::{Compare, Condition, Key, LeaseId, Op, Range, Revision, Txn, Value};
+use primacy::store::{Compare, Condition, Key, LeaseId, Op, Range, Revision, Txn, Value};
 
 use crate::error::Fault;
 use crate::ffi::{self, Out};

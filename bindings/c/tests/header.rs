@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
-const FILES: [&str; 14] = [
+const FILES: [&str; 17] = [
     "status",
     "error",
     "version",
@@ -15,10 +15,13 @@ const FILES: [&str; 14] = [
     "config",
     "candidate",
     "session",
+    "answer",
     "call",
+    "callbacks",
     "election",
     "txn",
     "result",
+    "primary",
     "observer",
     "queue",
     "state",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::milvus::{Candidate, IndexVersions};
+use primacy::milvus::{Candidate, IndexVersions};
 use pyo3::prelude::*;
 
 use crate::fault::Fault;

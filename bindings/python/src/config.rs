@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use engine::config::{Config as EngineConfig, Settings};
+use primacy::config::Settings;
 use pyo3::prelude::*;
 
 use crate::fault::Fault;
@@ -10,16 +10,16 @@ use crate::fault::Fault;
 /// Settings by name, as texts.
 #[pyclass(frozen, module = "primacy._primacy")]
 #[derive(Default)]
-pub struct Config(Mutex<EngineConfig>);
+pub struct Config(Mutex<primacy::config::Config>);
 
 impl Config {
-    fn read<T>(&self, read: impl FnOnce(&EngineConfig) -> T) -> T {
+    fn read<T>(&self, read: impl FnOnce(&primacy::config::Config) -> T) -> T {
         read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What they amount to.
     pub fn settings(&self) -> Result<Settings, Fault> {
-        Ok(self.read(EngineConfig::settings)?)
+        Ok(self.read(primacy::config::Config::settings)?)
     }
 }
 
@@ -47,6 +47,9 @@ impl Config {
     /// Name, default, what it takes, what it is for.
     #[staticmethod]
     fn names() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
-        EngineConfig::names().iter().map(|name| (name.name, name.default, name.takes, name.about)).collect()
+        primacy::config::Config::names()
+            .iter()
+            .map(|name| (name.name, name.default, name.takes, name.about))
+            .collect()
     }
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use engine::election::Election as EngineElection;
-use engine::engine::{CallId, Outcome as CallOutcome, Token};
+use primacy::engine::{CallId, Outcome, Token};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::event::found;
 use crate::fault::Fault;
 use crate::handle::Handle;
-use crate::operation::{Operation, Outcome, Waker};
-use crate::session::over;
+use crate::operation::{Operation, Waker};
 use crate::txn::Txn;
 use crate::wait;
 
@@ -28,11 +27,11 @@ pub fn inside(within: Option<Within>, run: impl FnOnce()) -> PyResult<()> {
 
 /// An election.
 #[pyclass(frozen, module = "primacy._primacy")]
-pub struct Election(Handle<EngineElection>, Duration);
+pub struct Election(Handle<primacy::election::Election>, Duration);
 
 impl Election {
     /// Wraps one.
-    pub fn new(election: EngineElection, request_timeout: Duration) -> Election {
+    pub fn new(election: primacy::election::Election, request_timeout: Duration) -> Election {
         Election(Handle::new(election), request_timeout)
     }
 }
@@ -56,14 +55,15 @@ impl Election {
 
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let election = self.0.get()?;
-        let joined = wait::in_slices(py, wait::seconds(timeout)?, |slice| over(election.join(slice)))?;
+        let joined =
+            wait::in_slices(py, wait::seconds(timeout)?, |slice| wait::joined(election.join(slice)))?;
         Ok(joined.transpose()?.is_some())
     }
 
     /// As of a session.
     fn start_join(&self, waker: Waker) -> PyResult<Operation> {
         let election = self.0.get()?.clone();
-        let wait = move || Ok(election.join(wait::LONGEST).map(|()| Outcome::Nothing)?);
+        let wait = move || Ok(election.join(wait::LONGEST)?);
         Ok(Operation::start(Some(waker), wait)?)
     }
 
@@ -85,9 +85,9 @@ impl Election {
     /// `outcome`: done, warm or failed.
     fn complete(&self, call: u64, outcome: &str, text: String) -> PyResult<()> {
         let outcome = match outcome {
-            "done" => CallOutcome::Done,
-            "warm" => CallOutcome::Warm,
-            "failed" => CallOutcome::Failed(text),
+            "done" => Outcome::Done,
+            "warm" => Outcome::Warm,
+            "failed" => Outcome::Failed(text),
             other => return Err(PyValueError::new_err(format!("`{other}` is no outcome"))),
         };
         Ok(self.0.get()?.complete(CallId(call), outcome).map_err(Fault::from)?)
@@ -111,7 +111,7 @@ impl Election {
         };
         let txn = txn.guarded();
         let commit = move || match election.commit(Token(token), txn, timeout)? {
-            answer if answer.succeeded => Ok(Outcome::Answer(answer)),
+            answer if answer.succeeded => Ok(found(&answer)),
             answer => Err(Fault::Conflict(answer)),
         };
         Ok(Operation::start(waker, commit)?)

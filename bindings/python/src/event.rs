@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use engine::engine::{Call, Holder, Notice, Primary};
-use engine::log::Level;
-use engine::queue;
-use engine::store::{KeyValue, TxnAnswer};
+use primacy::engine::{Call, Holder, Notice, Primary};
+use primacy::log::Level;
+use primacy::queue;
+use primacy::store::{KeyValue, TxnAnswer};
 use pyo3::prelude::*;
 
 /// Server id, address, lease, token.
@@ -81,13 +81,14 @@ pub fn seen(primary: Primary) -> Seen {
     (primary.server_id, primary.address, primary.token.0, primary.ready)
 }
 
-/// What a transaction read.
-pub fn reads(answer: &TxnAnswer) -> Reads {
+/// What a transaction answered: etcd's revision, and what it read.
+pub fn found(answer: &TxnAnswer) -> (i64, Reads) {
     let plain = |kv: &KeyValue| {
         let (key, value) = (kv.key.as_bytes().to_vec(), kv.value.as_bytes().to_vec());
         (key.into(), value.into(), kv.create_revision.0, kv.mod_revision.0, kv.version, kv.lease.0)
     };
-    answer.reads.iter().map(|found| found.iter().map(plain).collect()).collect()
+    let reads = answer.reads.iter().map(|found| found.iter().map(plain).collect()).collect();
+    (answer.revision.0, reads)
 }
 
 fn number(level: Level) -> u8 {

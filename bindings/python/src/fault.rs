@@ -3,16 +3,16 @@
 
 use std::io;
 
-use engine::config::ConfigError as BadConfig;
-use engine::election::{CommitError, CompleteError};
-use engine::milvus::{CandidateError as BadCandidate, IndexVersionsError};
-use engine::observer::WaitError;
-use engine::session::{JoinError, OpenError, RegisterError};
-use engine::store::{Failure, TxnAnswer};
+use primacy::config::ConfigError as BadConfig;
+use primacy::election::{CommitError, CompleteError};
+use primacy::milvus::{CandidateError as BadCandidate, IndexVersionsError};
+use primacy::observer::WaitError;
+use primacy::session::{JoinError, OpenError, RegisterError};
+use primacy::store::{Failure, TxnAnswer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::event::{Reads, reads};
+use crate::event::found;
 
 mod python {
     pyo3::import_exception!(primacy._errors, CallOver);
@@ -66,9 +66,8 @@ impl From<Fault> for PyErr {
             Fault::Candidate(text) => python::CandidateError::new_err(text),
             Fault::Config(text) => python::ConfigError::new_err(text),
             Fault::Conflict(answer) => {
-                let found: (i64, Reads) = (answer.revision.0, reads(&answer));
                 let text = "not written: a comparison of the transaction's own did not hold";
-                python::Conflict::new_err((text, found))
+                python::Conflict::new_err((text, found(&answer)))
             }
             Fault::Denied(text) => python::Denied::new_err(text),
             Fault::Exhausted(text) => python::Exhausted::new_err(text),

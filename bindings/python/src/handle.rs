@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use engine::platform::{is_child, with_signals_blocked};
+use primacy::platform::{is_child, with_signals_blocked};
 
 use crate::fault::Fault;
 

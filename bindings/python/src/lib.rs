@@ -23,7 +23,7 @@ use pyo3::prelude::*;
 /// Whether this process was forked from one that had a session or an observer: it can use neither.
 #[pyfunction]
 fn is_child() -> bool {
-    engine::platform::is_child()
+    primacy::platform::is_child()
 }
 
 /// See `python/primacy/_primacy.pyi`.

@@ -2,20 +2,19 @@
 
 use std::sync::{Once, OnceLock};
 
-use engine::log::Log;
-use engine::queue::Queue as EngineQueue;
+use primacy::log::Log;
 use pyo3::prelude::*;
 
 use crate::fault::Fault;
 use crate::queue::Queue;
 
-static LINES: OnceLock<EngineQueue> = OnceLock::new();
+static LINES: OnceLock<primacy::queue::Queue> = OnceLock::new();
 
-fn lines() -> Result<&'static EngineQueue, Fault> {
+fn lines() -> Result<&'static primacy::queue::Queue, Fault> {
     if let Some(lines) = LINES.get() {
         return Ok(lines);
     }
-    let made = EngineQueue::new()?;
+    let made = primacy::queue::Queue::new()?;
     Ok(LINES.get_or_init(|| made))
 }
 
@@ -37,7 +36,7 @@ pub fn keep_panics_quiet() {
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|info| {
             if let Some(lines) = LINES.get() {
-                lines.log(0).line(engine::log::Level::Error, &format!("a defect of primacy: {info}"));
+                lines.log(0).line(primacy::log::Level::Error, &format!("a defect of primacy: {info}"));
             }
         }));
     });

@@ -1,8 +1,8 @@
 //! An observer.
 
-use engine::engine::{Primary, Token};
-use engine::observer::{Observer as EngineObserver, WaitError};
-use engine::platform;
+use primacy::engine::{Primary, Token};
+use primacy::observer::WaitError;
+use primacy::platform;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -12,17 +12,17 @@ use crate::event::{Seen, seen};
 use crate::fault::Fault;
 use crate::handle::Handle;
 use crate::log::log;
-use crate::operation::{Operation, Outcome, Waker};
+use crate::operation::{Operation, Waker};
 use crate::queue::Queue;
 use crate::wait;
 
 /// An observer.
 #[pyclass(frozen, module = "primacy._primacy")]
-pub struct Observer(Handle<EngineObserver>);
+pub struct Observer(Handle<primacy::observer::Observer>);
 
 impl Observer {
     /// Wraps one.
-    pub fn new(observer: EngineObserver) -> Observer {
+    pub fn new(observer: primacy::observer::Observer) -> Observer {
         Observer(Handle::new(observer))
     }
 }
@@ -43,7 +43,7 @@ pub fn open_observer(
         Some((queue, tag)) => Some(queue.get().inner()?.on_change(tag)),
         None => None,
     };
-    let open = move || Ok(Outcome::Observer(EngineObserver::open(settings, &role, log, on_change)?));
+    let open = move || Ok(Observer::new(primacy::observer::Observer::open(settings, &role, log, on_change)?));
     Ok(Operation::start(waker, open)?)
 }
 

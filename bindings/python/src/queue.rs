@@ -3,8 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use engine::platform::{is_child, mark_children};
-use engine::queue::Queue as EngineQueue;
+use primacy::platform::{is_child, mark_children};
 use pyo3::prelude::*;
 
 use crate::event::Event;
@@ -14,16 +13,16 @@ use crate::wait;
 
 /// A queue of events.
 #[pyclass(frozen, module = "primacy._primacy")]
-pub struct Queue(Handle<EngineQueue>);
+pub struct Queue(Handle<primacy::queue::Queue>);
 
 impl Queue {
     /// Wraps one.
-    pub fn new(queue: EngineQueue) -> Queue {
+    pub fn new(queue: primacy::queue::Queue) -> Queue {
         Queue(Handle::new(queue))
     }
 
     /// The engine's.
-    pub fn inner(&self) -> Result<&EngineQueue, Fault> {
+    pub fn inner(&self) -> Result<&primacy::queue::Queue, Fault> {
         self.0.get()
     }
 }
@@ -37,7 +36,7 @@ impl Queue {
         }
         // Threads of Python's are about to wait for it, which a child does not have.
         mark_children();
-        Ok(Queue::new(EngineQueue::new().map_err(Fault::from)?))
+        Ok(Queue::new(primacy::queue::Queue::new().map_err(Fault::from)?))
     }
 
     /// Readable exactly while an event waits.

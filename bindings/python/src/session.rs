@@ -2,29 +2,29 @@
 
 use std::time::Duration;
 
-use engine::platform;
-use engine::session::{JoinError, Session as EngineSession};
+use primacy::platform;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::candidate::Fields;
 use crate::config::Config;
 use crate::election::{Election, Within, inside};
+use crate::event::found;
 use crate::fault::Fault;
 use crate::handle::Handle;
 use crate::log::log;
-use crate::operation::{Operation, Outcome, Waker};
+use crate::operation::{Operation, Waker};
 use crate::queue::Queue;
 use crate::txn::Txn;
 use crate::wait;
 
 /// A session.
 #[pyclass(frozen, module = "primacy._primacy")]
-pub struct Session(Handle<EngineSession>);
+pub struct Session(Handle<primacy::session::Session>);
 
 impl Session {
     /// Wraps one.
-    pub fn new(session: EngineSession) -> Session {
+    pub fn new(session: primacy::session::Session) -> Session {
         Session(Handle::new(session))
     }
 }
@@ -36,7 +36,7 @@ pub fn open_session(config: &Config, candidate: Fields, waker: Option<Waker>) ->
         return Err(Fault::Forked.into());
     }
     let (settings, candidate, log) = (config.settings()?, candidate.check()?, log()?);
-    let open = move || Ok(Outcome::Session(EngineSession::open(settings, candidate, log)?));
+    let open = move || Ok(Session::new(primacy::session::Session::open(settings, candidate, log)?));
     Ok(Operation::start(waker, open)?)
 }
 
@@ -67,7 +67,7 @@ impl Session {
             let text = "a read takes a transaction of one or more gets; commit one that compares or writes";
             return Err(PyValueError::new_err(text));
         };
-        Ok(Operation::start(waker, move || Ok(Outcome::Answer(session.read(ranges, timeout)?)))?)
+        Ok(Operation::start(waker, move || Ok(found(&session.read(ranges, timeout)?)))?)
     }
 
     /// As JSON.
@@ -90,27 +90,19 @@ impl Session {
     /// Waits for the end; whether it came in time.
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let session = self.0.get()?;
-        let joined = wait::in_slices(py, wait::seconds(timeout)?, |slice| over(session.join(slice)))?;
+        let joined = wait::in_slices(py, wait::seconds(timeout)?, |slice| wait::joined(session.join(slice)))?;
         Ok(joined.transpose()?.is_some())
     }
 
     /// An operation that ends when it is over: once for however many wait, since its thread stays until then.
     fn start_join(&self, waker: Waker) -> PyResult<Operation> {
         let session = self.0.get()?.clone();
-        let wait = move || Ok(session.join(wait::LONGEST).map(|()| Outcome::Nothing)?);
+        let wait = move || Ok(session.join(wait::LONGEST)?);
         Ok(Operation::start(Some(waker), wait)?)
     }
 
     /// Whether it is over.
     fn is_over(&self) -> PyResult<bool> {
         Ok(self.0.get()?.join(Duration::ZERO).is_ok())
-    }
-}
-
-/// What a slice of a join found out, if anything.
-pub fn over(joined: Result<(), JoinError>) -> Option<Result<(), Fault>> {
-    match joined {
-        Err(JoinError::TimedOut) => None,
-        ended => Some(ended.map_err(Fault::from)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engine::store::{Compare, Condition, Key, LeaseId, Op, Range, Revision, Txn as EngineTxn, Value};
+use primacy::store::{Compare, Condition, Key, LeaseId, Op, Range, Revision, Txn as EngineTxn, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 

@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use primacy::session::JoinError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::fault::Fault;
 
 /// How long a Ctrl-C may go unnoticed.
 const SLICE: Duration = Duration::from_millis(50);
@@ -40,6 +43,14 @@ pub fn in_slices<T: Send>(
         if left.is_zero() {
             return Ok(None);
         }
+    }
+}
+
+/// What a slice of a join found out, if anything.
+pub fn joined(joined: Result<(), JoinError>) -> Option<Result<(), Fault>> {
+    match joined {
+        Err(JoinError::TimedOut) => None,
+        ended => Some(ended.map_err(Fault::from)),
     }
 }
 
