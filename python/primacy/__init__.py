@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from primacy._config import Config as Config
     from primacy._config import Name as Name
     from primacy._config import Value as Value
+    from primacy._election import Election as Election
     from primacy._errors import CallOver as CallOver
     from primacy._errors import CandidateError as CandidateError
     from primacy._errors import ConfigError as ConfigError
@@ -53,14 +54,12 @@ if TYPE_CHECKING:
     from primacy._events import Event as Event
     from primacy._events import Holder as Holder
     from primacy._events import HolderChanged as HolderChanged
-    from primacy._events import KeyValue as KeyValue
     from primacy._events import LostCall as LostCall
     from primacy._events import LostReason as LostReason
     from primacy._events import Notice as Notice
     from primacy._events import Primary as Primary
     from primacy._events import PrimaryCall as PrimaryCall
     from primacy._events import Ready as Ready
-    from primacy._events import Result as Result
     from primacy._events import Resumed as Resumed
     from primacy._events import StandbyCall as StandbyCall
     from primacy._events import Suspended as Suspended
@@ -68,7 +67,8 @@ if TYPE_CHECKING:
     from primacy._observer import Observer as Observer
     from primacy._primacy import Txn as Txn
     from primacy._primacy import __version__ as __version__
-    from primacy._session import Election as Election
+    from primacy._result import KeyValue as KeyValue
+    from primacy._result import Result as Result
     from primacy._session import Session as Session
     from primacy._snapshot import Snapshot as Snapshot
 
@@ -76,13 +76,15 @@ if TYPE_CHECKING:
 _HOME = {
     "_callbacks": "Callbacks",
     "_config": "Candidate Config Name Value",
+    "_election": "Election",
     "_errors": "CallOver CandidateError ConfigError Conflict Denied Error Exhausted Forked InCallback "
     "InternalError NotPrimary Refused RoleError RoleTaken Stopped TimedOut Unavailable Unknown",
-    "_events": "Answer Call Cancelled Event Holder HolderChanged KeyValue LostCall LostReason Notice Primary "
-    "PrimaryCall Ready Result Resumed StandbyCall Suspended WarmupCall",
+    "_events": "Answer Call Cancelled Event Holder HolderChanged LostCall LostReason Notice Primary "
+    "PrimaryCall Ready Resumed StandbyCall Suspended WarmupCall",
     "_observer": "Observer",
     "_primacy": "Txn __version__",
-    "_session": "Election Session",
+    "_result": "KeyValue Result",
+    "_session": "Session",
     "_snapshot": "Snapshot",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from primacy._events import Answer
 
 if TYPE_CHECKING:
+    from primacy._election import Election
     from primacy._events import Call, LostCall, Notice, PrimaryCall, StandbyCall, WarmupCall
-    from primacy._session import Election
 
 
 class Callbacks(ABC):

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from primacy._dispatch import log
 from primacy._errors import CallOver
 from primacy._events import Answer, Call, LostCall, PrimaryCall, StandbyCall, WarmupCall
+from primacy._log import log
 
 if TYPE_CHECKING:
-    from primacy._session import CommonElection
+    from primacy._election import CommonElection
 
 
 def invoke(callbacks: Any, election: CommonElection, call: Call) -> Any:

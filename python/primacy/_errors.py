@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from primacy._events import Result
+from primacy._result import Result
 
 
 class Error(Exception):
@@ -75,8 +74,6 @@ class Conflict(Error):
     @property
     def result(self) -> Result:
         """What the transaction read."""
-        from primacy._events import Result
-
         return Result._of(self._found)
 
 

@@ -78,31 +78,6 @@ class Primary(NamedTuple):
     Milvus's own do not."""
 
 
-class KeyValue(NamedTuple):
-    """A key of etcd with what it knows of it. ``lease`` 0: on none."""
-
-    key: bytes
-    value: bytes
-    create_revision: int
-    mod_revision: int
-    version: int
-    lease: int
-
-
-class Result(NamedTuple):
-    """What a transaction answered."""
-
-    revision: int
-    """etcd's revision right after it; of one that wrote, that of its writes."""
-    reads: list[list[KeyValue]]
-    """For each get, in the order in which they were added, what it found."""
-
-    @classmethod
-    def _of(cls, found: _primacy._Found) -> Result:
-        revision, reads = found
-        return cls(revision, [[KeyValue(*kv) for kv in one] for one in reads])
-
-
 @dataclass(frozen=True)
 class Event:
     """Something that happened to an election."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from primacy import _primacy
 from primacy._config import Config, Value, raw_config
-from primacy._dispatch import Lane, dispatcher
+from primacy._dispatch import dispatcher
 from primacy._errors import Stopped, TimedOut
 from primacy._events import Primary, primary_of
+from primacy._workers import Series
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +36,7 @@ class Observer:
         self._role = role
         self._closed = False
         self._on_change = on_change
-        self._lane = Lane(dispatcher().workers)
+        self._changes = Series(dispatcher().workers)
         self._tag = dispatcher().add(self._changed)
         changes = None if on_change is None else (dispatcher().queue, self._tag)
         try:
@@ -116,7 +117,7 @@ class Observer:
         return f"<primacy.Observer {self._role}>"
 
     def _changed(self, raw: _primacy.Event) -> None:
-        self._lane.run_latest(lambda: self._tell(primary_of(raw.primary)))
+        self._changes.run_latest(lambda: self._tell(primary_of(raw.primary)))
 
     def _tell(self, primary: Primary | None) -> None:
         if self._on_change and not self._closed:

@@ -28,7 +28,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> str:
     def raw(given: dict[str, primacy.Value] | primacy.Config) -> object:
         return raw_config(given if isinstance(given, primacy.Config) else {**settings, **given})
 
-    for module in ("_session", "_observer", "aio"):
+    for module in ("_session", "_observer", "aio._session", "aio._observer"):
         monkeypatch.setattr(f"primacy.{module}.raw_config", raw)
     return "mem://guide"
 

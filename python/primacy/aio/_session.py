@@ -1,0 +1,124 @@
+"""Sessions for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from primacy import _primacy
+from primacy._config import Candidate, Config, Value, check_candidate, raw_config
+from primacy._dispatch import dispatcher
+from primacy._ending import CLOSE, refuse_inside
+from primacy._errors import CallOver
+from primacy._result import Result
+from primacy._session import CommonSession
+from primacy.aio._election import Election
+from primacy.aio._waiting import End, Waiting, readable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from primacy.aio._callbacks import Callbacks
+
+
+class Session(CommonSession):
+    """A connection to etcd, a lease, a server id; opened by ``async with``, or by :meth:`open`.
+
+    As ``primacy.Session``, which see for what opening raises.
+    """
+
+    _waiting: Waiting
+
+    def __init__(self, config: Config | Mapping[str, Value], candidate: Candidate) -> None:
+        self._config = raw_config(config)
+        self._config.check()
+        check_candidate(candidate)
+        self._candidate = candidate
+        self._elections: list[Election] = []
+
+    async def open(self) -> Session:
+        """Opens it, once."""
+        if hasattr(self, "_waiting"):
+            raise RuntimeError("a session is opened once")
+        keeper = dispatcher()
+        waiting = Waiting()
+        try:
+            self._raw = await waiting.outcome(
+                lambda waker: _primacy.open_session(self._config, self._candidate, waker)
+            )
+        except BaseException:
+            waiting.end()
+            raise
+        self._waiting, self._loop = waiting, waiting.loop
+        self._end = End(waiting, self._raw)
+        keeper.opened(self)
+        return self
+
+    def register(self, role: str, callbacks: Callbacks | None = None) -> Election:
+        """See ``primacy.Session.register``."""
+        election = Election(self, role, callbacks)
+        self._elections = [*(other for other in self._elections if not other._ended), election]
+        return election
+
+    async def read(self, txn: _primacy.Txn, timeout: float | None = None) -> Result:
+        """See ``primacy.Session.read``."""
+        return Result._of(await self._waiting.outcome(lambda waker: self._raw.read(txn, timeout, waker)))
+
+    async def join(self, timeout: float | None = None) -> None:
+        """Waits until the session is over: no callback of it runs, or will.
+
+        :raises TimedOut: a callback still runs after ``timeout`` seconds, or the session was not stopped.
+        :raises InCallback: a callback can not wait for its own end.
+        """
+        await self._end.join(timeout)
+        self._waiting.end()
+        dispatcher().closed(self)
+
+    async def close(self, timeout: float = CLOSE) -> None:
+        """Stops it and waits until it is over. Calls that only this task would have taken from ``events()``
+        fail.
+
+        :raises TimedOut: a callback still runs. All else is over, and the lock released.
+        :raises InCallback: a callback can not wait for its own end.
+        """
+        refuse_inside()
+        self.stop(timeout)
+        unread = [election for election in self._elections if not election._is_read_elsewhere()]
+        answering = [asyncio.ensure_future(self._answer(election)) for election in unread]
+        try:
+            await self.join(timeout + 0.5)
+        finally:
+            for task in answering:
+                task.cancel()
+
+    @staticmethod
+    async def _answer(election: Election) -> None:
+        while not election._ended:
+            election._fail_unread()
+            if not election._ended:
+                await readable(election._queue.fileno())
+
+    async def __aenter__(self) -> Session:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<primacy.aio.Session {self.server_id if hasattr(self, '_raw') else 'not open'}>"
+
+    def _is_over(self) -> bool:
+        if self._waiting.loop.is_closed():
+            # Nothing runs there any more: whoever waits for it is answered here.
+            self._waiting.take()
+            for election in self._elections:
+                if election._callbacks is None:
+                    election._fail_unread()
+                for call in election._running().values():
+                    with contextlib.suppress(CallOver):
+                        call.fail("the event loop has ended")
+        return super()._is_over()
