@@ -72,14 +72,6 @@ impl Config {
         Ok(())
     }
 
-    /// What the values amount to.
-    ///
-    /// # Errors
-    /// If values do not go together.
-    pub fn settings(&self) -> Result<Settings, ConfigError> {
-        settings::settle(self)
-    }
-
     /// Every name that can be set.
     pub fn names() -> &'static [Name] {
         NAMES

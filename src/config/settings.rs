@@ -108,36 +108,41 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Turns checked values into settings, and checks what holds between them.
-pub(super) fn settle(config: &Config) -> Result<Settings, ConfigError> {
-    let tls = tls(config)?;
-    let ttl = Duration::from_secs(number(config, "common.session.ttl")?);
-    let allow_memory_store = switch(config, "primacy.allow_memory_store")?;
-    let auth = auth(config)?;
-    let given = |name| !config.text(name).is_empty();
-    Ok(Settings {
-        unused_user: auth.is_none() && (given("etcd.auth.userName") || given(names::PASSWORD)),
-        etcd: EtcdSettings {
-            endpoints: endpoints(config, tls.is_some(), allow_memory_store)?,
-            tls,
-            auth,
-            request_timeout: millis(config, "etcd.requestTimeout")?,
-        },
-        root: Root::join(config.text("etcd.rootPath"), config.text("etcd.metaSubPath"))
-            .map_err(|e| ConfigError::Relation(e.to_string()))?,
-        ttl,
-        margin: margin(config, ttl)?,
-        warmup_interval: millis(config, "primacy.warmup_interval_ms")?,
-        activation_timeout: millis(config, "primacy.activation_timeout_ms")?,
-        drain_timeout: millis(config, "primacy.drain_timeout_ms")?,
-        layout: config
-            .text("primacy.layout")
-            .trim()
-            .parse()
-            .map_err(|_| unchecked(config, "primacy.layout"))?,
-        allow_memory_store,
-        allow_loopback_address: switch(config, "primacy.allow_loopback_address")?,
-    })
+impl Config {
+    /// What the values amount to.
+    ///
+    /// # Errors
+    /// If values do not go together.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        let tls = tls(self)?;
+        let ttl = Duration::from_secs(number(self, "common.session.ttl")?);
+        let allow_memory_store = switch(self, "primacy.allow_memory_store")?;
+        let auth = auth(self)?;
+        let given = |name| !self.text(name).is_empty();
+        Ok(Settings {
+            unused_user: auth.is_none() && (given("etcd.auth.userName") || given(names::PASSWORD)),
+            etcd: EtcdSettings {
+                endpoints: endpoints(self, tls.is_some(), allow_memory_store)?,
+                tls,
+                auth,
+                request_timeout: millis(self, "etcd.requestTimeout")?,
+            },
+            root: Root::join(self.text("etcd.rootPath"), self.text("etcd.metaSubPath"))
+                .map_err(|e| ConfigError::Relation(e.to_string()))?,
+            ttl,
+            margin: margin(self, ttl)?,
+            warmup_interval: millis(self, "primacy.warmup_interval_ms")?,
+            activation_timeout: millis(self, "primacy.activation_timeout_ms")?,
+            drain_timeout: millis(self, "primacy.drain_timeout_ms")?,
+            layout: self
+                .text("primacy.layout")
+                .trim()
+                .parse()
+                .map_err(|_| unchecked(self, "primacy.layout"))?,
+            allow_memory_store,
+            allow_loopback_address: switch(self, "primacy.allow_loopback_address")?,
+        })
+    }
 }
 
 fn endpoints(config: &Config, tls: bool, allow_memory_store: bool) -> Result<Vec<Endpoint>, ConfigError> {

@@ -3,7 +3,7 @@
 //! What is kept is the present and the list of changes, each with what it replaced. The past is read by
 //! undoing changes from the present backwards: no index by revision, nothing to compact but the list.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use super::error::Error;
@@ -262,6 +262,3 @@ fn select<'a>(found: impl Iterator<Item = &'a KeyValue>, revision: i64, get: &Ge
 fn within(revision: i64, min: i64, max: i64) -> bool {
     (min == 0 || revision >= min) && (max == 0 || revision <= max)
 }
-
-/// The keys of a lease, in the order in which they are deleted.
-pub(super) type LeaseKeys = BTreeSet<Key>;

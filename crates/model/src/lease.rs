@@ -1,12 +1,12 @@
 //! Leases: granted by the clock that is handed in, never expired early, up to half a second late.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Model;
-use super::data::LeaseKeys;
 use super::error::Error;
-use primacy_engine::store::LeaseId;
+use primacy_engine::store::{Key, LeaseId};
 use primacy_engine::time::Time;
 
 /// The longest TTL that etcd grants, in seconds.
@@ -23,8 +23,8 @@ pub(super) struct Lease {
     pub expiry: Time,
     /// Here it is revoked, if nothing happens: etcd looks for expired leases every half second.
     pub due: Time,
-    /// The keys on it.
-    pub keys: LeaseKeys,
+    /// The keys on it, in the order in which they are deleted.
+    pub keys: BTreeSet<Key>,
 }
 
 /// What a lease has left.
@@ -35,7 +35,7 @@ pub struct TimeToLive {
     /// Whole seconds granted.
     pub granted: i64,
     /// The keys on it, in order.
-    pub keys: Vec<primacy_engine::store::Key>,
+    pub keys: Vec<Key>,
 }
 
 impl Model {
@@ -52,7 +52,7 @@ impl Model {
         }
         let ttl = ttl.max(self.min_ttl);
         let (expiry, due) = self.expiry(now, ttl, Duration::ZERO);
-        Arc::make_mut(&mut self.data).leases.insert(id, Lease { ttl, expiry, due, keys: LeaseKeys::new() });
+        Arc::make_mut(&mut self.data).leases.insert(id, Lease { ttl, expiry, due, keys: BTreeSet::new() });
         self.lease_due = self.lease_due.min(due);
         self.reckon();
         Ok((id, ttl))
