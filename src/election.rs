@@ -586,12 +586,12 @@ impl Lane {
                     }
                 }
             };
-            let what = format_args!("{}: a notice", self.role);
-            callback::tell(self.session(), &self.log, what, || match &quick {
+            let told = || match &quick {
                 Quick::Cancelled(call) => self.host.cancelled(*call),
                 Quick::Notice(what) => self.host.notice(what),
                 Quick::Stopped => self.host.stopped(),
-            });
+            };
+            callback::tell(self.session(), &self.log, format_args!("{}: a notice", self.role), told);
             if matches!(quick, Quick::Stopped) {
                 // Under the lock: whoever has waited for the end can register the role again.
                 let mut state = lock(&self.state);
