@@ -239,7 +239,7 @@ test-python: target/coordinators/py etcd ## the Python package, and that its sam
 	$(PYTHON) -m pytest -n 4 tests/contract/test_coordinator.py tests/adapter --primacy-coordinator py
 
 .PHONY: check
-check: venv ## format, lints, types
+check: venv circles ## format, lints, types, imports
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(PYTHON) -m ruff format --check tests python tools/etcd

@@ -22,7 +22,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Each with the folder whose files must be in none.
 TREES = {
-    "src/lib.rs": "src",
+    "crates/model/src/lib.rs": "crates/model/src",
     "bindings/c/src/lib.rs": "bindings/c/src",
     "bindings/python/src/lib.rs": "bindings/python/src",
     "python/primacy": "python/primacy",
@@ -103,9 +103,9 @@ def leaves(tree: str, before: Names = ()) -> dict[str, Names]:
     return {alias or path[-1]: path}
 
 
-def home(names: Names, here: Module) -> Module | None:
+def home(names: Names, here: Module, passed: frozenset[tuple[Path, str]] = frozenset()) -> Module | None:
     """The module that has what is called so in another one; none: a module itself, or another crate's."""
-    at, passed = here, set()
+    at = here
     if names[0] == "crate":
         while at.above:
             at = at.above
@@ -120,8 +120,7 @@ def home(names: Names, here: Module) -> Module | None:
         elif rest[0] in at.below:
             at, rest = at.below[rest[0]], rest[1:]
         elif rest[0] in at.brings and (at.file, rest[0]) not in passed:
-            passed.add((at.file, rest[0]))
-            return home((*at.brings[rest[0]], *rest[1:]), at)
+            return home((*at.brings[rest[0]], *rest[1:]), at, passed | {(at.file, rest[0])})
         else:
             return at
     return None

@@ -43,6 +43,11 @@ def test_a_name_that_is_passed_on_leads_to_the_file_that_has_it(tmp_path: Path) 
     assert found(tmp_path, "lib.rs", {**files, "a.rs": "use crate::Three;"}) == []
 
 
+def test_a_name_that_leads_to_itself_is_another_crates(tmp_path: Path) -> None:
+    files = {"lib.rs": "mod a; pub use log::log;", "a.rs": "use crate::log; fn f() { log::log() }"}
+    assert found(tmp_path, "lib.rs", files) == []
+
+
 MOD = {"lib.rs": "mod m;", "m/mod.rs": "mod part; use part::Part; pub struct M; struct Other;"}
 
 
