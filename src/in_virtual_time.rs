@@ -921,7 +921,7 @@ fn of_many_writes_that_get_no_answer_only_so_many_are_in_doubt_and_elections_and
         });
         let calls: Vec<_> = calls.collect();
         sleep(STEP).await;
-        let renewal = Request::KeepAlive { lease: LeaseId(1), new_stream: false };
+        let renewal = Request::KeepAlive { lease: LeaseId(1) };
         let (write, renewal) =
             tokio::join!(etcd.call(Request::Txn(put()), ms(500)), etcd.call(renewal, ms(500)));
         assert!(matches!(write, Err(Failure::Indefinite(_))), "{write:?}");
@@ -1047,7 +1047,7 @@ fn whatever_etcd_is_asked_it_is_asked_as_one_of_a_cluster_with_a_leader() {
         assert!(matches!(reports.recv().await, Some(WatchReport::Ended { watch: 1, .. })));
         for request in [
             Request::Grant { lease: LeaseId(1), ttl: TTL },
-            Request::KeepAlive { lease: LeaseId(1), new_stream: false },
+            Request::KeepAlive { lease: LeaseId(1) },
             Request::Txn(Txn { then: vec![Op::Get(Range::Key("key".into()))], ..Txn::default() }),
         ] {
             assert!(etcd.call(request, ms(1000)).await.is_err());

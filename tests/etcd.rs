@@ -93,7 +93,7 @@ impl Client {
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<Answer, Failure> {
-        self.call(Request::KeepAlive { lease, new_stream: false }).await
+        self.call(Request::KeepAlive { lease }).await
     }
 
     async fn report(&mut self) -> WatchReport {
@@ -192,7 +192,7 @@ async fn a_lease_is_granted_under_our_id_renewed_and_revoked_once() {
     assert_eq!(again, Err(Failure::LeaseExists));
     let renewed = c.keep_alive(lease).await;
     assert_eq!(ttl(&renewed), Some(Duration::from_secs(5)));
-    assert_eq!(c.call(Request::KeepAlive { lease, new_stream: true }).await, renewed);
+    assert_eq!(c.call(Request::KeepAlive { lease }).await, renewed);
     // Whose word it is: the same as that of a transaction, as long as the leader is the same.
     let Ok(Answer::Renewed { origin, .. }) = renewed else { panic!() };
     assert_eq!(c.write(put("s/a", "1", LeaseId::NONE)).await.origin, origin);
@@ -336,7 +336,7 @@ async fn calls_to_a_stopped_server_end_in_time_and_say_whether_they_were_sent() 
             Err(Failure::Unreachable(_)) if round > 0 => {}
             other => panic!("{other:?}"),
         }
-        let renewal = Request::KeepAlive { lease: LeaseId(1), new_stream: true };
+        let renewal = Request::KeepAlive { lease: LeaseId(1) };
         for (etcd, request) in [
             (&c.etcd, renewal.clone()),
             (&client(&server).etcd, renewal),
@@ -440,13 +440,11 @@ async fn a_server_that_stops_in_service_costs_one_attempt() {
     c.grant(lease, 60).await;
     c.watch(1, vec![key("k")]).await;
     first.pause();
-    let (answer, took) =
-        timed(&c.etcd, Request::KeepAlive { lease, new_stream: false }, Duration::from_secs(1)).await;
+    let (answer, took) = timed(&c.etcd, Request::KeepAlive { lease }, Duration::from_secs(1)).await;
     assert!(matches!(answer, Err(Failure::Indefinite(_))), "{answer:?}");
     assert!(took < Duration::from_secs(1) + SLACK, "{took:?}");
     // The second is another cluster, which knows no such lease: that it says so shows who answered.
-    let (answer, took) =
-        timed(&c.etcd, Request::KeepAlive { lease, new_stream: true }, Duration::from_secs(1)).await;
+    let (answer, took) = timed(&c.etcd, Request::KeepAlive { lease }, Duration::from_secs(1)).await;
     assert_eq!(ttl(&answer), Some(Duration::ZERO));
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert!(matches!(c.report().await, WatchReport::Ended { watch: 1, .. }));

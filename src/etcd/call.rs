@@ -101,9 +101,9 @@ async fn send(connection: &Connection, request: &Request) -> Result<Answer, Faul
                 Err(Fault::Unknown(what))
             }
         }
-        // Each renewal is on a stream of its own, so `new_stream` asks for nothing more: the attempt before,
-        // if it hung, has moved its endpoint to the end already.
-        Request::KeepAlive { lease, new_stream: _ } => {
+        // Each renewal is on a stream of its own: etcd serves one stream one request at a time, so that behind one that
+        // hangs it would hang as well.
+        Request::KeepAlive { lease } => {
             let answer = connection.keep_alive(lease.0).await.map_err(|e| Fault::of(&e.into()))?;
             match &answer.header {
                 Some(header) if answer.id == lease.0 => {

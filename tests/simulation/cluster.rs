@@ -133,7 +133,7 @@ impl Cluster {
             (Request::Grant { lease, .. }, Ok(Answer::Granted { ttl })) => {
                 self.leases.insert(*lease, (who, now + *ttl));
             }
-            (Request::KeepAlive { lease, .. }, Ok(Answer::Renewed { ttl, .. })) if *ttl > Duration::ZERO => {
+            (Request::KeepAlive { lease }, Ok(Answer::Renewed { ttl, .. })) if *ttl > Duration::ZERO => {
                 if let Some((_, until)) = self.leases.get_mut(lease) {
                     *until = (*until).max(now + *ttl);
                 }

@@ -229,7 +229,6 @@ impl World<'_> {
             let p = &mut self.processes[process];
             p.cut = None;
             p.freeze = None;
-            p.session.iter_mut().for_each(|session| session.stuck_stream = false);
             if p.paused.is_some() {
                 p.paused = Some(now);
                 self.queue.push(now, Happening::Resumes { process });

@@ -255,7 +255,7 @@ impl World<'_> {
         }
         if self.now >= self.cluster.down_until {
             self.settle_store();
-            let what = Request::KeepAlive { lease, new_stream: false };
+            let what = Request::KeepAlive { lease };
             let answer = self.cluster.perform(self.now, Who::Neighbour(index), &what);
             self.listen(Who::Neighbour(index));
             let n = &mut self.neighbours[index];

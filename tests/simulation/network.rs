@@ -35,9 +35,7 @@ impl World<'_> {
         let r = &mut random::of(&[self.scenario.seed, 8, process as u64, self.life(process), request.0]);
         let (mut there, mut back) = (self.usual(r), Some(self.usual(r)));
         let (mut lost, mut breaks) = (false, false);
-        let stuck = self.is_stuck(process, &what);
         match self.way(process, purpose, r) {
-            _ if stuck => lost = true,
             None => {}
             Some(Way::Lost) => lost = true,
             Some(Way::Unanswered) => back = None,
@@ -59,12 +57,6 @@ impl World<'_> {
             Some(Way::BrokenAfter) => breaks = true,
         }
         let deadline = now + timeout;
-        if matches!(what, Request::KeepAlive { .. })
-            && (lost || back.is_none() || now + there > deadline)
-            && let Some(session) = &mut self.processes[process].session
-        {
-            session.stuck_stream = true;
-        }
         let p = &mut self.processes[process];
         let life = p.life;
         match p.cut.filter(|(until, _)| *until > now) {
@@ -173,22 +165,6 @@ impl World<'_> {
             self.trace.note(self.now, format!("p{process}"), format_args!("    {purpose} will be {way:?}"));
         }
         way
-    }
-
-    /// A renewal behind one that hangs, on the same stream, hangs as well.
-    fn is_stuck(&mut self, process: usize, what: &Request) -> bool {
-        let (members, lone) = (self.scenario.members, self.scenario.processes[process].lone);
-        let p = &mut self.processes[process];
-        let (Some(session), Request::KeepAlive { new_stream, .. }) = (&mut p.session, what) else {
-            return false;
-        };
-        if *new_stream {
-            session.stuck_stream = false;
-            if !lone {
-                p.member = (p.member + 1) % members;
-            }
-        }
-        session.stuck_stream
     }
 
     /// A request arrives at the store.

@@ -61,8 +61,6 @@ pub struct Session {
     pub open: Vec<Open>,
     /// Watches that the engine has not closed.
     pub watches: Vec<Watch>,
-    /// The keep-alive stream hangs.
-    pub stuck_stream: bool,
     /// The deadline cells.
     pub cells: Vec<(LeaseId, Time)>,
     /// The elections, by number; those that have ended as well.
@@ -281,7 +279,6 @@ impl Session {
             engine,
             open: Vec::new(),
             watches: Vec::new(),
-            stuck_stream: false,
             cells: Vec::new(),
             elections: Vec::new(),
             planned: 0,

@@ -508,7 +508,7 @@ impl Keeper {
             && matches!(held.renewal, Renewal::Due(at) if at <= fx.now)
         {
             let patience = renewal_patience(held.ttl);
-            let what = Request::KeepAlive { lease: held.id, new_stream: held.late };
+            let what = Request::KeepAlive { lease: held.id };
             held.renewal =
                 Renewal::Sent { request: fx.send(Purpose::Renew, None, patience, what), at: fx.now };
         }

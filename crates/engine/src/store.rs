@@ -173,9 +173,6 @@ pub enum Request {
     KeepAlive {
         /// Which one.
         lease: LeaseId,
-        /// On a new stream, at another endpoint where there is one: etcd serves one keep-alive stream one
-        /// request at a time, so a renewal behind one that hangs hangs as well.
-        new_stream: bool,
     },
     /// Ends a lease and deletes the keys on it, in one revision.
     Revoke {

@@ -224,10 +224,7 @@ impl Display for Action {
                 }
                 match what {
                     Request::Grant { lease, ttl } => write!(f, " lease={lease} ttl={}", Seconds(*ttl))?,
-                    Request::KeepAlive { lease, new_stream } => {
-                        write!(f, " lease={lease}{}", if *new_stream { " on a new stream" } else { "" })?;
-                    }
-                    Request::Revoke { lease } => write!(f, " lease={lease}")?,
+                    Request::KeepAlive { lease } | Request::Revoke { lease } => write!(f, " lease={lease}")?,
                     Request::Txn(txn) => write!(f, ": {txn}")?,
                 }
                 write!(f, " in {}", Seconds(*timeout))

@@ -43,7 +43,7 @@ impl Model {
         let Some(Former { term, leases }) = &mut self.former else { return self.perform(now, request) };
         let origin = Origin { cluster: self.cluster, term: *term };
         let no_quorum = Err(store::Failure::Indefinite("etcdserver: request timed out".into()));
-        let store::Request::KeepAlive { lease, .. } = request else { return no_quorum };
+        let store::Request::KeepAlive { lease } = request else { return no_quorum };
         match leases.get_mut(lease) {
             None => Ok(store::Answer::Renewed { ttl: Duration::ZERO, origin }),
             // It would revoke this one, which takes a quorum, before it answers.

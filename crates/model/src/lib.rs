@@ -208,7 +208,7 @@ impl Model {
                 let (_, granted) = self.grant(now, *lease, ttl)?;
                 Ok(store::Answer::Granted { ttl: seconds(granted) })
             }
-            store::Request::KeepAlive { lease, .. } => {
+            store::Request::KeepAlive { lease } => {
                 let ttl = seconds(self.keep_alive(now, *lease));
                 Ok(store::Answer::Renewed { ttl, origin: self.origin() })
             }

@@ -496,7 +496,7 @@ fn the_engines_requests_are_answered_in_its_own_words() {
     let Ok(store::Answer::Txn(lost)) = model.perform(at(0), &campaign) else { panic!() };
     assert!(!lost.succeeded);
     assert_eq!(lost.reads[0][0].lease, lease);
-    let renew = store::Request::KeepAlive { lease, new_stream: false };
+    let renew = store::Request::KeepAlive { lease };
     assert_eq!(model.perform(at(1), &renew), Ok(store::Answer::Renewed { ttl, origin: model.origin() }));
     assert_eq!(model.perform(at(1), &store::Request::Revoke { lease }), Ok(store::Answer::Revoked));
     assert_eq!(
@@ -515,7 +515,7 @@ fn a_leader_that_stood_still_acknowledges_what_its_successor_never_sees() {
     let mut model = model();
     let (known, later) = (LeaseId(7), LeaseId(8));
     let ttl = Duration::from_secs(10);
-    let renew = |lease| store::Request::KeepAlive { lease, new_stream: false };
+    let renew = |lease| store::Request::KeepAlive { lease };
     model.grant(at(0), known, 10).unwrap();
     let before = model.origin();
     model.leader_stands_still(at(1000));
