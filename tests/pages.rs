@@ -109,6 +109,35 @@ fn each_link_leads_to_a_file_and_a_heading_that_are_there() {
     }
 }
 
+/// All files below a folder, but what was built there.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match entry.is_dir() {
+            true if entry.ends_with("target") || entry.ends_with(".git") => {}
+            true => files(&entry, found),
+            false => found.push(entry),
+        }
+    }
+}
+
+#[test]
+fn each_file_that_the_pages_for_newcomers_name_is_there() {
+    let mut there = Vec::new();
+    files(root(), &mut there);
+    for page in pages().iter().filter(|page| !page.starts_with("docs")) {
+        let text = read(page);
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_file =
+                [".rs", ".go", ".py", ".pyi", ".c", ".h", ".toml"].iter().any(|end| name.ends_with(end))
+                    && !name.contains([' ', '*']);
+            assert!(
+                !is_file || there.iter().any(|file| file.ends_with(name)),
+                "{page:?}: there is no {name}"
+            );
+        }
+    }
+}
+
 /// Code of a page, by its language; and what compiles or runs every piece of it.
 const COVERED: [(&str, &str, &str); 16] = [
     ("README.md", "c", "tests/contract/test_quickstart.py"),
