@@ -1,78 +1,150 @@
 //! One request, from the choice of a connection to its answer, within its time.
 //!
-//! A request is tried again here only when it is certain that it did not happen, or when it only reads: on
-//! another endpoint, or with a fresh token. Whether anything else is tried again is the caller's to decide.
+//! A request is tried again here only when it is certain that it did not happen, or when it may happen twice: on
+//! another endpoint, or with a fresh token. Such a one is also sent a second time, to another endpoint, when the first
+//! takes longer to answer than it does; nothing that was sent is given up meanwhile, and the first good answer counts.
+//! Whether anything else is tried again is the caller's to decide.
 
 use super::connection::Connection;
 use super::credentials::{Credentials, Generation};
-use super::endpoints::{self, Endpoints};
+use super::endpoint::{self, Use};
+use super::endpoints::Endpoints;
 use super::failure::Fault;
 use super::in_time::timeout_at;
-use super::{FIRST_ATTEMPT_WITHIN, translate};
+use super::translate;
 use crate::store::{Answer, Failure, Request};
 use etcd_client::LeaseGrantOptions;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+/// What became of a request that was sent, or not sent for want of a connection.
+type Tried = Result<(Arc<Connection>, Result<Answer, Fault>), Failure>;
+
+/// A request, and what it is sent with.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    endpoints: &'a Endpoints,
+    credentials: &'a Arc<Credentials>,
+    request: &'a Request,
+    what: Use,
+    deadline: Instant,
+    /// It may be sent twice.
+    repeatable: bool,
+}
 
 /// See [`super::Etcd::call`].
 pub(super) async fn call(
     endpoints: &Endpoints,
     credentials: &Arc<Credentials>,
     request: &Request,
+    what: Use,
     deadline: Instant,
 ) -> Result<Answer, Failure> {
     let only_reads = matches!(request, Request::Txn(txn) if translate::only_reads(txn));
-    let mut token_renewed = false;
+    let repeatable = only_reads || matches!(request, Request::KeepAlive { .. });
+    let caller = Caller { endpoints, credentials, request, what, deadline, repeatable };
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut slow = Vec::new();
     let mut turned_away = 0;
-    let mut patience = FIRST_ATTEMPT_WITHIN;
+    let mut tries = FuturesUnordered::new();
+    tries.push(caller.attempt(Vec::new(), tell.clone()));
     loop {
-        let connection = endpoints.connection(deadline).await?;
-        // A read may be sent again, so a member that does not answer it gets less than all the time.
-        let until = if only_reads { deadline.min(Instant::now() + patience) } else { deadline };
-        let fault = match attempt(&connection, credentials, request, until).await {
-            Ok(answer) => {
+        let tried = tokio::select! {
+            biased;
+            Some(tried) = tries.next() => tried,
+            Some(endpoint) = told.recv() => {
+                slow.push(endpoint);
+                if repeatable && endpoints.is_other_than(&slow) {
+                    tries.push(caller.attempt(slow.clone(), tell.clone()));
+                }
+                continue;
+            }
+        };
+        let (connection, fault) = match tried {
+            Ok((connection, Ok(answer))) => {
                 endpoints.served(&connection);
+                slow.iter().filter(|id| **id != connection.endpoint).for_each(|id| endpoints.overtaken(*id));
                 return Ok(answer);
             }
-            Err((Fault::Token(_), generation)) if !token_renewed => {
-                token_renewed = true;
-                let renewal = credentials.renew(generation, &connection);
-                match timeout_at(deadline, renewal).await {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(fault)) => fault,
-                    Err(_) => no_token_yet(&connection),
-                }
-            }
-            Err((fault, _)) => fault,
+            Ok((connection, Err(fault))) => (connection, fault),
+            Err(failure) if tries.is_empty() => return Err(failure),
+            Err(_) => continue,
         };
         let elsewhere = match &fault {
-            Fault::Unknown(why) if Instant::now() >= until => {
-                endpoints.silent(&connection, why);
-                patience = patience.saturating_mul(2);
-                only_reads
+            Fault::Unknown(why) if Instant::now() >= deadline => {
+                endpoints.failed(&connection, why);
+                endpoints.doubt(&connection, why);
+                false
             }
             Fault::NotServed(why) | Fault::Silent(why) | Fault::Unknown(why) => {
                 if matches!(fault, Fault::Silent(_)) {
-                    endpoints.silent(&connection, why);
-                } else {
-                    endpoints.failed(&connection, why);
+                    endpoints.doubt(&connection, why);
                 }
+                endpoints.failed(&connection, why);
                 // Once more than there are: the first connection may have been lost while nobody looked. Not more
                 // often: a proxy whose servers are gone says so at once, as often as it is asked.
                 turned_away += 1;
-                let may_repeat = only_reads || !matches!(fault, Fault::Unknown(_));
-                may_repeat && turned_away <= endpoints.count()
+                let may_repeat = repeatable || !matches!(fault, Fault::Unknown(_));
+                may_repeat && turned_away <= endpoints.count() && Instant::now() < deadline
             }
             Fault::Token(_) | Fault::Answered(_) => false,
         };
-        if !elsewhere || Instant::now() >= deadline {
+        if elsewhere {
+            tries.push(caller.attempt(Vec::new(), tell.clone()));
+        } else if tries.is_empty() || matches!(fault, Fault::Token(_) | Fault::Answered(_)) {
             return Err(named(fault, &connection).into_failure(only_reads));
         }
     }
 }
 
+impl Caller<'_> {
+    /// Sends the request to another endpoint than those, and a second time if the token was the reason for a refusal.
+    /// Says so if the answer takes longer than that endpoint does.
+    async fn attempt(self, others: Vec<usize>, slow: mpsc::UnboundedSender<usize>) -> Tried {
+        let Caller { endpoints, credentials, request, what, deadline, repeatable } = self;
+        let used = endpoints.connection_beside(&others, what, deadline).await?;
+        if Instant::now() >= deadline {
+            return Err(Failure::Unreachable("not sent: there was no time left".to_owned()));
+        }
+        let connection = used.clone();
+        let sent = Instant::now();
+        let mut answered = std::pin::pin!(async {
+            match sent_once(&connection, credentials, request, deadline).await {
+                Err((Fault::Token(_), generation)) => {
+                    match timeout_at(deadline, credentials.renew(generation, &connection)).await {
+                        Ok(Ok(())) => {
+                            let again = sent_once(&connection, credentials, request, deadline).await;
+                            again.map_err(|(fault, _)| fault)
+                        }
+                        Ok(Err(fault)) => Err(fault),
+                        Err(_) => Err(no_token_yet()),
+                    }
+                }
+                result => result.map_err(|(fault, _)| fault),
+            }
+        });
+        let patience = endpoints.patience(&connection);
+        let result = match timeout(patience, answered.as_mut()).await {
+            Ok(result) => result,
+            Err(_) => {
+                endpoints.doubt(&connection, &format!("no answer within {} ms", patience.as_millis()));
+                let _ = slow.send(connection.endpoint);
+                answered.await
+            }
+        };
+        // Also of what was not answered in time that is the least that it takes.
+        if repeatable && (result.is_ok() || Instant::now() >= deadline) {
+            endpoints.took(&connection, sent.elapsed());
+        }
+        Ok((used, result))
+    }
+}
+
 /// Sends the request once.
-async fn attempt(
+async fn sent_once(
     connection: &Connection,
     credentials: &Arc<Credentials>,
     request: &Request,
@@ -80,7 +152,7 @@ async fn attempt(
 ) -> Result<Answer, (Fault, Generation)> {
     let generation = match timeout_at(until, credentials.ready(connection)).await {
         Ok(ready) => ready.map_err(|fault| (fault, Generation::default()))?,
-        Err(_) => return Err((no_token_yet(connection), Generation::default())),
+        Err(_) => return Err((no_token_yet(), Generation::default())),
     };
     let answer = timeout_at(until, send(connection, request)).await;
     answer
@@ -125,17 +197,15 @@ async fn send(connection: &Connection, request: &Request) -> Result<Answer, Faul
     }
 }
 
-/// The token is still being fetched, and may come in time for the next request; so the connection is kept, unless
-/// it shows no sign of life.
-fn no_token_yet(connection: &Connection) -> Fault {
-    connection.doubt();
+/// The token is still being fetched, and may come in time for the next request.
+fn no_token_yet() -> Fault {
     Fault::NotServed("no answer to authentication yet".to_owned())
 }
 
 /// Says whose word it was.
 fn named(fault: Fault, connection: &Connection) -> Fault {
     let name = &connection.name;
-    let of = |text: String| endpoints::of(name, &text);
+    let of = |text: String| endpoint::of(name, &text);
     match fault {
         Fault::NotServed(text) => Fault::NotServed(of(text)),
         Fault::Silent(text) => Fault::Silent(of(text)),

@@ -5,27 +5,26 @@
 //! server has spoken, so that a stopped process, whose kernel still accepts, does not pass for a server, and
 //! a refused client certificate (TLS 1.3 tells after the handshake) is found before anything is sent.
 //!
-//! A connection on which an answer failed to come can be doubted: it is then asked for a sign of life, and
-//! cut if there is none, which ends everything on it long before a ping would.
+//! A connection on which an answer failed to come can be asked for a sign of life, and cut, which ends everything on it.
 
 use super::credentials::{Credentials, LastRefusal};
 use super::dial::{Dialler, refusal};
 use super::failure::Fault;
-use super::in_time::timeout;
 use super::line::Line;
-use super::{AbortOnDrop, SIGN_OF_LIFE};
 use etcd_client::proto::PbLeaseKeepAliveResponse;
 use etcd_client::{AuthClient, Channel, Client, KvClient, LeaseClient, MaintenanceClient, WatchClient};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::body::Body;
@@ -35,7 +34,10 @@ use tower::{BoxError, Service};
 
 /// HTTP/2 pings while a stream is open. Below 5 s an etcd server hangs up on them.
 const PING_EVERY: Duration = Duration::from_secs(6);
-const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// Who waits for an answer notices sooner. A link that is only slow must not be taken for a broken one.
+const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// A server that allows no more streams at a time on a connection makes what shares it wait for each other.
+const FEW_STREAMS: u32 = 16;
 
 /// As large as a gRPC message gets; the crate's 4 MB would fail a transaction after it was done.
 const LARGEST_ANSWER: usize = i32::MAX as usize;
@@ -44,7 +46,7 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("primacy/", env
 
 /// A live connection. Dropped, it is cut at once, with what still runs on it.
 pub(super) struct Connection {
-    /// Its endpoint's number.
+    /// Its endpoint's id.
     pub(super) endpoint: usize,
     /// Its endpoint's name.
     pub(super) name: String,
@@ -56,9 +58,8 @@ pub(super) struct Connection {
     /// Held while a token is fetched.
     pub(super) authenticating: LastRefusal,
     channel: Labelled,
-    doubted: Arc<Notify>,
-    _line: CutOnDrop,
-    _doubting: AbortOnDrop,
+    doubted: AtomicBool,
+    line: CutOnDrop,
 }
 
 /// etcd's message, which the crate has but does not show.
@@ -118,6 +119,7 @@ impl Connection {
     /// Connects. Not bounded in time: the caller bounds it. Every fault is one of before anything was sent.
     pub(super) async fn open(
         endpoint: usize,
+        name: &str,
         dialler: &Dialler,
         credentials: Arc<Credentials>,
     ) -> Result<Connection, Fault> {
@@ -137,35 +139,31 @@ impl Connection {
             biased;
             () = line.first_word() => {}
             end = &mut running => return Err(match (line.error(), end) {
-                (Some(error), _) => silent_end(&dialler.name, refusal(&error)),
-                (None, Ok(Err(error))) => silent_end(&dialler.name, refusal(&error)),
-                _ => silent_end(&dialler.name, Fault::NotServed("the end of the stream".to_owned())),
+                (Some(error), _) => silent_end(name, refusal(&error)),
+                (None, Ok(Err(error))) => silent_end(name, refusal(&error)),
+                _ => silent_end(name, Fault::NotServed("the end of the stream".to_owned())),
             }),
         }
         if let Some(what) = line.is_no_http2() {
-            return Err(Fault::NotServed(no_etcd(&dialler.name, what)));
+            return Err(Fault::NotServed(no_etcd(name, what)));
         }
 
         let channel = Labelled { sender, scheme, authority, credentials };
         let boxed = Channel::Custom(BoxCloneSyncService::new(channel.clone()));
         let client = Client::from_channel(boxed, None).await.map_err(|e| Fault::NotServed(e.to_string()))?;
 
-        let doubted = Arc::new(Notify::new());
-        let maintenance = client.maintenance_client();
-        let doubting = doubt(doubted.clone(), line, maintenance.clone());
         Ok(Connection {
             endpoint,
-            name: dialler.name.clone(),
+            name: name.to_owned(),
             kv: client.kv_client().max_decoding_message_size(LARGEST_ANSWER),
             lease: client.lease_client(),
             watch: client.watch_client().max_decoding_message_size(LARGEST_ANSWER),
             auth: client.auth_client(),
-            maintenance,
+            maintenance: client.maintenance_client(),
             authenticating: Arc::default(),
             channel,
-            doubted,
-            _line: cut,
-            _doubting: AbortOnDrop(tokio::spawn(doubting).abort_handle()),
+            doubted: AtomicBool::new(false),
+            line: cut,
         })
     }
 
@@ -189,11 +187,14 @@ impl Connection {
         answer.ok_or_else(|| Status::unavailable("the stream of a renewal ended without an answer"))
     }
 
-    /// The version of the server behind it, if it tells within [`SIGN_OF_LIFE`].
+    /// The version of the server behind it, if it tells.
     pub(super) async fn server_version(&self) -> Option<String> {
-        let mut maintenance = self.maintenance.clone();
-        let answer = timeout(SIGN_OF_LIFE, maintenance.status()).await;
-        Some(answer.ok()?.ok()?.version().to_owned())
+        Some(self.maintenance.clone().status().await.ok()?.version().to_owned())
+    }
+
+    /// Whether more than a few streams may be open at a time.
+    pub(super) fn has_room(&self) -> bool {
+        self.line.0.most_streams().is_none_or(|most| most > FEW_STREAMS)
     }
 
     /// Whether it is lost.
@@ -201,9 +202,34 @@ impl Connection {
         self.channel.sender.is_closed()
     }
 
-    /// Asks for a sign of life in the background; without one the connection is cut.
-    pub(super) fn doubt(&self) {
-        self.doubted.notify_one();
+    /// How often the other end was heard so far.
+    pub(super) fn words(&self) -> u64 {
+        self.line.0.words()
+    }
+
+    /// Returns once the server has answered what it is asked now; a refusal will do. Never if the connection breaks.
+    pub(super) async fn speaks(&self) {
+        match self.maintenance.clone().status().await {
+            Err(etcd_client::Error::GRpcStatus(status)) if status.source().is_some() => {
+                std::future::pending().await
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nobody else doubts it at this time.
+    pub(super) fn begins_to_be_doubted(&self) -> bool {
+        !self.doubted.swap(true, Ordering::Relaxed)
+    }
+
+    /// It is settled what becomes of it.
+    pub(super) fn is_doubted_no_more(&self) {
+        self.doubted.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends everything on it.
+    pub(super) fn cut(&self) {
+        self.line.0.cut();
     }
 }
 
@@ -213,21 +239,6 @@ struct CutOnDrop(Arc<Line>);
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
         self.0.cut();
-    }
-}
-
-/// Waits for doubts and settles them.
-async fn doubt(doubted: Arc<Notify>, line: Arc<Line>, maintenance: MaintenanceClient) {
-    loop {
-        doubted.notified().await;
-        let before = line.words();
-        // Any answer will do, a refusal too.
-        let mut maintenance = maintenance.clone();
-        let answer = timeout(SIGN_OF_LIFE, maintenance.status()).await;
-        if answer.is_err() && line.words() == before {
-            line.cut();
-            return;
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a byte stream to an endpoint is made, and nothing of what runs over it.
 //!
-//! A dialler makes one stream per call and is asked for every new connection, so that names are resolved and
-//! certificates read again each time.
+//! A dialler makes one stream per call and is asked for every new connection, so that certificates are read again each
+//! time. It knows its address: who chooses among the addresses of a name looks them up.
 
 use super::failure::Fault;
 use super::line::Stream;
@@ -23,7 +23,28 @@ use tokio_rustls::rustls::pki_types::ServerName;
 /// A stream, in a while. Every fault is one of before anything was sent.
 pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
 
-/// Makes streams to one endpoint.
+/// Where a store answers, as the settings say it.
+pub(crate) enum Place {
+    /// One address.
+    One(Dialler),
+    /// A name, which may have several.
+    Name(Name),
+}
+
+/// A name that is looked up.
+pub(crate) struct Name {
+    /// `host:port`.
+    pub(crate) name: String,
+    /// Its addresses.
+    pub(crate) look_up: Box<dyn Fn() -> LookingUp + Send + Sync>,
+    /// What makes streams to one of them.
+    pub(crate) dialler: Box<dyn Fn(SocketAddr) -> Dialler + Send + Sync>,
+}
+
+/// Addresses, in a while.
+pub(crate) type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Makes streams to one address.
 pub(crate) struct Dialler {
     /// `host:port`, for people and for the `:authority` of requests.
     pub(crate) name: String,
@@ -33,43 +54,39 @@ pub(crate) struct Dialler {
     pub(crate) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
 }
 
-/// A dialler for each endpoint of the settings, in their order.
-pub(super) fn diallers(settings: &EtcdSettings, log: &Log) -> Result<Vec<Dialler>, Failure> {
+/// The places of the settings, in their order.
+pub(super) fn places(settings: &EtcdSettings, log: &Log) -> Result<Vec<Place>, Failure> {
     let certificates = match &settings.tls {
         Some(files) => Some(Arc::new(Certificates::new(files, log.clone())?)),
         None => None,
     };
-    settings.endpoints.iter().map(|endpoint| dialler(endpoint, certificates.as_ref())).collect()
+    settings.endpoints.iter().map(|endpoint| place(endpoint, certificates.as_ref())).collect()
 }
 
-fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Result<Dialler, Failure> {
+fn place(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Result<Place, Failure> {
     match endpoint {
-        Endpoint::Server { tls: false, address } => {
+        Endpoint::Server { tls, address } => {
+            let secured = match (tls, certificates) {
+                (false, _) => None,
+                (true, Some(certificates)) => Some((server_name(address)?, certificates.clone())),
+                (true, None) => return Err(Failure::Denied(format!("{endpoint} needs etcd.ssl.enabled"))),
+            };
             let name = address.clone();
-            let dial = move || -> Dialling {
-                let address = name.clone();
-                Box::pin(async move { Ok(boxed(tcp(&address).await?)) })
-            };
-            Ok(Dialler { name: address.clone(), scheme: "http", dial: Box::new(dial) })
-        }
-        Endpoint::Server { tls: true, address } => {
-            let Some(certificates) = certificates.cloned() else {
-                return Err(Failure::Denied(format!("{endpoint} needs etcd.ssl.enabled")));
-            };
-            let server = server_name(address)?;
-            let name = address.clone();
-            let dial = move || -> Dialling {
-                let (address, server, certificates) = (name.clone(), server.clone(), certificates.clone());
-                Box::pin(async move {
-                    let stream = tcp(&address).await?;
-                    let config = blocking(move || certificates.current())
-                        .await
-                        .map_err(|e| Fault::NotServed(e.to_string()))?;
-                    let stream = TlsConnector::from(config).connect(server, stream).await;
-                    stream.map(boxed).map_err(|e| no_tls(&address, &e).unwrap_or_else(|| refusal(&e)))
-                })
-            };
-            Ok(Dialler { name: address.clone(), scheme: "https", dial: Box::new(dial) })
+            let dialler = move |address| dialler(name.clone(), address, secured.clone());
+            Ok(match address.parse() {
+                Ok(address) => Place::One(dialler(address)),
+                Err(_) => {
+                    let name = address.clone();
+                    let look_up = move || -> LookingUp {
+                        let name = name.clone();
+                        Box::pin(async move {
+                            blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await?
+                        })
+                    };
+                    let (name, look_up) = (address.clone(), Box::new(look_up));
+                    Place::Name(Name { name, look_up, dialler: Box::new(dialler) })
+                }
+            })
         }
         #[cfg(feature = "embedded")]
         Endpoint::Memory { name } => {
@@ -78,7 +95,7 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
                 let store = store.clone();
                 Box::pin(async move { Ok(boxed(store.connect())) })
             };
-            Ok(Dialler { name: name.clone(), scheme: "http", dial: Box::new(dial) })
+            Ok(Place::One(Dialler { name: name.clone(), scheme: "http", dial: Box::new(dial) }))
         }
         #[cfg(not(feature = "embedded"))]
         Endpoint::Memory { .. } => {
@@ -88,6 +105,29 @@ fn dialler(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Res
             Err(Failure::Refused(what))
         }
     }
+}
+
+/// Makes streams to an address of a name; with TLS, the certificate there must bear that name.
+fn dialler(
+    name: String,
+    address: SocketAddr,
+    secured: Option<(ServerName<'static>, Arc<Certificates>)>,
+) -> Dialler {
+    let scheme = if secured.is_some() { "https" } else { "http" };
+    let of_dial = name.clone();
+    let dial = move || -> Dialling {
+        let (name, secured) = (of_dial.clone(), secured.clone());
+        Box::pin(async move {
+            let stream = tcp(address).await.map_err(|e| Fault::NotServed(e.to_string()))?;
+            let Some((server, certificates)) = secured else { return Ok(boxed(stream)) };
+            let config = blocking(move || certificates.current())
+                .await
+                .map_err(|e| Fault::NotServed(e.to_string()))?;
+            let stream = TlsConnector::from(config).connect(server, stream).await;
+            stream.map(boxed).map_err(|e| no_tls(&name, &e).unwrap_or_else(|| refusal(&e)))
+        })
+    };
+    Dialler { name, scheme, dial: Box::new(dial) }
 }
 
 pub(crate) fn boxed(stream: impl Stream) -> Box<dyn Stream> {
@@ -109,21 +149,11 @@ async fn blocking<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) 
     told.await.map_err(io::Error::other)
 }
 
-async fn tcp(address: &str) -> Result<TcpStream, Fault> {
-    let connected = async {
-        let addresses = match address.parse::<SocketAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => {
-                let name = address.to_owned();
-                blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await??
-            }
-        };
-        let stream = TcpStream::connect(addresses.as_slice()).await?;
-        // A request is written at once, not held back for more.
-        stream.set_nodelay(true)?;
-        Ok::<_, io::Error>(stream)
-    };
-    connected.await.map_err(|e| Fault::NotServed(e.to_string()))
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // A request is written at once, not held back for more.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// What is said of a handshake that the other end did not take for one.

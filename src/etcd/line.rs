@@ -11,10 +11,14 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-/// As much of the first word is kept as it takes to know HTTP/2 from others.
-const FIRST_WORD: usize = 8;
+/// As much of the first words is kept as it takes to know HTTP/2 from others, and what it allows at first.
+const FIRST_WORDS: usize = 128;
 /// The kind of a frame of settings.
 const SETTINGS: u8 = 4;
+/// What comes before the settings in their frame: length, kind, flags, stream.
+const HEADER: usize = 9;
+/// The setting of how many streams may be open at a time.
+const MOST_STREAMS: [u8; 2] = [0, 3];
 /// The kind of a TLS record that says what is wrong.
 const TLS_ALERT: u8 = 21;
 
@@ -33,7 +37,7 @@ pub(super) struct Line {
 #[derive(Default)]
 struct End {
     cut: bool,
-    /// The first bytes that the other end said, up to [`FIRST_WORD`].
+    /// The first bytes that the other end said, up to [`FIRST_WORDS`].
     first: Vec<u8>,
     reader: Option<Waker>,
     error: Option<io::Error>,
@@ -66,6 +70,21 @@ impl Line {
             [_, _, _, kind, ..] if *kind != SETTINGS => Some("it answers in something else"),
             _ => None,
         }
+    }
+
+    /// How many streams an HTTP/2 server allowed at a time when it first spoke; `None`: as many as one likes.
+    pub(super) fn most_streams(&self) -> Option<u32> {
+        let end = self.end();
+        let [high, middle, low, SETTINGS, ..] = end.first[..] else { return None };
+        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let settings = end.first.get(HEADER..)?;
+        let settings = settings.get(..length).unwrap_or(settings).chunks_exact(6);
+        settings
+            .filter_map(|setting| match *setting {
+                [a, b, c, d, e, f] if [a, b] == MOST_STREAMS => Some(u32::from_be_bytes([c, d, e, f])),
+                _ => None,
+            })
+            .next_back()
     }
 
     /// How often the other end was heard so far.
@@ -129,11 +148,15 @@ impl AsyncRead for Wire {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let Some(word) = buffer.filled().get(before..).filter(|word| !word.is_empty())
-            && self.line.words.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            self.line.end().first = word.iter().copied().take(FIRST_WORD).collect();
-            self.line.first_word.notify_one();
+        if let Some(word) = buffer.filled().get(before..).filter(|word| !word.is_empty()) {
+            let words = self.line.words.fetch_add(1, Ordering::Relaxed);
+            if words < FIRST_WORDS as u64 {
+                let first = &mut self.line.end().first;
+                first.extend(word.iter().take(FIRST_WORDS - first.len()));
+            }
+            if words == 0 {
+                self.line.first_word.notify_one();
+            }
         }
         read.map_err(|error| self.line.keep(error))
     }
@@ -217,6 +240,24 @@ mod tests {
             far.write_all(said).await.unwrap();
             assert!(wire.read(&mut [0; 32]).await.unwrap() > 0);
             assert_eq!(line.is_no_http2(), what);
+        }
+    }
+
+    #[tokio::test]
+    async fn how_many_streams_an_etcd_allows_is_read_from_its_first_words() {
+        for (said, allowed) in [
+            (&b"\0\0\x0c\x04\0\0\0\0\0\0\x05\0\0\x40\0\0\x03\0\0\0\x01"[..], Some(1)),
+            (b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0\0\x03\0\0\0\x01", None),
+            (b"\0\0\0\x04\0\0\0\0\0", None),
+            (b"HTTP/1.1 400 Bad Request\r\n", None),
+        ] {
+            let (near, mut far) = tokio::io::duplex(64);
+            let (line, mut wire) = Line::on(Box::new(near));
+            for part in said.chunks(5) {
+                far.write_all(part).await.unwrap();
+                wire.read_exact(&mut vec![0; part.len()]).await.unwrap();
+            }
+            assert_eq!(line.most_streams(), allowed);
         }
     }
 

@@ -7,17 +7,20 @@
 //! anew: a watch that ends is reported, once.
 //!
 //! From the bottom: `line` and `dial` make byte streams, `connection` is HTTP/2 with the etcd crate's clients
-//! on one of them, `endpoints` chooses and connects, `credentials` has the token, `call` performs a request, in its `turns`,
-//! `watch` routes what `watch_stream` carries; `translate` and `failure` know etcd's words.
+//! on one of them, `endpoint` connects to one address and knows its `pace`, `endpoints` chooses among them, `credentials`
+//! has the token, `call` performs a request, in its `turns`, `watch` routes what `watch_stream` carries; `translate` and
+//! `failure` know etcd's words.
 
 mod call;
 mod connection;
 mod credentials;
 mod dial;
+mod endpoint;
 mod endpoints;
 mod failure;
 mod in_time;
 mod line;
+mod pace;
 mod tls;
 mod translate;
 mod turns;
@@ -29,9 +32,10 @@ use crate::log::Log;
 use crate::panic;
 use crate::store::{Answer, Failure, KeyEvent, Range, Request, Txn};
 pub(crate) use credentials::Credentials;
-pub(crate) use dial::Dialler;
+use dial::Place;
 #[cfg(test)]
-pub(crate) use dial::{Dialling, boxed};
+pub(crate) use dial::{Dialler, Dialling, boxed};
+use endpoint::Use;
 use endpoints::Endpoints;
 use std::fmt;
 use std::sync::Arc;
@@ -40,17 +44,15 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use turns::{Asker, Turns};
 
-/// A new connection must be up by then: name, TCP, TLS, and the server's first word.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
-/// A doubted connection must show a sign of life by then.
+/// A doubted connection must show a sign of life by then, or as soon as its endpoint usually answers.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// A token must be there by then. etcd takes 70 ms of its processor's time to check a password, so a server that is
 /// busy takes long; nobody waits for this alone, and a connection that is silent meanwhile is cut sooner.
 const AUTHENTICATED_WITHIN: Duration = Duration::from_secs(10);
-/// The first attempt of a request that only reads; each further one gets twice as long.
-const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_secs(1);
-/// A server must confirm the next one of those ranges of new watches that it was sent by then.
-const WATCH_CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
+/// A server that has not confirmed the next one of those ranges of new watches that it was sent is doubted then,
+const WATCH_DOUBTED_AFTER: Duration = Duration::from_secs(2);
+/// and given up then.
+const WATCH_CONFIRMED_WITHIN: Duration = Duration::from_secs(15);
 
 /// An etcd cluster. Cheap to clone; a clone is the same connections and watches. When the last one is
 /// dropped, connections close, watches end unreported, and no task is left.
@@ -107,20 +109,30 @@ impl Etcd {
         reports: mpsc::UnboundedSender<WatchReport>,
         log: Log,
     ) -> Result<Etcd, Failure> {
-        let diallers = dial::diallers(settings, &log)?;
-        Etcd::through(diallers, Credentials::new(settings.auth.clone()), reports, log)
+        let places = dial::places(settings, &log)?;
+        Etcd::at(places, Credentials::new(settings.auth.clone()), reports, log)
     }
 
     /// The same, over byte streams of the caller's making.
+    #[cfg(test)]
     pub(crate) fn through(
         diallers: Vec<Dialler>,
         credentials: Credentials,
         reports: mpsc::UnboundedSender<WatchReport>,
         log: Log,
     ) -> Result<Etcd, Failure> {
+        Etcd::at(diallers.into_iter().map(Place::One).collect(), credentials, reports, log)
+    }
+
+    fn at(
+        places: Vec<Place>,
+        credentials: Credentials,
+        reports: mpsc::UnboundedSender<WatchReport>,
+        log: Log,
+    ) -> Result<Etcd, Failure> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| Failure::Refused(e.to_string()))?;
         let credentials = Arc::new(credentials);
-        let endpoints = Arc::new(Endpoints::new(diallers, &credentials, log));
+        let endpoints = Arc::new(Endpoints::new(places, &credentials, log));
         let (watches, orders) = mpsc::unbounded_channel();
         let router = watch::route(orders, reports.clone(), endpoints.clone(), credentials.clone());
         let of_router = reports.clone();
@@ -163,11 +175,15 @@ impl Etcd {
     async fn call_for(&self, asker: Asker, request: &Request, timeout: Duration) -> Result<Answer, Failure> {
         let Inner { endpoints, credentials, turns, .. } = &*self.0;
         let (_turn, deadline) = turns.take(request, asker, timeout).await?;
-        call::call(endpoints, credentials, request, deadline).await
+        let what = match (request, asker) {
+            (Request::Txn(_), Asker::Election | Asker::Host) => Use::Calls,
+            _ => Use::Leases,
+        };
+        call::call(endpoints, credentials, request, what, deadline).await
     }
 
     /// Watches ranges from now on, without a start revision. `watch` is the caller's name for it, used once.
-    /// Returns at once; the reports follow: `Confirmed` or `Ended` within about two seconds, or
+    /// Returns at once; the reports follow: `Confirmed` or `Ended` within 15 seconds, or
     /// as long as the server takes for those that were asked for before, if it is at work on them.
     pub fn watch(&self, watch: u64, ranges: Vec<Range>) {
         if self.0.watches.send(watch::Order::Watch { watch, ranges }).is_err() {

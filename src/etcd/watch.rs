@@ -13,12 +13,13 @@ use super::endpoints::Endpoints;
 use super::failure::Fault;
 use super::translate::{self, Bounds};
 use super::watch_stream::{self, Incoming, Outgoing};
-use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WatchReport, in_time};
+use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WATCH_DOUBTED_AFTER, WatchReport, in_time};
 use crate::log::{BRIEF, plain};
 use crate::store::{KeyEvent, Range};
 use etcd_client::proto::PbWatchResponse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -50,7 +51,7 @@ pub(super) async fn route(
         Box::new(move |number, stale| {
             watch_stream::open(number, stale, of_streams.clone(), credentials.clone(), inbox.clone())
         }),
-        Box::new(move |connection| doubtful.silent(connection, "a new watch was not confirmed")),
+        Box::new(move |connection| doubtful.doubt(connection, "a new watch was not confirmed")),
     );
     loop {
         let due = router.next_deadline();
@@ -104,15 +105,36 @@ struct Stream<C> {
     /// Ids that the server has not answered yet, in the order in which they were sent: an etcd answers in that
     /// order, and a refusal bears -1.
     unanswered: VecDeque<i64>,
-    /// When it must have answered the next one.
-    due: Instant,
+    /// When it is doubted that it will answer the next one, or given up.
+    due: Due,
+}
+
+/// A time by which a stream must have answered.
+#[derive(Clone, Copy)]
+enum Due {
+    Doubted(Instant),
+    Over(Instant),
+}
+
+impl Due {
+    fn at(self) -> Instant {
+        let (Due::Doubted(at) | Due::Over(at)) = self;
+        at
+    }
+
+    fn later(self, by: Duration) -> Due {
+        match self {
+            Due::Doubted(at) => Due::Doubted(at + by),
+            Due::Over(at) => Due::Over(at + by),
+        }
+    }
 }
 
 impl<C> Stream<C> {
     /// Sends what may be sent by now.
     fn send(&mut self, now: Instant) {
         if self.unanswered.is_empty() {
-            self.due = now + WATCH_CONFIRMED_WITHIN;
+            self.due = Due::Doubted(now + WATCH_DOUBTED_AFTER);
         }
         while self.unanswered.len() < UNANSWERED
             && let Some((id, bounds)) = self.unsent.pop_front()
@@ -133,7 +155,7 @@ impl<C> Stream<C> {
             self.unanswered.iter().position(|&unanswered| unanswered == id)?
         };
         let id = self.unanswered.remove(at)?;
-        self.due = now + WATCH_CONFIRMED_WITHIN;
+        self.due = Due::Doubted(now + WATCH_DOUBTED_AFTER);
         self.send(now);
         Some(id)
     }
@@ -225,7 +247,7 @@ impl<C> Router<C> {
             ids: HashMap::new(),
             unsent: VecDeque::new(),
             unanswered: VecDeque::new(),
-            due: now,
+            due: Due::Doubted(now),
         };
         self.streams.insert(self.last_stream, stream);
         self.newest = Some(self.last_stream);
@@ -318,25 +340,32 @@ impl<C> Router<C> {
 
     fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.streams.values().filter(|stream| !stream.unanswered.is_empty());
-        waiting.map(|stream| stream.due).min()
+        waiting.map(|stream| stream.due.at()).min()
     }
 
-    /// Ends the streams that have not answered in time, with all watches on them: the server answers a stream in
-    /// order, so one that leaves a watch unanswered is stuck as a whole.
+    /// Doubts the connections of streams that take long to answer, and at last ends the streams, with all watches on
+    /// them: the server answers a stream in order, so one that leaves a watch unanswered is stuck as a whole.
     fn expire(&mut self, now: Instant) {
-        let is_due = |stream: &Stream<C>| !stream.unanswered.is_empty() && stream.due <= now;
+        let is_due = |stream: &Stream<C>| !stream.unanswered.is_empty() && stream.due.at() <= now;
         let due: Vec<u64> =
             self.streams.iter().filter(|(_, s)| is_due(s)).map(|(&number, _)| number).collect();
         for number in due {
             let Some(stream) = self.streams.get_mut(&number) else { continue };
-            if let Some(more) = in_time::late(stream.due, now) {
-                stream.due = now + more;
+            if let Some(more) = in_time::late(stream.due.at(), now) {
+                stream.due = stream.due.later(now.saturating_duration_since(stream.due.at()) + more);
                 continue;
             }
-            if let Some(connection) = &stream.connection {
-                (self.silent)(connection);
+            match (stream.due, &stream.connection) {
+                (Due::Doubted(_), Some(connection)) => {
+                    (self.silent)(connection);
+                    stream.due = Due::Over(now + (WATCH_CONFIRMED_WITHIN - WATCH_DOUBTED_AFTER));
+                }
+                // That it opens at all is looked after where it is opened.
+                (Due::Doubted(_), None) => {
+                    stream.due = Due::Over(now + (WATCH_CONFIRMED_WITHIN - WATCH_DOUBTED_AFTER));
+                }
+                (Due::Over(_), _) => self.closed(number, "a new watch was not confirmed in time"),
             }
-            self.closed(number, "a new watch was not confirmed in time");
         }
     }
 
@@ -643,9 +672,13 @@ mod tests {
         rig.watch(2, &["b"]);
         rig.told();
         let due = rig.router.next_deadline().unwrap();
+        assert_eq!(due, rig.now + WATCH_DOUBTED_AFTER);
+        rig.router.expire(due - Duration::from_millis(1));
+        assert_eq!(*rig.silent.lock().unwrap(), [0; 0]);
+        rig.router.expire(due);
+        assert_eq!((rig.told(), &*rig.silent.lock().unwrap()), (vec![], &vec![77]));
+        let due = rig.router.next_deadline().unwrap();
         assert_eq!(due, rig.now + WATCH_CONFIRMED_WITHIN);
-        rig.router.expire(due - std::time::Duration::from_millis(1));
-        assert_eq!(rig.told(), [""; 0]);
         rig.router.expire(due);
         let why = "a new watch was not confirmed in time";
         assert_eq!(rig.told(), [format!("1 ended: {why}"), format!("2 ended: {why}")]);
@@ -682,11 +715,15 @@ mod tests {
     async fn a_limit_that_is_looked_at_late_leaves_time_to_read_what_has_arrived() {
         let mut rig = Rig::new();
         rig.watch(1, &["a"]);
+        rig.router.opened(1, Generation::default(), 77);
         rig.now += WATCH_CONFIRMED_WITHIN * 2;
         rig.router.expire(rig.now);
-        assert_eq!(rig.told(), [""; 0]);
-        rig.now = rig.router.next_deadline().unwrap();
-        rig.router.expire(rig.now);
+        assert_eq!(*rig.silent.lock().unwrap(), [0; 0]);
+        for _ in 0..2 {
+            rig.now = rig.router.next_deadline().unwrap();
+            rig.router.expire(rig.now);
+        }
+        assert_eq!(*rig.silent.lock().unwrap(), [77]);
         assert_eq!(rig.told(), ["1 ended: a new watch was not confirmed in time"]);
     }
 

@@ -2,17 +2,18 @@
 
 use super::connection::Connection;
 use super::credentials::{Credentials, Generation};
+use super::endpoint::Use;
 use super::endpoints::Endpoints;
 use super::failure::Fault;
 use super::in_time::timeout_at;
 use super::translate::Bounds;
-use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN};
+use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WATCH_DOUBTED_AFTER};
 use crate::panic;
 use etcd_client::proto::PbWatchResponse;
 use etcd_client::{Error, WatchOptions, WatchRequestSender, WatchResponseStream};
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// What the stream is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ async fn connect(
     let mut renewals = 0;
     let mut refusals = 0;
     loop {
-        let connection = endpoints.connection(deadline).await.map_err(|e| e.to_string())?;
+        let connection = endpoints.connection(Use::Watches, deadline).await.map_err(|e| e.to_string())?;
         let opening = async {
             if let Some(stale) = stale {
                 credentials.renew(stale, &connection).await?;
@@ -139,8 +140,19 @@ async fn connect(
                 }),
             }
         };
-        let Ok(opened) = timeout_at(deadline, opening).await else {
-            endpoints.silent(&connection, "a watch stream did not open");
+        let opened = {
+            let mut opening = std::pin::pin!(timeout_at(deadline, opening));
+            tokio::select! {
+                biased;
+                opened = &mut opening => opened,
+                () = sleep(WATCH_DOUBTED_AFTER) => {
+                    endpoints.doubt(&connection, "a watch stream did not open");
+                    opening.await
+                }
+            }
+        };
+        let Ok(opened) = opened else {
+            endpoints.failed(&connection, "a watch stream did not open");
             return Err(format!("{}: the watch stream did not open in time", connection.name));
         };
         match opened {
@@ -151,7 +163,7 @@ async fn connect(
             Err(Fault::Token(_)) => {}
             Err(Fault::Answered(failure)) => return Err(format!("{}: {failure}", connection.name)),
             Err(Fault::Silent(why)) => {
-                endpoints.silent(&connection, &why);
+                endpoints.doubt(&connection, &why);
                 return Err(format!("{}: {why}", connection.name));
             }
             Err(Fault::NotServed(why) | Fault::Unknown(why)) => {
