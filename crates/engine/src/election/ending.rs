@@ -4,6 +4,7 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 use super::ground::Ground;
+use super::phase::Phase;
 use super::{Election, Want};
 use crate::Setup;
 use crate::action::{Action, LostReason};
@@ -50,7 +51,7 @@ impl Election {
             _ => Want::Nothing { until },
         };
         self.lose(fx, setup, LostReason::Stopped);
-        if let Some(drain) = &mut self.drain {
+        if let Phase::Draining(drain) = &mut self.phase {
             drain.until = drain.until.min(until);
         }
         self.calls.cancel_all(fx, self.id);

@@ -1,7 +1,7 @@
 //! Whether the host takes what it is told. One that does not can serve nobody, so it is not left primary.
 
 use super::Election;
-use super::win::{Drain, Stage, Win};
+use super::phase::{Drain, Phase, Stage, Win};
 use crate::Level;
 use crate::Setup;
 use crate::action::{Callback, LostReason};
@@ -15,10 +15,10 @@ impl Election {
         let Some(begun) = self.calls.begin(fx, call) else { return };
         self.is_deaf = false;
         let (Callback::Primary, Some(taken)) = (begun.callback, begun.token) else { return };
-        match (&mut self.win, &mut self.drain) {
-            (Some(Win { token, stage, .. }), _) if *token == taken => *stage = Stage::Activating,
+        match &mut self.phase {
+            Phase::Holding(Win { token, stage, .. }) if *token == taken => *stage = Stage::Activating,
             // It was lost while the host took it.
-            (_, Some(Drain { token, lease, owed, .. })) if *token == taken => {
+            Phase::Draining(Drain { token, lease, owed, .. }) if *token == taken => {
                 let lease = *lease;
                 if let Some(reason) = owed.take() {
                     self.tell_lost(fx, taken, lease, reason);
@@ -39,7 +39,7 @@ impl Election {
 
     /// When a primary has left something unread for too long.
     pub(super) fn deaf_at(&self) -> Option<Time> {
-        self.unread.filter(|_| self.win.as_ref().is_some_and(Win::has_begun))
+        self.unread.filter(|_| self.phase.win().is_some_and(Win::has_begun))
     }
 
     pub(super) fn look_at_host(&mut self, fx: &mut Effects, setup: &Setup) {

@@ -7,6 +7,7 @@
 mod ending;
 mod ground;
 mod host;
+mod phase;
 mod report;
 mod standby;
 mod win;
@@ -15,8 +16,8 @@ mod writes;
 use self::ending::Deferred;
 pub(super) use self::ending::reserve;
 pub(super) use self::ground::{Ground, Wish};
+use self::phase::{Phase, Stage, Win};
 use self::standby::Standby;
-use self::win::{Drain, Stage, Win};
 use self::writes::{Doubt, Operation};
 use super::Setup;
 use super::action::{Action, Call, Callback, LostReason, Purpose};
@@ -58,8 +59,7 @@ pub(super) struct Election {
     last_write: Option<(Purpose, Time)>,
     /// Writes in a row that changed nothing.
     vain: u32,
-    win: Option<Win>,
-    drain: Option<Drain>,
+    phase: Phase,
     standby: Option<Standby>,
     /// Others first: no campaign before this time, or before another holder was seen.
     yielding: Option<Time>,
@@ -111,8 +111,7 @@ impl Election {
             backoff: Backoff::default(),
             last_write: None,
             vain: 0,
-            win: None,
-            drain: None,
+            phase: Phase::Free,
             standby: None,
             yielding: None,
             calls: Calls::default(),
@@ -205,7 +204,7 @@ impl Election {
 
     /// The lease is gone: whatever was won under it is lost.
     pub fn lease_lost(&mut self, fx: &mut Effects, setup: &Setup, lease: LeaseId) {
-        if self.win.as_ref().is_some_and(|win| win.lease == lease) {
+        if self.phase.win().is_some_and(|win| win.lease == lease) {
             self.lose(fx, setup, LostReason::LeaseExpired);
         }
     }
@@ -239,32 +238,49 @@ impl Election {
     }
 
     /// Does what is due, from what is known.
+    ///
+    /// First what is over, then what begins; each step of it stands where it does for the reason that is given.
     pub fn advance(&mut self, fx: &mut Effects, ground: Ground<'_>) -> Wish {
+        // Before all else: without a claim there are no keys to look at.
         if let (None, Some(id)) = (&self.claim, ground.server_id) {
             self.claim = Some(Claim::new(ground.setup, &self.role, id));
         }
+        // What the host has asked for comes before what is found here: a resignation whose call has ended is what ends the
+        // win, and not a key that is seen to be gone in the same moment; later, it would wait for the next step.
         self.do_deferred(fx, ground.setup);
+        // Before the calls: a win that was lost before it was read would still call `on_primary`.
         self.look_at_win(fx, ground);
+        // After the keys: the reason of a loss is the first one observed, and a win that is gone asks nothing of its host.
         self.look_at_host(fx, ground.setup);
+        // After all that ends a win, before the next operation: a win that ended without a key or a callback left would
+        // count as draining for one more step, and keep the election from campaigning.
         self.look_at_drain(fx, ground);
+        // After the drain, from whose end others come first until one of them is seen: it may be there already. Before the
+        // calls: `on_standby` tells of the holder, and would be followed by a notice of the same one.
         self.look_at_holder(fx, ground);
+        // After the drain, since only who could campaign is kept from it; before the operation, which asks for it.
         self.look_at_obstacle(fx, ground);
+        // Before the operation: the watch is on its way before the record is, and both are back after one round trip.
         self.open_watch(fx);
+        // Before the operation: a lock that was won in doubt would be released as one that belongs to nobody.
         let won = self.adopt(fx, ground);
-        // A campaign is sent before the standby is called: it may be over before it has begun.
+        // Before the calls: a campaign that begins now puts `on_standby` off, since it may be over before it has begun.
         self.start_operation(fx, ground);
         self.start_calls(fx, ground);
+        // After the calls: a win under a late renewal is suspended from the start, and that is said after the call of
+        // `on_primary`.
         self.look_at_lease(fx, ground);
+        // Last: what has just been started keeps it from being over.
         self.finish(fx, ground);
         let another_id = !ground.id_in_use && self.others_record(ground).is_some();
         Wish { won, another_id, ..Wish::default() }
     }
 
     fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        if !self.calls.is_empty() || self.drain.is_some() {
+        if !self.calls.is_empty() || self.phase.drain().is_some() {
             return;
         }
-        if let Some(win) = &mut self.win {
+        if let Phase::Holding(win) = &mut self.phase {
             // A win counts only on a lease that is surely ours.
             if let Stage::Won { give_back } = win.stage
                 && ground.keeper.is_confirmed(win.lease, fx.now)
@@ -310,13 +326,15 @@ impl Election {
             return;
         }
         self.watch.timers(&mut due);
-        if let Some(Win { stage: Stage::Won { give_back } | Stage::Called { give_back }, .. }) = self.win {
+        if let Phase::Holding(Win { stage: Stage::Won { give_back } | Stage::Called { give_back }, .. }) =
+            self.phase
+        {
             due(give_back, "activation over");
         }
         if let Some(at) = self.deaf_at() {
             due(at, "unread too long");
         }
-        if let Some(drain) = self.drain.as_ref().filter(|drain| self.calls.of(drain.token)) {
+        if let Some(drain) = self.phase.drain().filter(|drain| self.calls.of(drain.token)) {
             due(drain.until, "drain over");
         }
         if let Some(at) = self.yielding {
@@ -333,9 +351,7 @@ impl Election {
         if let Some(standby) = &self.standby
             && standby.announced
             && self.calls.is_empty()
-            && self.drain.is_none()
-            && self.win.is_none()
-            && self.want == Want::Primacy
+            && self.is_idle()
         {
             due(standby.next_warmup, "warmup due");
         }

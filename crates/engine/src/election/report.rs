@@ -1,6 +1,6 @@
 //! Where an election stands, for its session, its host and people.
 
-use super::win::Stage;
+use super::phase::{Phase, Win};
 use super::{Election, Want};
 use crate::action::{Callback, Holder};
 use crate::claim::Claim;
@@ -29,12 +29,12 @@ impl Election {
 
     /// Whether the key set is ours, whatever the host has been told.
     pub fn has_win(&self) -> bool {
-        self.win.is_some()
+        self.phase.win().is_some()
     }
 
     /// Whether `is_primary` may say yes.
     pub fn is_primary(&self) -> bool {
-        self.win.as_ref().is_some_and(|win| !matches!(win.stage, Stage::Won { .. }))
+        self.phase.win().is_some_and(Win::is_called)
     }
 
     /// All keys that it wants to know of, once it has any.
@@ -69,17 +69,17 @@ impl Election {
         if self.withdrawn {
             return ElectionState::Stopped;
         }
-        if let Some(drain) = &self.drain {
+        if let Phase::Draining(drain) = &self.phase {
             return if now >= drain.until && self.calls.of(drain.token) {
                 ElectionState::Stuck
             } else {
                 ElectionState::Resigning
             };
         }
-        match (&self.win, self.want) {
+        match (self.phase.win(), self.want) {
             (_, Want::Nothing { .. }) => ElectionState::Stopping,
             (Some(win), _) if win.suspended => ElectionState::Suspended,
-            (Some(win), _) if win.stage == Stage::Ready => ElectionState::Primary,
+            (Some(win), _) if win.is_ready() => ElectionState::Primary,
             (Some(_), _) => ElectionState::Activating,
             (None, _) if self.standby.is_some() => ElectionState::Standby,
             (None, Want::Primacy) => ElectionState::Campaigning,
@@ -90,7 +90,11 @@ impl Election {
 
     /// The token of the win, or of the one that is draining.
     pub fn token(&self) -> Option<Token> {
-        self.win.as_ref().map(|win| win.token).or(self.drain.as_ref().map(|drain| drain.token))
+        match &self.phase {
+            Phase::Free => None,
+            Phase::Holding(win) => Some(win.token),
+            Phase::Draining(drain) => Some(drain.token),
+        }
     }
 
     /// What keeps it from getting on.

@@ -42,7 +42,7 @@ impl Election {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        if announced && self.want == Want::Primacy && self.win.is_none() && self.told_holder != revision {
+        if announced && self.want == Want::Primacy && !self.has_win() && self.told_holder != revision {
             self.told_holder = revision;
             let holder = self.others_lock(ground).and_then(holder);
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });
@@ -98,6 +98,6 @@ impl Election {
 
     /// Whether it wants primacy, and neither has it nor is losing it.
     pub(super) fn is_idle(&self) -> bool {
-        self.want == Want::Primacy && self.win.is_none() && self.drain.is_none()
+        self.want == Want::Primacy && self.phase.is_free()
     }
 }

@@ -1,6 +1,7 @@
 //! From a won campaign to the release of its keys: activating, primary, draining.
 
 use super::ground::Ground;
+use super::phase::{Drain, Phase, Stage, Win};
 use super::standby::Standby;
 use super::writes::Doubt;
 use super::{Election, Want};
@@ -12,51 +13,9 @@ use crate::ids::Token;
 use crate::store::{Compare, LeaseId};
 use crate::time::Time;
 
-/// The key set is ours.
-#[derive(Clone, Debug, Hash)]
-pub(super) struct Win {
-    pub(super) token: Token,
-    pub(super) lease: LeaseId,
-    pub(super) stage: Stage,
-    pub(super) suspended: bool,
-}
-
-impl Win {
-    /// Whether the host has taken `on_primary`.
-    pub(super) fn has_begun(&self) -> bool {
-        !matches!(self.stage, Stage::Won { .. } | Stage::Called { .. })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Stage {
-    /// Callbacks of the standby period are still running, or the lease is not confirmed; given back if that takes too
-    /// long.
-    Won { give_back: Time },
-    /// `on_primary` waits to be taken by the host; given back if that does not happen in time.
-    Called { give_back: Time },
-    /// `on_primary` is running.
-    Activating,
-    /// `on_primary` has succeeded.
-    Ready,
-}
-
-/// A win that is over, until its callbacks have ended and its keys are released.
-#[derive(Clone, Debug, Hash)]
-pub(super) struct Drain {
-    pub(super) token: Token,
-    pub(super) lease: LeaseId,
-    /// The keys are released now even if callbacks still run.
-    pub(super) until: Time,
-    /// Once its keys are gone, others first.
-    pub(super) yields: bool,
-    /// `on_primary` had not been taken as far as was known. Should it turn out to have been, `on_lost` follows.
-    pub(super) owed: Option<LostReason>,
-}
-
 impl Election {
     pub(super) fn take_win(&mut self, fx: &mut Effects, ground: Ground<'_>, token: Token, lease: LeaseId) {
-        let wanted = self.want == Want::Primacy && self.drain.is_none() && token > self.last_token;
+        let wanted = self.want == Want::Primacy && self.phase.is_free() && token > self.last_token;
         if !wanted || !ground.is_lease(lease) {
             return;
         }
@@ -64,14 +23,14 @@ impl Election {
         self.unchecked = false;
         self.yielding = None;
         let give_back = fx.now + ground.setup.activation_timeout;
-        self.win = Some(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
+        self.phase = Phase::Holding(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
         self.calls.cancel_all(fx, self.id);
         fx.log(Level::Info, Some(self.id), format!("{}: won, token {token}, lease {lease}", self.role));
     }
 
     /// A campaign that got no answer had won after all.
     pub(super) fn adopt(&mut self, fx: &mut Effects, ground: Ground<'_>) -> bool {
-        if self.operation.is_some() || self.doubt == Doubt::Campaign || self.win.is_some() {
+        if self.operation.is_some() || self.doubt == Doubt::Campaign || self.has_win() {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
@@ -80,31 +39,31 @@ impl Election {
             Some(_) => {}
             None => self.may_have_won = false,
         }
-        self.win.is_some()
+        self.has_win()
     }
 
     /// Whether the host and its callbacks allow a win now.
     pub(super) fn may_campaign(&self) -> bool {
         self.want == Want::Primacy
-            && self.drain.is_none()
+            && self.phase.is_free()
             && self.yielding.is_none()
             && !self.is_deaf
             && !self.calls.any_cancelled()
     }
 
     pub(super) fn activated(&mut self, fx: &mut Effects, setup: &Setup, token: Token, well: bool) {
-        match &mut self.win {
-            Some(win) if win.token == token && well => {
+        match &mut self.phase {
+            Phase::Holding(win) if win.token == token && well => {
                 win.stage = Stage::Ready;
                 fx.push(Action::Notice { election: self.id, what: Notice::Ready { token } });
             }
-            Some(win) if win.token == token => self.lose(fx, setup, LostReason::ActivationFailed),
+            Phase::Holding(win) if win.token == token => self.lose(fx, setup, LostReason::ActivationFailed),
             _ => {}
         }
     }
 
     pub(super) fn look_at_win(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let (Some(win), Some(claim)) = (&self.win, &self.claim) else { return };
+        let (Phase::Holding(win), Some(claim)) = (&self.phase, &self.claim) else { return };
         if let Some((key, now)) = claim.broken(&self.view, win.token, win.lease) {
             let (reason, text) = match now {
                 None => (LostReason::KeyDeleted, format!("{}: {key} was deleted", self.role)),
@@ -144,8 +103,8 @@ impl Election {
     /// Whether the lease's renewal is late: primary until the deadline, and no longer unless it comes.
     pub(super) fn look_at_lease(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let late = ground.keeper.held().is_some_and(|held| held.late);
-        if let Some(win) = &mut self.win
-            && !matches!(win.stage, Stage::Won { .. })
+        if let Phase::Holding(win) = &mut self.phase
+            && win.is_called()
             && win.suspended != late
         {
             win.suspended = late;
@@ -157,10 +116,10 @@ impl Election {
 
     /// Ends the win, if there is one. `on_lost` is called at once, whatever else is running.
     pub(super) fn lose(&mut self, fx: &mut Effects, setup: &Setup, reason: LostReason) {
-        let Some(win) = self.win.take() else { return };
+        let Some(win) = self.phase.win().copied() else { return };
         let (token, lease) = (win.token, win.lease);
         let mut owed = None;
-        if !matches!(win.stage, Stage::Won { .. }) {
+        if win.is_called() {
             fx.push(Action::Primacy { election: self.id, win: None });
             self.calls.cancel_all(fx, self.id);
             match win.stage {
@@ -174,7 +133,8 @@ impl Election {
             reason,
             LostReason::Resigned | LostReason::ActivationFailed | LostReason::HostUnresponsive
         );
-        self.drain = Some(Drain { token, lease, until: fx.now + setup.drain_timeout, yields, owed });
+        self.phase =
+            Phase::Draining(Drain { token, lease, until: fx.now + setup.drain_timeout, yields, owed });
         self.standby.get_or_insert_with(|| Standby::new(fx.now));
     }
 
@@ -183,44 +143,41 @@ impl Election {
     }
 
     pub(super) fn look_at_drain(&mut self, fx: &mut Effects, ground: Ground<'_>) {
-        let (Some(drain), Some(claim)) = (&mut self.drain, &self.claim) else {
-            // Without a claim there are no keys of this store to wait for.
-            if self.drain.as_ref().is_some_and(|drain| !self.calls.of(drain.token)) {
-                self.drain = None;
+        let Phase::Draining(drain) = &mut self.phase else { return };
+        // Without a claim there are no keys of this store to wait for, and nobody to let go first.
+        if let Some(claim) = &self.claim {
+            let keys = ground.is_lease(drain.lease)
+                && !(claim.held(&self.view, drain.lease).is_empty()
+                    && claim.published(&self.view, drain.lease).is_empty());
+            if keys {
+                return;
             }
-            return;
-        };
-        let on_lease = ground.is_lease(drain.lease);
-        let keys = on_lease
-            && !(claim.held(&self.view, drain.lease).is_empty()
-                && claim.published(&self.view, drain.lease).is_empty());
-        if keys {
-            return;
-        }
-        if std::mem::take(&mut drain.yields) {
-            self.yielding = Some(fx.now + ground.ttl());
+            if std::mem::take(&mut drain.yields) {
+                self.yielding = Some(fx.now + ground.ttl());
+            }
         }
         if !self.calls.of(drain.token) {
-            self.drain = None;
+            self.phase = Phase::Free;
         }
     }
 
     /// Whether callbacks of a win that is over still hold its keys.
     pub(super) fn is_draining(&self, now: Time) -> bool {
-        self.drain.as_ref().is_some_and(|drain| now < drain.until && self.calls.of(drain.token))
+        self.phase.drain().is_some_and(|drain| now < drain.until && self.calls.of(drain.token))
     }
 
     /// The lease whose keys callbacks of a win on it still need.
     pub fn needs(&self, now: Time) -> Option<LeaseId> {
-        self.drain.as_ref().filter(|_| self.is_draining(now)).map(|drain| drain.lease)
+        self.phase.drain().filter(|_| self.is_draining(now)).map(|drain| drain.lease)
     }
 
     /// What a write under `token` compares, if that is the token of a win that has not been released yet.
     pub fn guard(&self, token: Token) -> Option<Vec<Compare>> {
-        let win = self.win.as_ref().filter(|win| !matches!(win.stage, Stage::Won { .. }));
-        let win = win.map(|win| (win.token, win.lease));
-        let draining = self.drain.as_ref().map(|drain| (drain.token, drain.lease));
-        let (token, lease) = [win, draining].into_iter().flatten().find(|(t, _)| *t == token)?;
-        Some(self.claim.as_ref()?.guard(token, lease))
+        let (of, lease) = match &self.phase {
+            Phase::Holding(win) if win.is_called() => (win.token, win.lease),
+            Phase::Draining(drain) => (drain.token, drain.lease),
+            _ => return None,
+        };
+        (of == token).then_some(self.claim.as_ref()?.guard(token, lease))
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ground::{Ground, Wish};
+use super::phase::Win;
 use super::standby::Standby;
-use super::win::Stage;
 use super::{Election, Want};
 use crate::Level;
 use crate::action::Purpose;
@@ -145,7 +145,7 @@ impl Election {
         match operation.purpose {
             Purpose::Campaign if succeeded => {
                 self.take_win(fx, ground, Token(at.0), operation.lease);
-                return Wish { won: self.win.is_some(), ..Wish::default() };
+                return Wish { won: self.has_win(), ..Wish::default() };
             }
             Purpose::Campaign => {
                 self.unchecked = false;
@@ -166,7 +166,7 @@ impl Election {
     /// A campaign that the store refused: somebody holds the set, or something changed under it.
     pub(super) fn refused(&mut self, fx: &mut Effects) {
         let Some(claim) = &self.claim else { return };
-        if self.standby.is_none() && self.win.is_none() && self.drain.is_none() {
+        if self.standby.is_none() && self.phase.is_free() {
             self.standby = Some(Standby::new(fx.now));
         }
         match claim.in_the_way(&self.view) {
@@ -206,7 +206,7 @@ impl Election {
         let is_own = record.is_some_and(|kv| ground.keeper.is_own(kv.lease));
         let campaign_in_doubt = self.doubt == Doubt::Campaign;
 
-        if self.win.is_none() {
+        if !self.has_win() {
             // The service's record goes before the drain, the lock after it.
             let published = claim.published(view, lease);
             if !published.is_empty() {
@@ -237,7 +237,7 @@ impl Election {
             Some(_) if campaign_in_doubt => return Some((Purpose::Settle, claim.look())),
             Some(_) => {}
         }
-        match (&self.win, record) {
+        match (self.phase.win(), record) {
             (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
                 let free = self.unchecked || claim.in_the_way(view).is_none();
                 if free && self.obstacle.is_none() {
@@ -245,18 +245,16 @@ impl Election {
                 }
             }
             (Some(win), _)
-                if win.stage == Stage::Ready
-                    && claim.unpublished(view, lease)
-                    && claim.publishable(view, lease) =>
+                if win.is_ready() && claim.unpublished(view, lease) && claim.publishable(view, lease) =>
             {
                 return Some((Purpose::Publish, claim.publish(view, ground.setup, win.token, lease)));
             }
             _ => {}
         }
         // Not while a win begins or ends: what follows must not wait for this.
-        let settled = self.drain.is_none() && self.win.as_ref().is_none_or(|win| win.stage == Stage::Ready);
+        let settled = self.phase.is_free() || self.phase.win().is_some_and(Win::is_ready);
         // That it is ready may still be there from an earlier win; clients believe it only if it is newer than this one.
-        let of_an_earlier_win = match (&self.win, record) {
+        let of_an_earlier_win = match (self.phase.win(), record) {
             (Some(win), Some(own)) => own.mod_revision.0 < win.token.0,
             _ => false,
         };
@@ -272,7 +270,7 @@ impl Election {
     pub(super) fn facts(&self) -> Facts {
         Facts {
             warm: self.standby.as_ref().is_some_and(|standby| standby.warm),
-            ready: self.win.as_ref().is_some_and(|win| win.stage == Stage::Ready),
+            ready: self.phase.win().is_some_and(Win::is_ready),
         }
     }
 
