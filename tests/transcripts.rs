@@ -17,7 +17,7 @@
 //!
 //! The host takes each call as soon as it is called. With `setup taken=told` it does so by lines such as `taken c3`.
 //!
-//! The format is that of the flight recorder (`crates/engine/src/text.rs`), so that a recording that begins with its session runs
+//! The format is that of the flight recorder (`crates/engine/src/text/`), so that a recording that begins with its session runs
 //! as it is. Two abbreviations make what is written by hand shorter:
 //!
 //! - Keys are written without the root: `session/rootcoord` is `by-dev/meta/session/rootcoord`.

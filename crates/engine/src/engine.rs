@@ -1,25 +1,27 @@
 //! One session: what a step is, and the order inside it.
 
+mod answers;
 mod snapshot;
+mod stopping;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use crate::Level;
 use crate::action::{Action, Purpose};
 use crate::effects::Effects;
-use crate::election::{Ground, Wish, reserve};
+use crate::election::Ground;
 use crate::elections::Elections;
 use crate::event::{Event, Outcome};
+use crate::history::History;
 use crate::identity::Identity;
 use crate::ids::{CallId, ElectionId, RequestId, Token};
-use crate::lease::{Acknowledged, Change, Keeper, renewal_patience};
+use crate::lease::{Acknowledged, Keeper, renewal_patience};
 use crate::milvus::Role;
 use crate::reread::Reread;
 use crate::setup::Setup;
 use crate::spell::Spell;
-use crate::store::{Answer, Compare, Failure, KeyValue, Range, Revision};
+use crate::store::{Compare, Range, Revision};
 use crate::time::Time;
 
 pub use self::snapshot::{ElectionSnapshot, Snapshot};
@@ -39,9 +41,7 @@ pub struct Engine {
     asked: BTreeMap<RequestId, Asked>,
     /// The host is going to stop, and the candidates' records say so.
     stopping: bool,
-    /// The highest revision that a linearizable answer or an event bore.
-    floor: Revision,
-    cluster: Option<u64>,
+    history: History,
     life: Life,
     /// Said once in a while, where two clusters answer in turns.
     went_back: Spell<Time>,
@@ -88,8 +88,7 @@ impl Engine {
             reread: Reread::default(),
             asked: BTreeMap::new(),
             stopping: false,
-            floor: Revision(0),
-            cluster: None,
+            history: History::default(),
             life: Life::New,
             went_back: Spell::default(),
             setup,
@@ -221,10 +220,7 @@ impl Engine {
             }
             Event::Watched { watch, events } => {
                 if let Some(e) = self.elections.change_of_watch(watch) {
-                    // What a member has told of is committed: a linearizable answer to what is sent from now on is
-                    // no older.
-                    let told = events.iter().map(|event| event.revision).max();
-                    self.floor = self.floor.max(told.unwrap_or_default());
+                    self.history.told(&events);
                     e.watched(events);
                 }
             }
@@ -245,162 +241,6 @@ impl Engine {
             && within == call
         {
             self.begin_stop(until);
-        }
-    }
-
-    fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
-        let Some(asked) = self.asked.remove(&request) else { return };
-        let went_back = match (&result, asked.floor) {
-            (Ok(Answer::Txn(answer)), Some(floor)) => {
-                let other = self.cluster.is_some_and(|cluster| cluster != answer.origin.cluster);
-                let older = answer.revision < floor;
-                self.cluster = Some(answer.origin.cluster);
-                self.floor = if other || older { answer.revision } else { self.floor.max(answer.revision) };
-                other || older
-            }
-            _ => false,
-        };
-        if went_back {
-            self.store_rolled_back();
-        }
-        let change = match (&result, asked.confirms) {
-            (Ok(Answer::Txn(answer)), confirms) => self.keeper.heard(&mut self.fx, confirms, answer.origin),
-            (Err(failure), Some(confirms)) if asked.purpose == Purpose::Confirm => {
-                self.keeper.not_confirmed(&mut self.fx, confirms, &failure.to_string())
-            }
-            _ => None,
-        };
-        self.lease_changed(change);
-        let Engine { setup, fx, .. } = self;
-        match (asked.purpose, asked.election) {
-            (Purpose::Grant | Purpose::Renew | Purpose::Revoke, _) => {
-                if let (Purpose::Grant, Err(failure)) = (asked.purpose, &result) {
-                    self.open_failed(failure.clone());
-                }
-                let change = self.keeper.answered(&mut self.fx, &self.setup, request, &result);
-                self.lease_changed(change);
-            }
-            (Purpose::TakeId, _) => {
-                let answer = match &result {
-                    Ok(Answer::Txn(answer)) => Ok(answer),
-                    Ok(_) => return,
-                    Err(failure) => Err(failure),
-                };
-                match self.identity.answered(fx, setup, request, answer) {
-                    Ok(true) => self.elections.touch_all(),
-                    Ok(false) => {}
-                    Err(failure) => self.open_failed(failure),
-                }
-            }
-            (Purpose::Reread | Purpose::Confirm, _) => {
-                let Engine { elections, former, keeper, .. } = self;
-                let lease = keeper.held().map(|held| held.id);
-                let is_former = |kv: &KeyValue| {
-                    Some(kv.lease) == lease && former.values().flatten().any(|range| range.contains(&kv.key))
-                };
-                let mut back = false;
-                self.reread.answered(fx, request, &result, |election, revision, reads| match election {
-                    Some(election) => {
-                        if let Some(e) = elections.change(election) {
-                            e.reread(revision, reads);
-                        }
-                    }
-                    None => back |= reads.iter().flatten().any(is_former),
-                });
-                if back {
-                    self.store_rolled_back();
-                }
-            }
-            (_, Some(election)) => {
-                let ground = Ground::new(setup, &self.keeper, &self.identity, self.stopping);
-                if let Some(e) = self.elections.change(election) {
-                    let wish = e.answered(fx, ground, request, result);
-                    let registered = e.is_registered(&self.keeper);
-                    self.elections.note(election, fx.now, ground);
-                    if !self.identity.is_in_use() {
-                        // Those whose record is somebody else's wait for one of ours, to keep the id, or for none
-                        // that may be on its way, to take another one.
-                        self.elections.touch_displaced();
-                    }
-                    if registered {
-                        self.identity.use_it();
-                    }
-                    self.grant(wish);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn open_failed(&mut self, failure: Failure) {
-        if self.life == Life::Opening && !failure.may_pass() && failure != Failure::LeaseExists {
-            self.fx.push(Action::OpenFailed { failure });
-        }
-    }
-
-    fn lease_changed(&mut self, change: Option<Change>) {
-        let Some(change) = change else { return };
-        for election in self.elections.change_all() {
-            match change {
-                Change::Lost(lease) => election.lease_lost(&mut self.fx, &self.setup, lease),
-                Change::Granted => election.lease_granted(),
-                // They see for themselves.
-                Change::Late | Change::Renewed => {}
-            }
-        }
-        if matches!(change, Change::Lost(_)) {
-            self.former.clear();
-        }
-    }
-
-    /// The store was put back to an older state, or is another one: it hands out old revisions, ids and tokens
-    /// again, and what we know of our keys says nothing about it. A new lease, a new server id.
-    fn store_rolled_back(&mut self) {
-        let text = "the store went back to an older state, or is another one; starting anew. After a restore, \
-                    raise the revision (etcdutl snapshot restore --bump-revision --mark-compacted)";
-        if self.went_back.wrong(self.fx.now) {
-            self.fx.log(Level::Error, None, text);
-        }
-        for election in self.elections.change_all() {
-            election.store_rolled_back(&mut self.fx, &self.setup);
-        }
-        self.reread.forget();
-        self.asked.values_mut().for_each(|asked| asked.floor = None);
-        let change = self.keeper.replace(&mut self.fx, &self.setup);
-        self.lease_changed(change);
-        self.take_another_id();
-    }
-
-    fn take_another_id(&mut self) {
-        if matches!(self.life, Life::Opening | Life::Open | Life::StopAsked { .. }) {
-            self.identity.take_another(&mut self.fx, &self.setup);
-        }
-        self.elections.touch_all();
-    }
-
-    fn grant(&mut self, wish: Wish) {
-        if wish.reread {
-            self.reread.wish(self.fx.now);
-        }
-        if wish.won {
-            self.reread.at_latest(self.fx.now + self.ttl() / 2);
-        }
-        if let Some(lease) = wish.not_found {
-            let change = self.keeper.not_found(&mut self.fx, &self.setup, lease);
-            self.lease_changed(change);
-        }
-        // Not while the record of another election may be on its way under this id.
-        if wish.another_id && !self.elections.any_writes() {
-            self.fx.log(
-                Level::Warn,
-                None,
-                "somebody else is registered under the server id; taking another one",
-            );
-            self.reread.forget();
-            for e in self.elections.change_all() {
-                e.forget(&mut self.fx);
-            }
-            self.take_another_id();
         }
     }
 
@@ -492,59 +332,12 @@ impl Engine {
         self.reread.start_if_due(&mut self.fx, &self.setup, period, all);
     }
 
-    fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
-        let now = self.fx.now;
-        let within = within.filter(|call| self.elections.is_running(*call));
-        let (until, asked) = match self.life {
-            Life::Closed => return,
-            Life::Stopping { until } => (until.min(now + timeout), None),
-            // The call in which it was asked for first still counts.
-            Life::StopAsked { call, until, .. } => (until.min(now + timeout), within.and(Some(call))),
-            _ => (now + timeout, within),
-        };
-        match asked {
-            Some(call) => {
-                self.life = Life::StopAsked { call, begin: until - reserve(until.since(now)), until };
-            }
-            None => self.begin_stop(until),
-        }
-    }
-
-    fn begin_stop(&mut self, until: Time) {
-        let left = until.since(self.fx.now);
-        self.life = Life::Stopping { until };
-        for election in self.elections.change_all() {
-            election.withdraw(&mut self.fx, &self.setup, left - reserve(left), None);
-        }
-    }
-
-    /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
-    fn end_leases(&mut self) {
-        let stopping = matches!(self.life, Life::Stopping { .. });
-        if stopping && self.elections.all_settled() {
-            self.keeper.close(&mut self.fx);
-            self.identity.close();
-        }
-        let Engine { setup, fx, keeper, elections, .. } = self;
-        keeper.revoke_retired(fx, setup, |lease| elections.any_needs(lease));
-    }
-
-    fn look_at_stop(&mut self) {
-        let Life::Stopping { until } = self.life else { return };
-        let clean = self.keeper.is_clean();
-        if clean || self.fx.now >= until {
-            self.life = Life::Closed;
-            self.elections.remove_withdrawn();
-            self.fx.push(Action::Closed { clean });
-        }
-    }
-
     /// Notes whose the requests and calls are that begin.
     fn note_names(&mut self, actions: &[Action]) {
         for action in actions {
             match action {
                 Action::Send { request, purpose, election, .. } => {
-                    let (floor, confirms) = (Some(self.floor), self.keeper.acknowledged());
+                    let (floor, confirms) = (Some(self.history.floor()), self.keeper.acknowledged());
                     let asked = Asked { purpose: *purpose, election: *election, floor, confirms };
                     self.asked.insert(*request, asked);
                 }
@@ -569,13 +362,12 @@ impl Hash for Engine {
             reread,
             asked,
             stopping,
-            floor,
-            cluster,
+            history,
             life,
             went_back,
         } = self;
         (fx, keeper, identity, elections, former, reread).hash(hasher);
-        (asked, stopping, floor, cluster, life, went_back).hash(hasher);
+        (asked, stopping, history, life, went_back).hash(hasher);
         elections.iter().any(|e| e.leaves_unread()).then_some(&fx.host).hash(hasher);
     }
 }

@@ -24,6 +24,7 @@ mod election;
 mod elections;
 mod engine;
 mod event;
+mod history;
 mod identity;
 mod ids;
 mod lease;

@@ -13,6 +13,7 @@ use super::action::{Action, Purpose};
 use super::backoff::Backoff;
 use super::effects::Effects;
 use super::event::Event;
+use super::history::History;
 use super::ids::{RequestId, Token};
 use super::rights;
 use super::view::View;
@@ -69,8 +70,7 @@ pub struct Observing {
     reading: Option<Reading>,
     read_due: Time,
     backoff: Backoff,
-    floor: Revision,
-    cluster: Option<u64>,
+    history: History,
     primary: Option<Primary>,
     changes: u64,
     unreadable: Option<Revision>,
@@ -108,8 +108,7 @@ impl Observing {
             reading: None,
             read_due: Time::ZERO,
             backoff: Backoff::default(),
-            floor: Revision(0),
-            cluster: None,
+            history: History::default(),
             primary: None,
             changes: 0,
             unreadable: None,
@@ -127,9 +126,7 @@ impl Observing {
                 self.read_due = self.fx.now;
             }
             Event::Watched { watch, events } if self.watch.is(watch) => {
-                // What a member has told of is committed: an answer to what is sent from now on is no older.
-                let told = events.iter().map(|event| event.revision).max();
-                self.floor = self.floor.max(told.unwrap_or_default());
+                self.history.told(&events);
                 events.into_iter().for_each(|event| self.view.watched(&self.ranges, event));
                 self.watch.told();
             }
@@ -168,7 +165,7 @@ impl Observing {
         let txn = self.look_up();
         let patience = self.backoff.patience(ATTEMPT, self.setup.request_timeout.min(self.setup.reread));
         let request = self.fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
-        self.reading = Some(Reading { request, floor: self.floor });
+        self.reading = Some(Reading { request, floor: self.history.floor() });
     }
 
     fn look_up(&self) -> Txn {
@@ -201,17 +198,11 @@ impl Observing {
     }
 
     fn look(&mut self, answer: &TxnAnswer, floor: Revision) {
-        let other = self
-            .cluster
-            .replace(answer.origin.cluster)
-            .is_some_and(|cluster| cluster != answer.origin.cluster);
-        if other || answer.revision < floor {
-            // A store that went back, or another one: nothing that was seen of it counts.
+        if self.history.answered(answer, floor) {
+            // Nothing that was seen of it counts.
             self.view = View::default();
-            self.floor = Revision(0);
             self.watch.replace(&mut self.fx);
         }
-        self.floor = self.floor.max(answer.revision);
         let mut news = false;
         for (range, found) in self.ranges.iter().zip(&answer.reads) {
             news |= self.view.read(range, answer.revision, found);

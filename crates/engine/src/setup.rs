@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::milvus::{Candidate, Layout, Root};
 use crate::store::LeaseId;
+use crate::time::Time;
 
 /// What an engine is given once.
 #[derive(Clone, Debug)]
@@ -33,8 +34,10 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// How long before the end of a lease of this TTL primacy ends.
-    pub(crate) fn margin(&self, granted: Duration) -> Duration {
-        self.margin.unwrap_or(granted / 10)
+    /// Until when a lease is ours that was granted or renewed for `ttl` by a request that was sent then; `None`: no longer
+    /// than the margin, of no use.
+    pub fn ours_until(&self, sent: Time, ttl: Duration) -> Option<Time> {
+        let margin = self.margin.unwrap_or(ttl / 10);
+        (ttl > margin).then(|| sent + (ttl - margin))
     }
 }

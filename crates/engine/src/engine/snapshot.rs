@@ -101,7 +101,7 @@ impl Engine {
             unconfirmed_renewals: self.keeper.unconfirmed(),
             suspended: held.is_some_and(|held| held.late),
             warnings: held.and_then(|held| too_short(held.ttl)).into_iter().collect(),
-            revision: self.floor.0,
+            revision: self.history.floor().0,
             elections: self.elections.iter().map(|e| self.of_election(now, e)).collect(),
         }
     }
