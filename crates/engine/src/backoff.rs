@@ -13,6 +13,9 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The pause when somebody has to change something first.
 const UNTIL_CHANGED: Duration = Duration::from_secs(5);
 
+/// The longest that one attempt is waited for at first.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
 /// Counts failures in a row.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Backoff {
@@ -56,7 +59,7 @@ impl Backoff {
 
     /// How long one attempt may take: a store that is slow, not dead, must be waited for in the end. One that says no
     /// is quick.
-    pub fn patience(&self, first: Duration, longest: Duration) -> Duration {
-        first.saturating_mul(1 << self.silences.min(10)).min(longest)
+    pub fn patience(&self, longest: Duration) -> Duration {
+        ATTEMPT.saturating_mul(1 << self.silences.min(10)).min(longest)
     }
 }

@@ -17,7 +17,6 @@ use crate::store::{
 };
 use crate::time::Time;
 
-const ATTEMPT: Duration = Duration::from_secs(1);
 /// One that was known for so long is replaced at once when it is of no use any more.
 const STEADY: Duration = Duration::from_secs(1);
 
@@ -193,12 +192,7 @@ impl Identity {
     }
 
     fn send(&self, fx: &mut Effects, setup: &Setup, txn: Txn) -> RequestId {
-        fx.send(
-            Purpose::TakeId,
-            None,
-            self.backoff.patience(ATTEMPT, setup.request_timeout),
-            Request::Txn(txn),
-        )
+        fx.send(Purpose::TakeId, None, self.backoff.patience(setup.request_timeout), Request::Txn(txn))
     }
 }
 

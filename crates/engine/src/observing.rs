@@ -24,8 +24,6 @@ use crate::spell::Spell;
 use crate::store::{Answer, Failure, Key, KeyValue, Op, Range, Request, Revision, Txn, TxnAnswer};
 use crate::time::Time;
 
-const ATTEMPT: Duration = Duration::from_secs(1);
-
 /// The primary of a role, as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Primary {
@@ -163,7 +161,7 @@ impl Observing {
         }
         self.read_due = self.fx.now + self.setup.reread;
         let txn = self.look_up();
-        let patience = self.backoff.patience(ATTEMPT, self.setup.request_timeout.min(self.setup.reread));
+        let patience = self.backoff.patience(self.setup.request_timeout.min(self.setup.reread));
         let request = self.fx.send(Purpose::Reread, None, patience, Request::Txn(txn));
         self.reading = Some(Reading { request, floor: self.history.floor() });
     }

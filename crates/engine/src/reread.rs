@@ -23,7 +23,6 @@ use crate::time::Time;
 
 /// etcd refuses transactions of more than 128 operations (`--max-txn-ops`).
 const MOST_GETS: usize = 126;
-const ATTEMPT: Duration = Duration::from_secs(1);
 /// As many gets are named when a re-read is denied: enough for any one election.
 const SAMPLE: usize = 12;
 
@@ -95,7 +94,7 @@ impl Reread {
         }
         (self.due, self.last) = (Some(fx.now + period), fx.now);
         // One that is lost must not put the next one off for longer than a period.
-        let patience = self.backoff.patience(ATTEMPT, setup.request_timeout.min(period));
+        let patience = self.backoff.patience(setup.request_timeout.min(period));
         self.under_way = batches(fx, Purpose::Reread, patience, all);
     }
 

@@ -18,9 +18,6 @@ use crate::rights;
 use crate::store::{Answer, Failure, KeyValue, LeaseId, Op, Request, Revision, Txn};
 use crate::time::Time;
 
-/// The longest that a transaction is waited for at first.
-const ATTEMPT: Duration = Duration::from_secs(1);
-
 /// One that is done again after less than this has changed nothing.
 const REPEATED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -187,7 +184,7 @@ impl Election {
             return;
         }
         let Some((purpose, txn)) = self.next_operation(fx.now, ground, lease) else { return };
-        let patience = self.backoff.patience(ATTEMPT, ground.setup.request_timeout);
+        let patience = self.backoff.patience(ground.setup.request_timeout);
         let request = fx.send(purpose, Some(self.id), patience, Request::Txn(txn.clone()));
         let says = self.says(ground);
         self.operation = Some(Operation { request, purpose, txn, lease, says, void: false });

@@ -1,6 +1,6 @@
 //! Asking for a lease.
 
-use super::{ATTEMPT, Change, Held, Keeper, Lease, Renewal};
+use super::{Change, Held, Keeper, Lease, Renewal};
 use crate::Level;
 use crate::Setup;
 use crate::action::{Action, Purpose};
@@ -17,7 +17,7 @@ impl Keeper {
     }
 
     pub(super) fn ask(&mut self, fx: &mut Effects, setup: &Setup, again: bool) {
-        let patience = self.backoff.patience(ATTEMPT, setup.request_timeout);
+        let patience = self.backoff.patience(setup.request_timeout);
         let request =
             fx.send(Purpose::Grant, None, patience, Request::Grant { lease: self.next, ttl: setup.ttl });
         self.lease = Lease::Asking { request, sent: fx.now, again };

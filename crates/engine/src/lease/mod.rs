@@ -29,8 +29,6 @@ use crate::spell::Spell;
 use crate::store::{Answer, Failure, LeaseId, Origin};
 use crate::time::Time;
 
-/// The longest that a grant or a revoke is waited for at first.
-const ATTEMPT: Duration = Duration::from_secs(1);
 /// One that was held for so long is replaced at once when it is lost.
 const STEADY: Duration = Duration::from_secs(1);
 

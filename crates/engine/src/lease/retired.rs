@@ -1,6 +1,5 @@
 //! Leases that are not used any more, but perhaps still known to the store: revoked as soon as nobody needs them.
 
-use super::ATTEMPT;
 use crate::Setup;
 use crate::action::Purpose;
 use crate::backoff::Backoff;
@@ -49,7 +48,7 @@ impl Retired {
     pub fn revoke(&mut self, fx: &mut Effects, setup: &Setup, needs: impl Fn(LeaseId) -> bool) {
         for lease in &mut self.0 {
             if matches!(lease.revoke, Revoke::Due(at) if at <= fx.now) && !needs(lease.id) {
-                let patience = lease.backoff.patience(ATTEMPT, setup.request_timeout);
+                let patience = lease.backoff.patience(setup.request_timeout);
                 let what = Request::Revoke { lease: lease.id };
                 lease.revoke = Revoke::Sent(fx.send(Purpose::Revoke, None, patience, what));
             }
