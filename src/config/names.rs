@@ -79,7 +79,7 @@ pub(super) static NAMES: &[Name] = &[
     name("etcd.ssl.tlsKey", "", FILE, Kind::Text,
         "its key"),
     name("etcd.ssl.tlsCACert", "", FILE, Kind::Text,
-        "the authority that etcd's certificate is checked with"),
+        "what etcd's certificate is checked with: authorities', or its own; none: those that the machine trusts"),
     name("etcd.ssl.tlsMinVersion", "1.2", "1.2 or 1.3", Kind::OneOf(&["1.2", "1.3"]),
         "no TLS older than this"),
     name("etcd.auth.enabled", "false", SWITCH, Kind::Switch,

@@ -51,8 +51,8 @@ pub struct EtcdSettings {
 /// TLS. The files are read for each new connection, so that renewed ones are noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates (PEM) of the authority that etcd's certificate is checked with.
-    pub ca_cert: PathBuf,
+    /// Certificates (PEM) that etcd's is checked with: of authorities, or its own. `None`: those that the machine trusts.
+    pub ca_cert: Option<PathBuf>,
     /// Our own certificate, for mutual TLS.
     pub identity: Option<TlsIdentity>,
     /// No older version is spoken.
@@ -197,11 +197,7 @@ fn tls(config: &Config) -> Result<Option<Tls>, ConfigError> {
             return relation("etcd.ssl.tlsKey is set, etcd.ssl.tlsCert is not; give both, or none");
         }
     };
-    let Some(ca_cert) = path("etcd.ssl.tlsCACert") else {
-        return relation(
-            "etcd.ssl.enabled is on, etcd.ssl.tlsCACert is not set; give the authority's certificate",
-        );
-    };
+    let ca_cert = path("etcd.ssl.tlsCACert");
     let min_version = match config.text("etcd.ssl.tlsMinVersion").trim() {
         "1.3" => TlsVersion::V1_3,
         _ => TlsVersion::V1_2,
@@ -339,7 +335,7 @@ mod tests {
             etcd: EtcdSettings {
                 endpoints: vec![server("a:1"), server("b:2")],
                 tls: Some(Tls {
-                    ca_cert: "/ca".into(),
+                    ca_cert: Some("/ca".into()),
                     identity: Some(TlsIdentity { cert: "/c".into(), key: "/k".into() }),
                     min_version: TlsVersion::V1_3,
                 }),
@@ -383,7 +379,7 @@ mod tests {
         let on = ("etcd.ssl.enabled", "true");
         refused(&[on, placeholders[0], placeholders[1]], &["etcd.ssl.tlsKey"]);
         refused(&[on, ("etcd.ssl.tlsKey", "/k"), placeholders[1]], &["etcd.ssl.tlsCert is not"]);
-        refused(&[on], &["etcd.ssl.tlsCACert"]);
+        assert_eq!(settings(&[on]).unwrap().etcd.tls.unwrap().ca_cert, None);
         let one_sided = settings(&[on, placeholders[1]]).unwrap().etcd.tls.unwrap();
         assert_eq!((one_sided.identity, one_sided.min_version), (None, TlsVersion::V1_2));
     }

@@ -5,7 +5,7 @@
 
 use super::failure::Fault;
 use super::line::Stream;
-use super::tls::Certificates;
+use super::tls::{self, Certificates};
 use crate::config::{Endpoint, EtcdSettings};
 use crate::log::Log;
 use crate::runtime::start_thread;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 /// A stream, in a while. Every fault is one of before anything was sent.
 pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
@@ -156,12 +156,12 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What is said of a handshake that the other end did not take for one.
+/// What is said of a handshake that the other end did not take for one. A proxy that restarts says such things, too.
 fn no_tls(address: &str, error: &io::Error) -> Option<Fault> {
     const ASK: &str = "is etcd.ssl.enabled right, and is it the client port?";
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    if matches!(cause, Some(tokio_rustls::rustls::Error::InvalidMessage(_))) {
-        return Some(Fault::Answered(Failure::Denied(format!("{address} does not speak TLS; {ASK}"))));
+    if matches!(cause, Some(rustls::Error::InvalidMessage(_))) {
+        return Some(Fault::NotServed(format!("{address} does not speak TLS; {ASK}")));
     }
     // So does a server without TLS, and what stands before one that is away.
     (error.kind() == io::ErrorKind::UnexpectedEof)
@@ -176,9 +176,9 @@ pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Fault {
     while let Some(e) = cause {
         // An io::Error hides what it carries from source(): that is the carried one's own source.
         let carried = e.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if e.is::<tokio_rustls::rustls::Error>()
-            || carried.is_some_and(|c| c.is::<tokio_rustls::rustls::Error>())
-        {
+        let told = e.downcast_ref().or_else(|| carried.and_then(|carried| carried.downcast_ref()));
+        if let Some(why) = told.and_then(tls::refused) {
+            let text = if text.contains(&why) { text } else { why };
             return Fault::Answered(Failure::Denied(text));
         }
         cause = e.source();
