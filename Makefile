@@ -256,9 +256,12 @@ doc: ## the documentation of the crates: every link in it leads somewhere
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
 
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-.PHONY: msrv
-msrv: ## the oldest Rust that Cargo.toml names, as rustup has it, builds all of it
+.PHONY: msrv-toolchain
+msrv-toolchain:
 	rustup toolchain install --no-self-update --profile minimal $(MSRV)
+
+.PHONY: msrv
+msrv: msrv-toolchain ## the oldest Rust that Cargo.toml names, as rustup has it, builds all of it
 	CARGO_TARGET_DIR=target/msrv cargo +$(MSRV) check --quiet --locked --workspace --all-targets
 
 DENY := target/tools/cargo-deny/bin/cargo-deny

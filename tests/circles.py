@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Each with the folder whose files must be in none.
 TREES = {
     "crates/engine/src/lib.rs": "crates/engine/src",
+    "crates/engine/src/lib.rs": "crates/engine/src",
     "crates/model/src/lib.rs": "crates/model/src",
     "bindings/c/src/lib.rs": "bindings/c/src",
     "bindings/python/src/lib.rs": "bindings/python/src",
