@@ -14,30 +14,20 @@ extern crate self as primacy;
 pub use primacy_engine as engine;
 pub use primacy_engine::{milvus, store};
 
-mod callback;
 pub mod clock;
-mod closing;
-mod commands;
-mod commit;
 pub mod config;
-mod driver;
-pub mod election;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod etcd;
-mod in_order;
+pub mod host;
 #[cfg(all(test, feature = "embedded"))]
 mod in_virtual_time;
 pub mod log;
-pub mod observer;
-pub mod panic;
 pub mod platform;
 #[cfg(all(test, feature = "embedded"))]
 #[path = "../tests/transcripts/player.rs"]
 mod player;
-pub mod queue;
-mod recorder;
-mod runtime;
-pub mod session;
 mod warning;
-pub mod win;
+
+pub use host::{election, observer, panic, queue, session, win};
+use host::{callback, closing, commands, commit, driver, in_order, recorder, runtime};
