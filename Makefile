@@ -304,8 +304,8 @@ cargo-mutants: $(MUTANTS) venv etcd ## what cargo-mutants can change in Rust, a 
 	@mkdir -p target/mutants/{engine,host,c}
 	@export CARGO_TARGET_DIR=$(CURDIR)/target/mutations/tree/target; failed=; \
 	$(MUTATE)/engine --package primacy-engine -- --lib --test transcripts || failed=1; \
-	$(MUTATE)/host --package primacy -e 'src/embedded/**' -e src/bin -e src/in_virtual_time.rs \
-		-- --lib --test session || failed=1; \
+	$(MUTATE)/host --package primacy -e 'src/embedded/**' -e src/bin \
+		-- --lib --test session --test virtual_time || failed=1; \
 	$(MUTATE)/c --package primacy-c -- --lib --test programs || failed=1; \
 	[ -z "$$failed" ]
 

@@ -54,7 +54,7 @@ struct Teller(Sender<(Call, Time)>);
 
 impl Host for Teller {
     fn call(&self, _: CallId, what: &Call) -> Reply {
-        let _ = self.0.send((what.clone(), Clock::Boot.now()));
+        let _ = self.0.send((what.clone(), Clock::BOOT.now()));
         if *what == Call::Warmup { Reply::Warm } else { Reply::Done }
     }
     fn cancelled(&self, _: CallId) {}
@@ -226,7 +226,7 @@ struct OneOf(usize, Sender<Heard>);
 impl Host for OneOf {
     fn call(&self, _: CallId, what: &Call) -> Reply {
         let _ = match what {
-            Call::Primary { .. } => self.1.send(Heard::Primary(self.0, Clock::Boot.now())),
+            Call::Primary { .. } => self.1.send(Heard::Primary(self.0, Clock::BOOT.now())),
             Call::Lost { .. } => self.1.send(Heard::Lost),
             _ => return Reply::Warm,
         };
@@ -278,7 +278,7 @@ fn many(
     primaries(&small_heard, 1);
     let token = beside.token();
 
-    let (before, began) = (memory(), Clock::Boot.now());
+    let (before, began) = (memory(), Clock::BOOT.now());
     let session = open(&server.endpoint());
     let (tell, heard) = channel();
     let all: Vec<Election> = (0..elections)
@@ -301,7 +301,7 @@ fn many(
 
     // The lease is killed, and with it go all locks.
     let lease = session.snapshot().lease.parse().unwrap();
-    let killed = Clock::Boot.now();
+    let killed = Clock::BOOT.now();
     io.block_on(client.lease_revoke(lease)).unwrap();
     let mut again: Vec<f64> =
         primaries(&heard, elections).iter().map(|at| at.since(killed).as_secs_f64()).collect();

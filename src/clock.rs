@@ -11,25 +11,29 @@ pub use crate::engine::time::{Time, TimeError};
 
 /// Where time comes from.
 #[derive(Clone, Copy, Debug)]
-pub enum Clock {
-    /// The machine's clock that counts suspend.
+pub struct Clock(Source);
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
     Boot,
-    /// Tokio's clock, counted from this instant: virtual time in tests.
     Tokio(tokio::time::Instant),
-    /// What a test says, which may do something while it is asked.
-    #[cfg(test)]
-    Asked(fn() -> Time),
 }
 
 impl Clock {
+    /// The machine's clock that counts suspend.
+    pub const BOOT: Clock = Clock(Source::Boot);
+
+    /// Tokio's clock, counted from now on: virtual time in tests.
+    pub fn of_tokio() -> Clock {
+        Clock(Source::Tokio(tokio::time::Instant::now()))
+    }
+
     /// Now.
     #[inline]
     pub fn now(&self) -> Time {
-        match self {
-            Clock::Boot => platform::boot_time(),
-            Clock::Tokio(origin) => Time::ZERO + origin.elapsed(),
-            #[cfg(test)]
-            Clock::Asked(now) => now(),
+        match self.0 {
+            Source::Boot => platform::boot_time(),
+            Source::Tokio(origin) => Time::ZERO + origin.elapsed(),
         }
     }
 
@@ -37,19 +41,17 @@ impl Clock {
     ///
     /// # Errors
     /// No descriptor left.
-    pub fn alarm(&self) -> io::Result<Alarm> {
-        Ok(match self {
-            Clock::Boot => Alarm::Boot(platform::Timer::registered()?),
-            Clock::Tokio(origin) => Alarm::Tokio(*origin),
-            #[cfg(test)]
-            Clock::Asked(_) => return Err(io::ErrorKind::Unsupported.into()),
+    pub(crate) fn alarm(&self) -> io::Result<Alarm> {
+        Ok(match self.0 {
+            Source::Boot => Alarm::Boot(platform::Timer::registered()?),
+            Source::Tokio(origin) => Alarm::Tokio(origin),
         })
     }
 }
 
 /// Waits for instants on a [`Clock`]. (Tokio's own timers stand still while the machine is suspended.)
 #[derive(Debug)]
-pub enum Alarm {
+pub(crate) enum Alarm {
     /// On the machine's clock.
     Boot(AsyncFd<platform::Timer>),
     /// On tokio's.
@@ -58,7 +60,7 @@ pub enum Alarm {
 
 impl Alarm {
     /// Returns once it is `at`, or a little later; for ever if that is `None`. May be dropped and called anew.
-    pub async fn until(&self, at: Option<Time>) {
+    pub(crate) async fn until(&self, at: Option<Time>) {
         let Some(at) = at else { return std::future::pending().await };
         match self {
             Alarm::Boot(timer) => {

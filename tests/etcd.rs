@@ -7,7 +7,8 @@ use common::between::GrpcProxy;
 use common::etcd::{EtcdServer, RefusedPort};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use primacy::config::{Auth, Endpoint, EtcdSettings, Password};
-use primacy::etcd::{Etcd, WatchReport};
+use primacy::etcd::Etcd;
+use primacy::host::{Store, WatchReport};
 use primacy::log::{Level, Log};
 use primacy::store::{
     Answer, Compare, Condition, Failure, Key, KeyEvent, LeaseId, Op, Range, Request, Txn, TxnAnswer,

@@ -10,8 +10,8 @@ use super::credentials::{Credentials, Generation};
 use super::endpoint::{self, Use};
 use super::endpoints::Endpoints;
 use super::failure::Fault;
-use super::in_time::timeout_at;
 use super::translate;
+use crate::in_time::timeout_at;
 use crate::store::{Answer, Failure, Request};
 use etcd_client::LeaseGrantOptions;
 use futures_util::StreamExt;
@@ -43,7 +43,7 @@ pub(super) async fn call(
     what: Use,
     deadline: Instant,
 ) -> Result<Answer, Failure> {
-    let only_reads = matches!(request, Request::Txn(txn) if translate::only_reads(txn));
+    let only_reads = matches!(request, Request::Txn(txn) if txn.only_reads());
     let repeatable = only_reads || matches!(request, Request::KeepAlive { .. });
     let caller = Caller { endpoints, credentials, request, what, deadline, repeatable };
     let (tell, mut told) = mpsc::unbounded_channel();

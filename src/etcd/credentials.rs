@@ -8,8 +8,8 @@
 use super::AUTHENTICATED_WITHIN;
 use super::connection::Connection;
 use super::failure::Fault;
-use super::in_time::timeout;
 use crate::config::Auth;
+use crate::in_time::timeout;
 use crate::store::Failure;
 use http::HeaderValue;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub(super) type LastRefusal = Arc<tokio::sync::Mutex<Option<(Instant, Fault)>>>;
 pub(super) struct Generation(u64);
 
 /// See the module.
-pub(crate) struct Credentials {
+pub struct Credentials {
     auth: Option<Auth>,
     token: Mutex<Token>,
 }
@@ -36,7 +36,7 @@ struct Token {
 
 impl Credentials {
     /// None given: no token is ever sent.
-    pub(crate) fn new(auth: Option<Auth>) -> Credentials {
+    pub fn new(auth: Option<Auth>) -> Credentials {
         Credentials { auth, token: Mutex::default() }
     }
 

@@ -7,24 +7,25 @@ use super::failure::Fault;
 use super::line::Stream;
 use super::tls::{self, Certificates};
 use crate::config::{Endpoint, EtcdSettings};
+use crate::host::start_thread;
 use crate::log::Log;
-use crate::runtime::start_thread;
 use crate::store::Failure;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 /// A stream, in a while. Every fault is one of before anything was sent.
-pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
+pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Box<dyn Stream>, Fault>> + Send>>;
 
 /// Where a store answers, as the settings say it.
-pub(crate) enum Place {
+pub(super) enum Place {
     /// One address.
     One(Dialler),
     /// A name, which may have several.
@@ -32,26 +33,41 @@ pub(crate) enum Place {
 }
 
 /// A name that is looked up.
-pub(crate) struct Name {
+pub(super) struct Name {
     /// `host:port`.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// Its addresses.
-    pub(crate) look_up: Box<dyn Fn() -> LookingUp + Send + Sync>,
+    pub(super) look_up: Box<dyn Fn() -> LookingUp + Send + Sync>,
     /// What makes streams to one of them.
-    pub(crate) dialler: Box<dyn Fn(SocketAddr) -> Dialler + Send + Sync>,
+    pub(super) dialler: Box<dyn Fn(SocketAddr) -> Dialler + Send + Sync>,
 }
 
 /// Addresses, in a while.
-pub(crate) type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub(super) type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Makes streams to one address.
-pub(crate) struct Dialler {
+pub struct Dialler {
     /// `host:port`, for people and for the `:authority` of requests.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// `http` or `https`.
-    pub(crate) scheme: &'static str,
+    pub(super) scheme: &'static str,
     /// Makes one.
-    pub(crate) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
+    pub(super) dial: Box<dyn Fn() -> Dialling + Send + Sync>,
+}
+
+impl Dialler {
+    /// One whose streams somebody else makes, which nothing is encrypted on: those of a test.
+    pub fn of<S, F>(name: &str, dial: impl Fn() -> F + Send + Sync + 'static) -> Dialler
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = S> + Send + 'static,
+    {
+        let dial = move || -> Dialling {
+            let stream = dial();
+            Box::pin(async move { Ok(boxed(stream.await)) })
+        };
+        Dialler { name: name.into(), scheme: "http", dial: Box::new(dial) }
+    }
 }
 
 /// The places of the settings, in their order.
@@ -130,7 +146,7 @@ fn dialler(
     Dialler { name, scheme, dial: Box::new(dial) }
 }
 
-pub(crate) fn boxed(stream: impl Stream) -> Box<dyn Stream> {
+pub(super) fn boxed(stream: impl Stream) -> Box<dyn Stream> {
     Box::new(stream)
 }
 

@@ -8,7 +8,7 @@
 //!
 //! From the bottom: `line` and `dial` make byte streams, `connection` is HTTP/2 with the etcd crate's clients
 //! on one of them, `endpoint` connects to one address and knows its `pace`, `endpoints` chooses among them, `credentials`
-//! has the token, `call` performs a request, in its `turns`, `watch` routes what `watch_stream` carries; `translate` and
+//! has the token, `call` performs a request, `watch` routes what `watch_stream` carries; `translate` and
 //! `failure` know etcd's words.
 
 mod call;
@@ -18,23 +18,20 @@ mod dial;
 mod endpoint;
 mod endpoints;
 mod failure;
-mod in_time;
 mod line;
 mod pace;
 mod tls;
 mod translate;
-mod turns;
 mod watch;
 mod watch_stream;
 
 use crate::config::EtcdSettings;
+use crate::host::{Answering, Asker, Store, WatchReport, panic};
 use crate::log::Log;
-use crate::panic;
-use crate::store::{Answer, Failure, KeyEvent, Range, Request, Txn};
-pub(crate) use credentials::Credentials;
+use crate::store::{Answer, Failure, Range, Request};
+pub use credentials::Credentials;
+pub use dial::Dialler;
 use dial::Place;
-#[cfg(test)]
-pub(crate) use dial::{Dialler, Dialling, boxed};
 use endpoint::Use;
 use endpoints::Endpoints;
 use std::fmt;
@@ -42,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use turns::{Asker, Turns};
+use tokio::time::Instant;
 
 /// A doubted connection must show a sign of life by then, or as soon as its endpoint usually answers.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -62,39 +59,9 @@ pub struct Etcd(Arc<Inner>);
 struct Inner {
     endpoints: Arc<Endpoints>,
     credentials: Arc<Credentials>,
-    turns: Turns,
     watches: mpsc::UnboundedSender<watch::Order>,
     reports: mpsc::UnboundedSender<WatchReport>,
     _router: AbortOnDrop,
-}
-
-/// What becomes of a watch. Nothing is reported after `Ended`, nor after [`Etcd::unwatch`] has taken effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WatchReport {
-    /// All its ranges are watched, from now on. Comes first, once.
-    Confirmed {
-        /// The watch.
-        watch: u64,
-    },
-    /// What happened, each key's events in the order of their revisions.
-    Events {
-        /// The watch.
-        watch: u64,
-        /// At least one.
-        events: Vec<KeyEvent>,
-    },
-    /// It watches no more, or never did; events may have been missed since the last ones.
-    Ended {
-        /// The watch.
-        watch: u64,
-        /// For people.
-        why: String,
-    },
-    /// A defect: nothing more is heard of any watch.
-    Panicked {
-        /// Where, and what was said.
-        why: String,
-    },
 }
 
 impl Etcd {
@@ -113,9 +80,11 @@ impl Etcd {
         Etcd::at(places, Credentials::new(settings.auth.clone()), reports, log)
     }
 
-    /// The same, over byte streams of the caller's making.
-    #[cfg(test)]
-    pub(crate) fn through(
+    /// The same, over byte streams of the caller's making, such as those of a test.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] outside of a runtime.
+    pub fn through(
         diallers: Vec<Dialler>,
         credentials: Credentials,
         reports: mpsc::UnboundedSender<WatchReport>,
@@ -142,68 +111,47 @@ impl Etcd {
             }
         };
         let router = AbortOnDrop(runtime.spawn(router).abort_handle());
-        let turns = Turns::new();
-        Ok(Etcd(Arc::new(Inner { endpoints, credentials, turns, watches, reports, _router: router })))
+        Ok(Etcd(Arc::new(Inner { endpoints, credentials, watches, reports, _router: router })))
     }
 
-    /// Performs a request of an election. Ends within `timeout` of its turn, connecting and authenticating included; so
-    /// many transactions may be under way at a time, and more wait. A request that writes is sent once; only where it
-    /// certainly did not happen is it sent again.
+    /// Performs a request as an election's. Ends within `timeout`, connecting and authenticating included. A request that
+    /// writes is sent once; only where it certainly did not happen is it sent again.
     ///
     /// # Errors
     /// See [`Failure`]. A request that only reads never fails as [`Failure::Indefinite`].
     pub async fn call(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
-        self.call_for(Asker::Election, &request, timeout).await
+        self.call_for(Asker::Election, request, timeout).await
     }
 
-    /// Performs what confirms a renewal: the same, but it waits for nothing else to be answered.
-    ///
-    /// # Errors
-    /// As [`Etcd::call`].
-    pub async fn call_for_lease(&self, request: Request, timeout: Duration) -> Result<Answer, Failure> {
-        self.call_for(Asker::Lease, &request, timeout).await
-    }
-
-    /// Performs a host's own transaction: the same, but no election waits until many of these are answered.
-    ///
-    /// # Errors
-    /// As [`Etcd::call`].
-    pub async fn call_for_host(&self, txn: Txn, timeout: Duration) -> Result<Answer, Failure> {
-        self.call_for(Asker::Host, &Request::Txn(txn), timeout).await
-    }
-
-    async fn call_for(&self, asker: Asker, request: &Request, timeout: Duration) -> Result<Answer, Failure> {
-        let Inner { endpoints, credentials, turns, .. } = &*self.0;
-        let (_turn, deadline) = turns.take(request, asker, timeout).await?;
-        let what = match (request, asker) {
+    async fn call_for(&self, asker: Asker, request: Request, timeout: Duration) -> Result<Answer, Failure> {
+        let Inner { endpoints, credentials, .. } = &*self.0;
+        let what = match (&request, asker) {
             (Request::Txn(_), Asker::Election | Asker::Host) => Use::Calls,
             _ => Use::Leases,
         };
-        call::call(endpoints, credentials, request, what, deadline).await
+        call::call(endpoints, credentials, &request, what, Instant::now() + timeout).await
+    }
+}
+
+impl Store for Etcd {
+    fn call(&self, asker: Asker, request: Request, timeout: Duration) -> Answering<'_> {
+        Box::pin(self.call_for(asker, request, timeout))
     }
 
-    /// Watches ranges from now on, without a start revision. `watch` is the caller's name for it, used once.
-    /// Returns at once; the reports follow: `Confirmed` or `Ended` within 15 seconds, or
-    /// as long as the server takes for those that were asked for before, if it is at work on them.
-    pub fn watch(&self, watch: u64, ranges: Vec<Range>) {
+    /// The reports follow: `Confirmed` or `Ended` within 15 seconds, or as long as the server takes for those that were
+    /// asked for before, if it is at work on them.
+    fn watch(&self, watch: u64, ranges: Vec<Range>) {
         if self.0.watches.send(watch::Order::Watch { watch, ranges }).is_err() {
             let _ = self.0.reports.send(WatchReport::Ended { watch, why: "stopped".to_owned() });
         }
     }
 
-    /// Requests of elections that wait for their turn are not sent any more: there is nobody left to hear of them.
-    pub fn end(&self) {
-        self.0.turns.end();
-    }
-
-    /// What is known of the servers that may end badly, for people.
-    pub fn warnings(&self) -> Vec<String> {
-        self.0.endpoints.warnings()
-    }
-
-    /// Ends a watch, here and at the server. Returns at once; reports that are under way still arrive.
-    pub fn unwatch(&self, watch: u64) {
+    fn unwatch(&self, watch: u64) {
         let _ = self.0.watches.send(watch::Order::Unwatch { watch });
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.0.endpoints.warnings()
     }
 }
 

@@ -6,8 +6,8 @@
 
 use crate::config::{Tls, TlsIdentity, TlsVersion};
 use crate::engine::spell::Spell;
+use crate::host::lock;
 use crate::log::Log;
-use crate::runtime::lock;
 use crate::store::Failure;
 use std::fmt::Display;
 use std::path::Path;

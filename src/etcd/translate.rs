@@ -55,11 +55,6 @@ pub(super) fn ttl(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-/// Whether a transaction writes in neither branch.
-pub(super) fn only_reads(txn: &Txn) -> bool {
-    txn.then.iter().chain(&txn.otherwise).all(|op| matches!(op, Op::Get(_)))
-}
-
 /// The transaction for etcd.
 pub(super) fn txn(txn: &Txn) -> Result<etcd_client::Txn, Failure> {
     let compares = txn.when.iter().map(compare).collect::<Result<Vec<_>, _>>()?;
@@ -194,8 +189,8 @@ mod tests {
         assert_eq!(sent.compare[4].target_union, Some(PbTargetUnion::Version(3)));
         assert!(sent.compare.iter().all(|c| c.result == CompareOp::Equal as i32));
         assert_eq!((sent.success.len(), sent.failure.len()), (2, 2));
-        assert!(!only_reads(&asked));
-        assert!(only_reads(&Txn { then: vec![Op::Get(key("a"))], ..Txn::default() }));
+        assert!(!asked.only_reads());
+        assert!(Txn { then: vec![Op::Get(key("a"))], ..Txn::default() }.only_reads());
     }
 
     #[test]

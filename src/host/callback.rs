@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::panic;
 use crate::engine::CallId;
 use crate::log::{Level, Log};
-use crate::panic;
 
 /// Whose call runs here, and which; a notice has no call.
 #[derive(Clone, Copy)]

@@ -70,7 +70,7 @@ pub struct Closing<T> {
 
 impl<T: Ends> Closing<T> {
     /// Of what stops by then.
-    pub(crate) fn new(what: T, clock: Clock, stopped_by: Time) -> Self {
+    pub(super) fn new(what: T, clock: Clock, stopped_by: Time) -> Self {
         Closing { what, clock, until: stopped_by + GRACE }
     }
 
@@ -92,7 +92,7 @@ impl<T: Ends> Closing<T> {
     }
 
     /// Waits for the end.
-    pub(crate) fn finish(self) -> Result<(), CloseError> {
+    pub(super) fn finish(self) -> Result<(), CloseError> {
         let end = self.wait(Duration::MAX);
         end.unwrap_or_else(|| Err(CloseError::TimedOut(self.what.unfinished())))
     }
@@ -100,7 +100,7 @@ impl<T: Ends> Closing<T> {
 
 /// When what was asked to stop has stopped: of several times the earliest.
 #[derive(Debug)]
-pub(crate) struct StopsBy(AtomicU64);
+pub(super) struct StopsBy(AtomicU64);
 
 impl Default for StopsBy {
     fn default() -> Self {
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn who_waits_long_looks_at_the_clock_again_and_again() {
-        let long = Clock::Boot.now() + Duration::from_secs(3600);
-        let closing = Closing::new(After(5, RefCell::default()), Clock::Boot, long);
+        let long = Clock::BOOT.now() + Duration::from_secs(3600);
+        let closing = Closing::new(After(5, RefCell::default()), Clock::BOOT, long);
         assert_eq!(closing.wait(Duration::MAX), Some(Ok(())));
         assert!(closing.what.1.borrow().iter().all(|wait| *wait <= NAP));
     }
@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn what_was_over_before_it_is_waited_for_is_not_waited_for() {
         let never = || After(usize::MAX, RefCell::default());
-        let past = Clock::Boot.now() - GRACE;
-        let closing = Closing::new(never(), Clock::Boot, past);
+        let past = Clock::BOOT.now() - GRACE;
+        let closing = Closing::new(never(), Clock::BOOT, past);
         assert_eq!(closing.wait(Duration::MAX), Some(Err(CloseError::TimedOut(Vec::new()))));
         assert_eq!(closing.what.1.borrow()[..], [Duration::ZERO]);
-        let closing = Closing::new(never(), Clock::Boot, Clock::Boot.now() + NAP);
+        let closing = Closing::new(never(), Clock::BOOT, Clock::BOOT.now() + NAP);
         assert_eq!(closing.wait(Duration::ZERO), None, "there is time left");
     }
 

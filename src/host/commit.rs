@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::requests::Requests;
 use crate::engine::Token;
-use crate::etcd::Etcd;
-use crate::store::{Answer, Compare, Failure, Key, Op, Txn, TxnAnswer};
+use crate::store::{Compare, Failure, Key, Op, Txn, TxnAnswer};
 
 /// Why a guarded write did not happen, or may not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +24,8 @@ pub enum CommitError {
 }
 
 /// Runs `txn` under the `guard` of the win of `token`; `None`: that win does not count any more.
-pub(crate) async fn commit(
-    etcd: &Etcd,
+pub(super) async fn commit(
+    requests: &Requests,
     token: Token,
     guard: Option<Vec<Compare>>,
     txn: Txn,
@@ -47,9 +47,8 @@ pub(crate) async fn commit(
     }
     let own = txn.otherwise.len();
     let txn = guarded(&guard, txn);
-    let mut answer = match etcd.call_for_host(txn, timeout).await {
-        Ok(Answer::Txn(answer)) => answer,
-        Ok(_) => return Err(CommitError::Unknown("an answer to something else".into())),
+    let mut answer = match requests.of_host(txn, timeout).await {
+        Ok(answer) => answer,
         Err(Failure::Indefinite(why)) => return Err(CommitError::Unknown(why)),
         Err(failure) => return Err(CommitError::Failed(failure)),
     };

@@ -6,165 +6,62 @@
 
 use std::collections::HashMap;
 use std::io;
-#[cfg(any(test, feature = "defect"))]
+#[cfg(feature = "defect")]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
-
-use crate::callback;
-use crate::clock::{Alarm, Clock, Time};
-use crate::closing::StopsBy;
-use crate::commands::Commands;
-use crate::election::{Lane, Lanes};
-use crate::engine::{
-    Action, Call, CallId, ElectionId, Engine, Event, LostReason, Notice, Purpose, RequestId, Setup, Token,
-    WatchId,
-};
-use crate::etcd::{Etcd, WatchReport};
-use crate::in_order::InOrder;
-use crate::log::{Level, Log};
-use crate::panic;
+use super::closing::StopsBy;
+use super::commands::{Command, Commands};
+use super::environment::Environment;
+use super::in_order::InOrder;
+use super::inbox::Inbox;
+use super::lane::Lane;
+use super::lock::lock;
+use super::panic;
+use super::progress::Progress;
+use super::recorder::Recorder;
+use super::requests::Requests;
+use super::shared::Shared;
+use crate::clock::Time;
+use crate::engine::{Action, Call, ElectionId, Engine, Event, LostReason, Notice, Setup, Token};
+use crate::log::Level;
 use crate::platform;
-use crate::recorder::Recorder;
-use crate::runtime::{Runtime, lock};
-use crate::store::{Failure, LeaseId, Request};
+use crate::store::LeaseId;
 
 /// The longest recording that goes to the log, in bytes.
 const LOGGED: usize = 16 << 10;
 
-/// What the driver shares with the handles of the host.
-pub(crate) struct Shared {
-    pub clock: Clock,
-    pub engine: Mutex<Engine>,
-    pub commands: Commands,
-    pub answers: mpsc::UnboundedSender<Event>,
-    pub etcd: Etcd,
-    pub runtime: Arc<Runtime>,
-    pub log: Log,
-    pub lanes: Mutex<Lanes>,
-    pub recorder: Mutex<Recorder>,
-    pub progress: Mutex<Progress>,
-    pub progressed: Condvar,
-    pub stops_by: StopsBy,
-    /// `primacy.drain_timeout_ms`.
-    pub drain_timeout: Duration,
-    /// Tells the host what came of what it started.
-    pub outcomes: Arc<InOrder>,
-    /// The next step panics.
-    #[cfg(any(test, feature = "defect"))]
-    pub defect: AtomicBool,
-}
-
-/// How far the session is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    /// The server id, once it is open.
-    pub opened: Option<i64>,
-    /// The last reason why it is not open yet.
-    pub failure: Option<Failure>,
-    /// Trying again does not help.
-    pub failed: bool,
-    /// The store's part is over; whether clean.
-    pub closed: Option<bool>,
-    /// No callback runs, none will.
-    pub over: bool,
-    /// The driver has ended by a panic.
-    pub broken: bool,
-}
-
-impl Shared {
-    /// Tells the driver what the host asks for. After the driver's end there is nobody to tell, and nothing to do.
-    pub fn tell(&self, event: Event) {
-        self.commands.ask(event);
-    }
-
-    /// The call of this session that the present thread runs.
-    pub fn current_call(self: &Arc<Self>) -> Option<CallId> {
-        callback::of(Arc::as_ptr(self).addr())
-    }
-
-    /// Does `work` without a thread of the host's, and tells `done` what came of it, once.
-    pub fn start<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl Future<Output = T> + Send + 'static,
-        defect: impl FnOnce(String) -> T + Send + 'static,
-        done: impl FnOnce(T) + Send + 'static,
-    ) {
-        let shared = self.clone();
-        self.runtime.io().spawn(async move {
-            let outcome = panic::caught(work).await.unwrap_or_else(defect);
-            // The runtime, which tells it, is there until it is told.
-            shared.outcomes.clone().run(move || {
-                callback::tell(0, &shared.log, "what a commit or a read ends with", || done(outcome));
-            });
-        });
-    }
-
-    /// An election is over, its host told so.
-    pub fn forget(&self, election: ElectionId) {
-        let last = {
-            let mut lanes = lock(&self.lanes);
-            lanes.remove(election);
-            lanes.is_empty()
-        };
-        self.tell(Event::Tick);
-        if last && lock(&self.progress).broken {
-            self.advance(|progress| progress.over = true);
-        }
-    }
-
-    /// How far the session is.
-    #[cfg(test)]
-    pub fn progress(&self) -> Progress {
-        lock(&self.progress).clone()
-    }
-
-    fn advance(&self, change: impl FnOnce(&mut Progress)) {
-        change(&mut lock(&self.progress));
-        self.progressed.notify_all();
-    }
-
-    /// Waits until `reached`, for at most `timeout`; the progress at the end.
-    pub fn wait(&self, timeout: Duration, reached: impl Fn(&Progress) -> bool) -> Progress {
-        let progress = lock(&self.progress);
-        let waited = self.progressed.wait_timeout_while(progress, timeout, |progress| !reached(progress));
-        waited.unwrap_or_else(std::sync::PoisonError::into_inner).0.clone()
-    }
-}
-
-/// Starts a session that does nothing yet. Must be called inside a tokio runtime.
-pub(crate) fn start(
-    clock: Clock,
-    runtime: Arc<Runtime>,
-    etcd: Etcd,
-    reports: mpsc::UnboundedReceiver<WatchReport>,
-    log: Log,
+/// Starts a session that does nothing yet.
+pub(super) fn start(
+    environment: Environment,
     setup: Setup,
+    warnings: Vec<String>,
 ) -> io::Result<Arc<Shared>> {
+    let Environment { store, reports, clock, runtime, log } = environment;
+    let _inside = runtime.io().enter();
     let alarm = clock.alarm()?;
-    let (tell, answers) = mpsc::unbounded_channel();
+    let commands = Arc::new(Commands::new(clock));
+    let (requests, answers) = Requests::new(store, log.clone());
     let shared = Arc::new(Shared {
         clock,
-        commands: Commands::new(clock),
-        answers: tell,
-        etcd,
+        commands: commands.clone(),
+        requests,
         log,
         lanes: Mutex::default(),
         recorder: Mutex::new(Recorder::new(&setup)),
-        drain_timeout: setup.drain_timeout,
-        outcomes: InOrder::new(runtime.callbacks()),
-        engine: Mutex::new(Engine::new(setup)),
-        runtime,
-        progress: Mutex::default(),
-        progressed: Condvar::new(),
+        progress: Progress::default(),
         stops_by: StopsBy::default(),
-        #[cfg(any(test, feature = "defect"))]
+        drain_timeout: setup.drain_timeout,
+        request_timeout: setup.request_timeout,
+        warnings,
+        outcomes: InOrder::new(Some(runtime.callbacks().clone())),
+        engine: Mutex::new(Engine::new(setup)),
+        runtime: runtime.clone(),
+        #[cfg(feature = "defect")]
         defect: AtomicBool::new(false),
     });
-    tokio::spawn(drive(shared.clone(), alarm, answers, reports));
+    tokio::spawn(drive(shared.clone(), Inbox { alarm, answers, reports, commands }));
     Ok(shared)
 }
 
@@ -172,111 +69,68 @@ pub(crate) fn start(
 ///
 /// A panic in there is a bug of ours, and must not leave a primary behind that nobody watches: what `is_primary`
 /// answers ends, `on_lost(internal_error)` is called, and the lease runs out by itself.
-async fn drive(
-    shared: Arc<Shared>,
-    alarm: Alarm,
-    answers: mpsc::UnboundedReceiver<Event>,
-    reports: mpsc::UnboundedReceiver<WatchReport>,
-) {
-    let driver = Driver { shared: shared.clone(), cells: HashMap::new(), closed: false };
-    let why = match tokio::spawn(driver.run(alarm, answers, reports)).await {
-        Ok(Ok(())) => return shared.advance(|progress| progress.over = true),
-        Ok(Err(why)) => why,
+async fn drive(shared: Arc<Shared>, inbox: Inbox) {
+    let driver = Driver { shared: shared.clone(), cells: HashMap::new() };
+    let why = match tokio::spawn(driver.run(inbox)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(why)) => Some(why),
         // Without a panic the runtime is going, which it does only when no session is left.
-        Err(end) => end.try_into_panic().map_or_else(|end| end.to_string(), |payload| panic::text(&*payload)),
+        Err(end) => {
+            Some(end.try_into_panic().map_or_else(|end| end.to_string(), |payload| panic::text(&*payload)))
+        }
     };
-    let text = format!("the engine has panicked, which is a bug: the session is over: {why}");
-    shared.log.line(Level::Error, &text);
-    shared.etcd.end();
-    // First, so that none is registered that is not among those that are abandoned.
-    shared.advance(|progress| (progress.closed, progress.broken) = (Some(false), true));
-    let lanes = lock(&shared.lanes).all();
-    if lanes.is_empty() {
-        shared.advance(|progress| progress.over = true);
+    if let Some(why) = why {
+        let text = format!("the engine has panicked, which is a bug: the session is over: {why}");
+        shared.log.line(Level::Error, &text);
+        give_up(&shared).await;
     }
-    lanes.iter().for_each(Lane::abandon);
+    shared.progress.advance(|stage| stage.over = true);
 }
 
-/// Sends a request; the answer comes as an event, also when nobody answers, or what asks has a defect.
-pub(crate) fn send(
-    etcd: &Etcd,
-    answers: &mpsc::UnboundedSender<Event>,
-    log: &Log,
-    request: RequestId,
-    purpose: Purpose,
-    what: Request,
-    timeout: Duration,
-) {
-    let (etcd, answers, log) = (etcd.clone(), answers.clone(), log.clone());
-    tokio::spawn(async move {
-        let call = async {
-            match purpose {
-                Purpose::Confirm => etcd.call_for_lease(what, timeout).await,
-                _ => etcd.call(what, timeout).await,
-            }
-        };
-        let result = panic::caught(call).await.unwrap_or_else(|why| {
-            let why = format!("a defect: a request panicked: {why}");
-            log.line(Level::Error, &why);
-            Err(Failure::Indefinite(why))
-        });
-        let _ = answers.send(Event::Answered { request, result });
-    });
+/// Ends the elections without an engine.
+async fn give_up(shared: &Shared) {
+    shared.requests.end();
+    let left = {
+        let mut lanes = lock(&shared.lanes);
+        lanes.close();
+        lanes.all()
+    };
+    left.iter().for_each(Lane::abandon);
+    while !lock(&shared.lanes).is_over() {
+        if let Command::Over(election) = shared.commands.next().await {
+            forget(shared, election);
+        }
+    }
 }
 
-/// A report of the watches, as an event.
-///
-/// # Errors
-/// The text of the panic that ended them all.
-pub(crate) fn heard(report: WatchReport) -> Result<Event, String> {
-    Ok(match report {
-        WatchReport::Confirmed { watch } => Event::Watching { watch: WatchId(watch) },
-        WatchReport::Events { watch, events } => Event::Watched { watch: WatchId(watch), events },
-        WatchReport::Ended { watch, why } => Event::WatchEnded { watch: WatchId(watch), why },
-        WatchReport::Panicked { why } => return Err(why),
-    })
+/// The host knows that an election is over.
+fn forget(shared: &Shared, election: ElectionId) {
+    // Whoever waits for the end can register the role again.
+    let over = lock(&shared.lanes).remove(election);
+    if let Some(lane) = over {
+        lane.finish();
+    }
 }
 
 struct Driver {
     shared: Arc<Shared>,
     cells: HashMap<LeaseId, &'static AtomicU64>,
-    closed: bool,
 }
 
 impl Driver {
-    async fn run(
-        mut self,
-        alarm: Alarm,
-        mut answers: mpsc::UnboundedReceiver<Event>,
-        mut reports: mpsc::UnboundedReceiver<WatchReport>,
-    ) -> Result<(), String> {
-        let shared = self.shared.clone();
-        while !self.is_over() {
-            let next = lock(&shared.engine).next_deadline();
-            // Leases wait for nobody. What watches tell and what the host asks for wait for each other in turn, so that
-            // neither keeps the other from being heard, whatever comes of it.
-            let event = tokio::select! {
-                biased;
-                () = alarm.until(next) => Event::Tick,
-                Some(answer) = answers.recv() => answer,
-                event = async {
-                    tokio::select! {
-                        Some(report) = reports.recv() => heard(report),
-                        command = shared.commands.next() => Ok(command),
-                    }
-                } => event?,
-            };
-            self.step(event);
+    async fn run(mut self, mut inbox: Inbox) -> Result<(), String> {
+        while !lock(&self.shared.lanes).is_over() {
+            let next = lock(&self.shared.engine).next_deadline();
+            match inbox.next(next).await? {
+                Command::Event(event) => self.step(event),
+                Command::Over(election) => forget(&self.shared, election),
+            }
         }
         Ok(())
     }
 
-    fn is_over(&self) -> bool {
-        self.closed && lock(&self.shared.lanes).is_empty()
-    }
-
     fn step(&mut self, event: Event) {
-        #[cfg(any(test, feature = "defect"))]
+        #[cfg(feature = "defect")]
         #[allow(clippy::panic, reason = "that is what it is for")]
         if self.shared.defect.load(Ordering::SeqCst) {
             panic!("on demand");
@@ -299,9 +153,9 @@ impl Driver {
     /// Remembers why the session is not open yet, for whoever waits for it.
     fn note_failure(&self, event: &Event) {
         if let Event::Answered { result: Err(failure), .. } = event
-            && lock(&self.shared.progress).opened.is_none()
+            && self.shared.progress.now().opened.is_none()
         {
-            self.shared.advance(|progress| progress.failure = Some(failure.clone()));
+            self.shared.progress.advance(|stage| stage.failure = Some(failure.clone()));
         }
     }
 
@@ -309,10 +163,10 @@ impl Driver {
         let shared = &self.shared;
         match action {
             Action::Send { request, purpose, timeout, what, .. } => {
-                send(&shared.etcd, &shared.answers, &shared.log, request, purpose, what, timeout);
+                shared.requests.send(request, purpose, what, timeout);
             }
-            Action::Watch { watch, ranges } => shared.etcd.watch(watch.0, ranges),
-            Action::Unwatch { watch } => shared.etcd.unwatch(watch.0),
+            Action::Watch { watch, ranges } => shared.requests.watch(watch, ranges),
+            Action::Unwatch { watch } => shared.requests.unwatch(watch),
             Action::Call { election, call, what } => {
                 if let Some(lane) = self.lane(election) {
                     lane.call(call, what);
@@ -331,19 +185,20 @@ impl Driver {
                 }
             }
             Action::Notice { election, what } => self.notice(election, what),
-            Action::Opened { server_id } => shared.advance(|progress| progress.opened = Some(server_id)),
-            Action::OpenFailed { failure } => shared.advance(|progress| {
-                (progress.failed, progress.failure) = (true, Some(failure));
+            Action::Opened { server_id } => {
+                shared.progress.advance(|stage| _ = stage.opened.get_or_insert(server_id));
+            }
+            Action::OpenFailed { failure } => shared.progress.advance(|stage| {
+                (stage.failed, stage.failure) = (true, Some(failure));
             }),
             Action::Withdrawn { election } => {
                 if let Some(lane) = self.lane(election) {
                     lane.stop();
                 }
             }
-            Action::Closed { clean } => {
-                self.closed = true;
-                shared.etcd.end();
-                shared.advance(|progress| progress.closed = Some(clean));
+            Action::Closed { .. } => {
+                shared.requests.end();
+                lock(&shared.lanes).close();
             }
             Action::Log { level, text, .. } => shared.log.line(level, &text),
         }

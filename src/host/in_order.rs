@@ -1,15 +1,18 @@
-//! What a host is told one after the other, on threads of the callbacks'.
+//! What a host is told one after the other.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use crate::runtime::{Callbacks, lock};
+use super::lock::lock;
+use super::threads::Callbacks;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Runs jobs one at a time, in the order in which they came. Takes a thread of the callbacks' only while there are some.
-pub(crate) struct InOrder {
-    callbacks: Arc<Callbacks>,
+/// Runs jobs one at a time, in the order in which they came.
+pub(super) struct InOrder {
+    /// On one of these threads, which it takes only while there are some. `None`: where they come from, at once, for jobs
+    /// that do not block.
+    threads: Option<Arc<Callbacks>>,
     state: Mutex<State>,
 }
 
@@ -20,22 +23,26 @@ struct State {
 }
 
 impl InOrder {
-    pub fn new(callbacks: &Arc<Callbacks>) -> Arc<Self> {
-        Arc::new(InOrder { callbacks: callbacks.clone(), state: Mutex::default() })
+    pub fn new(threads: Option<Arc<Callbacks>>) -> Arc<Self> {
+        Arc::new(InOrder { threads, state: Mutex::default() })
     }
 
-    /// Never blocks.
     pub fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
         let mut state = lock(&self.state);
         state.waiting.push_back(Box::new(job));
         if !std::mem::replace(&mut state.running, true) {
             drop(state);
             let jobs = self.clone();
-            self.callbacks.run(move || {
-                while let Some(job) = jobs.next() {
-                    job();
-                }
-            });
+            match &self.threads {
+                Some(threads) => threads.run(move || jobs.run_all()),
+                None => jobs.run_all(),
+            }
+        }
+    }
+
+    fn run_all(&self) {
+        while let Some(job) = self.next() {
+            job();
         }
     }
 

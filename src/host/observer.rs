@@ -1,27 +1,24 @@
 //! Following the primary of a role, as clients of a coordinator do (MEP 30, key point 2b).
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::callback;
+use super::callback;
+use super::closing::JoinError;
+use super::environment::Environment;
+use super::lock::lock;
+use super::open_error::OpenError;
+use super::requests::{Requests, heard};
+use super::runtime::Runtime;
+pub use super::seen::OnChange;
+use super::seen::Seen;
+use super::store::WatchReport;
 use crate::clock::{Alarm, Clock};
-use crate::closing::JoinError;
-use crate::config::Settings;
-use crate::driver::{heard, send};
 use crate::engine::{Action, Event, ObserverSetup, Observing, Primary};
-use crate::etcd::{Etcd, WatchReport};
-use crate::log::{Level, Log};
-use crate::milvus::Role;
-use crate::runtime::{Runtime, lock};
-use crate::session::OpenError;
-use crate::store::Failure;
-use crate::warning;
-
-/// Told of every change, on a thread of this library's; may block, and then hears of the latest only.
-pub type OnChange = Box<dyn Fn(Option<&Primary>) + Send + Sync>;
+use crate::log::Level;
 
 /// Follows one role. A clone is the same observer; the last one closes it when it is dropped.
 #[derive(Clone)]
@@ -33,26 +30,6 @@ struct Handle {
     /// Dropped to end the task.
     _running: oneshot::Sender<()>,
     _runtime: Arc<Runtime>,
-}
-
-/// What the task and the handles share.
-struct Seen {
-    state: Mutex<State>,
-    changed: Condvar,
-    on_change: Option<OnChange>,
-    runtime: Arc<Runtime>,
-    log: Log,
-}
-
-#[derive(Default)]
-struct State {
-    /// Counts changes; 0: nothing is known yet.
-    changes: u64,
-    primary: Option<Primary>,
-    failure: Option<Failure>,
-    failed: bool,
-    telling: bool,
-    closed: bool,
 }
 
 /// Why a wait ended without a primary.
@@ -70,49 +47,29 @@ pub enum WaitError {
 }
 
 impl Observer {
-    /// Opens an observer and reads who is primary. Blocks for `etcd.requestTimeout` at most. Needs no lease and
-    /// writes nothing. `on_change` hears of every later change, and of the first state.
+    /// Opens an observer and reads who is primary. Blocks for the setup's `request_timeout` at most. Needs no lease and
+    /// writes nothing. `on_change` hears of every later change, and of the first state. A close waits for it as long as
+    /// `drain_timeout`, if nothing else is said.
     ///
     /// # Errors
-    /// As [`Session::open`](crate::session::Session::open); `Refused` also where `role` can not be one.
-    pub fn open(
-        settings: Settings,
-        role: &str,
-        log: Log,
+    /// See [`OpenError`].
+    pub fn open_in(
+        environment: Environment,
+        setup: ObserverSetup,
+        drain_timeout: Duration,
         on_change: Option<OnChange>,
     ) -> Result<Observer, OpenError> {
-        let role =
-            Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
-        let patience = settings.etcd.request_timeout;
-        let drain_timeout = settings.drain_timeout;
-        let runtime = Runtime::shared()?;
-        let io = runtime.io().clone();
-        let _inside = io.enter();
-        let clock = Clock::Boot;
+        let Environment { store, reports, clock, runtime, log } = environment;
+        let inside = runtime.io().enter();
         let alarm = clock.alarm()?;
-        let log = log.behind(runtime.callbacks());
-        if let Some(text) = warning::of_user(&settings) {
-            log.warn(&text);
-        }
-        let (report, reports) = mpsc::unbounded_channel();
-        let etcd = Etcd::new(&settings.etcd, report, log.clone()).map_err(OpenError::Refused)?;
-        let observing = Observing::new(ObserverSetup {
-            root: settings.root,
-            layout: settings.layout,
-            role,
-            reread: settings.ttl / 2,
-            request_timeout: patience,
-            seed: fastrand::u64(..),
-        });
-        let seen = Arc::new(Seen {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            on_change,
-            runtime: runtime.clone(),
-            log,
-        });
+        let seen = Seen::new(on_change, runtime.clone(), log.clone());
         let (running, ended) = oneshot::channel();
-        io.spawn(observe(seen.clone(), observing, etcd, clock, alarm, reports, ended));
+        let (requests, answers) = Requests::new(store, log);
+        let patience = setup.request_timeout;
+        let (seen_by_task, observing) = (seen.clone(), Observing::new(setup));
+        let task = Task { seen: seen_by_task, observing, requests, clock, alarm, reports, answers, ended };
+        tokio::spawn(task.run());
+        drop(inside);
         let handle = Handle { seen: seen.clone(), drain_timeout, _running: running, _runtime: runtime };
         let observer = Observer(Arc::new(handle));
         drop(seen.wait(patience, |state| state.changes > 0 || state.failed));
@@ -202,146 +159,58 @@ impl fmt::Debug for Observer {
     }
 }
 
-impl Seen {
-    /// As it is when `reached`, or the observer is closed, or `timeout` is over.
-    fn wait(&self, timeout: Duration, reached: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let state = lock(&self.state);
-        let waited =
-            self.changed.wait_timeout_while(state, timeout, |state| !state.closed && !reached(state));
-        waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Whether it has opened. If not, `on_change` is not called any more: a host that hears of an error takes what
-    /// that needs away, and the task goes on for a moment.
-    fn opened(&self) -> Result<(), OpenError> {
-        let mut state = lock(&self.state);
-        if state.changes > 0 {
-            return Ok(());
-        }
-        state.closed = true;
-        let failure = state.failure.take();
-        let failure = failure.unwrap_or_else(|| Failure::Unreachable("no answer from any endpoint".into()));
-        Err(if state.failed { OpenError::Refused(failure) } else { OpenError::Unavailable(failure) })
-    }
-
-    fn saw(self: &Arc<Self>, changes: u64, primary: Option<&Primary>) {
-        let mut state = lock(&self.state);
-        if state.changes == changes {
-            return;
-        }
-        (state.changes, state.primary) = (changes, primary.cloned());
-        self.changed.notify_all();
-        if self.on_change.is_some() && !state.closed && !std::mem::replace(&mut state.telling, true) {
-            let seen = self.clone();
-            drop(state);
-            self.runtime.callbacks().run(move || seen.tell());
-        }
-    }
-
-    /// Tells the host of the latest state, until it has heard of it.
-    fn tell(&self) {
-        let mut told = 0;
-        loop {
-            let mut state = lock(&self.state);
-            if state.changes == told || state.closed {
-                state.telling = false;
-                self.changed.notify_all();
-                return;
-            }
-            told = state.changes;
-            let primary = state.primary.clone();
-            drop(state);
-            if let Some(on_change) = &self.on_change {
-                let call = || on_change(primary.as_ref());
-                callback::tell(0, &self.log, "an observer's callback", call);
-            }
-        }
-    }
-}
-
-async fn observe(
+/// Follows until the last handle is gone.
+struct Task {
     seen: Arc<Seen>,
-    mut observing: Observing,
-    etcd: Etcd,
+    observing: Observing,
+    requests: Requests,
     clock: Clock,
     alarm: Alarm,
-    mut reports: mpsc::UnboundedReceiver<WatchReport>,
-    mut ended: oneshot::Receiver<()>,
-) {
-    let (tell, mut events) = mpsc::unbounded_channel();
-    let mut event = Event::Tick;
-    loop {
-        if let Event::Answered { result: Err(failure), .. } = &event {
-            lock(&seen.state).failure = Some(failure.clone());
+    reports: mpsc::UnboundedReceiver<WatchReport>,
+    answers: mpsc::UnboundedReceiver<Event>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut event = Event::Tick;
+        loop {
+            self.step(event);
+            event = tokio::select! {
+                _ = &mut self.ended => return,
+                () = self.alarm.until(self.observing.next_deadline()) => Event::Tick,
+                Some(report) = self.reports.recv() => heard(report).unwrap_or_else(|why| {
+                    // It lives on what it reads every half TTL.
+                    let text = format!("the watches have panicked, which is a bug: news come late: {why}");
+                    self.seen.log.line(Level::Error, &text);
+                    Event::Tick
+                }),
+                Some(answer) = self.answers.recv() => answer,
+            };
         }
-        for action in observing.step(clock.now(), event) {
+    }
+
+    fn step(&mut self, event: Event) {
+        if let Event::Answered { result: Err(failure), .. } = &event {
+            lock(&self.seen.state).failure = Some(failure.clone());
+        }
+        for action in self.observing.step(self.clock.now(), event) {
             match action {
                 Action::Send { request, purpose, timeout, what, .. } => {
-                    send(&etcd, &tell, &seen.log, request, purpose, what, timeout)
+                    self.requests.send(request, purpose, what, timeout);
                 }
-                Action::Watch { watch, ranges } => etcd.watch(watch.0, ranges),
-                Action::Unwatch { watch } => etcd.unwatch(watch.0),
+                Action::Watch { watch, ranges } => self.requests.watch(watch, ranges),
+                Action::Unwatch { watch } => self.requests.unwatch(watch),
                 Action::OpenFailed { failure } => {
-                    let mut state = lock(&seen.state);
+                    let mut state = lock(&self.seen.state);
                     (state.failed, state.failure) = (true, Some(failure));
-                    seen.changed.notify_all();
+                    self.seen.changed.notify_all();
                 }
-                Action::Log { level, text, .. } => seen.log.line(level, &text),
+                Action::Log { level, text, .. } => self.seen.log.line(level, &text),
                 _ => {}
             }
         }
-        let (changes, primary) = observing.seen();
-        seen.saw(changes, primary);
-        let next = observing.next_deadline();
-        event = tokio::select! {
-            _ = &mut ended => return,
-            () = alarm.until(next) => Event::Tick,
-            Some(report) = reports.recv() => heard(report).unwrap_or_else(|why| {
-                // It lives on what it reads every half TTL.
-                let text = format!("the watches have panicked, which is a bug: news come late: {why}");
-                seen.log.line(Level::Error, &text);
-                Event::Tick
-            }),
-            Some(event) = events.recv() => event,
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    fn seen(calls: &Arc<AtomicU32>) -> Arc<Seen> {
-        let calls = calls.clone();
-        Arc::new(Seen {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            on_change: Some(Box::new(move |_| {
-                calls.fetch_add(1, Ordering::SeqCst);
-            })),
-            runtime: Runtime::inline(),
-            log: Log::none(),
-        })
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_comes_after_the_open_has_failed_is_not_told() {
-        let calls = Arc::default();
-        let seen = seen(&calls);
-        assert!(matches!(seen.opened(), Err(OpenError::Unavailable(_))));
-        seen.saw(1, None);
-        tokio::task::yield_now().await;
-        assert_eq!(calls.load(Ordering::SeqCst), 0);
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_comes_with_the_timeout_opens_it() {
-        let calls = Arc::default();
-        let seen = seen(&calls);
-        seen.saw(1, None);
-        assert!(seen.opened().is_ok());
-        tokio::task::yield_now().await;
-        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        let (changes, primary) = self.observing.seen();
+        self.seen.saw(changes, primary);
     }
 }

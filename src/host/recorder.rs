@@ -24,7 +24,7 @@ const ACTIONS: usize = 1024;
 
 /// See the module. A clone is cheap, and of what was kept until then.
 #[derive(Clone, Debug)]
-pub(crate) struct Recorder {
+pub(super) struct Recorder {
     setup: Arc<Setup>,
     steps: VecDeque<Arc<Step>>,
     bytes: usize,

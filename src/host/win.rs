@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::{Clock, Time};
+use super::lock::lock;
+use crate::clock::Time;
 use crate::engine::Token;
 use crate::platform;
-use crate::runtime::lock;
 
 /// A token, and the deadline of the lease that it was won under.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct WinCell {
 
 impl WinCell {
     /// Sets what is read from now on.
-    pub(crate) fn set(&self, win: Option<(Token, &'static AtomicU64)>) {
+    pub(super) fn set(&self, win: Option<(Token, &'static AtomicU64)>) {
         // No token while the deadline changes: a reader that meets the change finds none, or another token.
         self.token.store(0, Ordering::SeqCst);
         if let Some((token, deadline)) = win {
@@ -33,7 +33,7 @@ impl WinCell {
     /// The token, and how long it is surely ours; `None`: not primary. Lock-free; the clock is read last, so that
     /// whatever paused this thread on the way has passed.
     #[inline]
-    pub fn read(&self, clock: &Clock) -> Option<(Token, Duration)> {
+    pub fn read(&self, clock: impl FnOnce() -> Time) -> Option<(Token, Duration)> {
         let token = self.token.load(Ordering::SeqCst);
         if token == 0 {
             return None;
@@ -43,7 +43,7 @@ impl WinCell {
             // It has just changed; for this moment the answer is no.
             return None;
         }
-        let (until, now) = (Time::from_nanos(until), clock.now());
+        let (until, now) = (Time::from_nanos(until), clock());
         (until > now).then(|| (Token(token), until.since(now)))
     }
 }
@@ -51,7 +51,7 @@ impl WinCell {
 /// A cell that an election has for as long as it lives. The cell itself is never freed: whoever reads one that went
 /// back reads no win, or that of the election that has it now, and must have a way to tell.
 #[derive(Debug)]
-pub(crate) struct Lent(&'static WinCell);
+pub(super) struct Lent(&'static WinCell);
 
 /// Cells that came back.
 static POOL: Mutex<Vec<&'static WinCell>> = Mutex::new(Vec::new());
@@ -108,11 +108,11 @@ mod tests {
         static WIN: LazyLock<WinCell> = LazyLock::new(WinCell::default);
         static DEADLINE: AtomicU64 = cell(second(12));
         WIN.set(Some((Token(7), &DEADLINE)));
-        let clock = Clock::Asked(|| {
+        let clock = || {
             DEADLINE.store(second(25).as_nanos(), Ordering::SeqCst);
             second(10)
-        });
-        assert_eq!(WIN.read(&clock), Some((Token(7), Duration::from_secs(2))));
+        };
+        assert_eq!(WIN.read(clock), Some((Token(7), Duration::from_secs(2))));
     }
 
     /// The same, and what comes meanwhile is a win.
@@ -120,11 +120,11 @@ mod tests {
     fn the_clock_is_read_after_the_win() {
         static WIN: LazyLock<WinCell> = LazyLock::new(WinCell::default);
         static DEADLINE: AtomicU64 = cell(second(25));
-        let clock = Clock::Asked(|| {
+        let clock = || {
             WIN.set(Some((Token(7), &DEADLINE)));
             second(10)
-        });
-        assert_eq!(WIN.read(&clock), None);
+        };
+        assert_eq!(WIN.read(clock), None);
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
         static DEADLINE: AtomicU64 = cell(second(12));
         let win = WinCell::default();
         win.set(Some((Token(7), &DEADLINE)));
-        assert_eq!(win.read(&Clock::Asked(|| second(12))), None);
+        assert_eq!(win.read(|| second(12)), None);
     }
 
     /// One thread loses a win under a lease that has run out and wins another one, again and again; as in a store, no
@@ -144,8 +144,7 @@ mod tests {
         let win = WinCell::default();
         std::thread::scope(|s| {
             let reader = s.spawn(|| {
-                let clock = Clock::Asked(|| second(10));
-                (0..2_000_000).filter_map(|_| win.read(&clock)).all(|(token, _)| token.0 % 2 == 0)
+                (0..2_000_000).filter_map(|_| win.read(|| second(10))).all(|(token, _)| token.0 % 2 == 0)
             });
             for token in (1..).step_by(2).take_while(|_| !reader.is_finished()) {
                 win.set(Some((Token(token), &OVER)));

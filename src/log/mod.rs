@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 pub use crate::engine::Level;
 pub(crate) use crate::engine::plain::{BRIEF, plain};
 
-use crate::runtime::{Callbacks, lock};
+use crate::host::{Callbacks, lock};
 
 /// Lines that wait for a slow sink; those that come after are counted and left out.
 const WAITING: usize = 1024;

@@ -240,7 +240,7 @@ fn win(election: primacy_election, status_out: &Out<primacy_status>) -> Option<(
     let asked = if platform::is_child() {
         Err(PRIMACY_E_FORKED)
     } else {
-        handle::look(election, |cell| cell.read(&Clock::Boot))
+        handle::look(election, |cell| cell.read(|| Clock::BOOT.now()))
     };
     asked.unwrap_or_else(|status| {
         status_out.set(status);

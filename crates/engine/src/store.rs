@@ -159,6 +159,13 @@ pub struct Txn {
     pub otherwise: Vec<Op>,
 }
 
+impl Txn {
+    /// Whether it writes in neither branch.
+    pub fn only_reads(&self) -> bool {
+        self.then.iter().chain(&self.otherwise).all(|op| matches!(op, Op::Get(_)))
+    }
+}
+
 /// A request to the store. Each is answered exactly once, with an [`Answer`] or a [`Failure`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {

@@ -17,7 +17,7 @@ const PUNCTUAL: Duration = Duration::from_millis(10);
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// Tokio's, but for what the module says.
-pub(super) async fn timeout_at<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+pub(crate) async fn timeout_at<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     let (mut until, mut left) = (deadline, CATCH_UP);
     loop {
@@ -33,12 +33,12 @@ pub(super) async fn timeout_at<F: Future>(deadline: Instant, future: F) -> Resul
 }
 
 /// As [`timeout_at`].
-pub(super) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     timeout_at(Instant::now() + limit, future).await
 }
 
 /// How long to go on reading after a limit that is looked at `now`; `None`: it was in time.
-pub(super) fn late(limit: Instant, now: Instant) -> Option<Duration> {
+pub(crate) fn late(limit: Instant, now: Instant) -> Option<Duration> {
     more(limit, now, CATCH_UP)
 }
 

@@ -1,0 +1,44 @@
+//! How far a session is, for those who wait for it.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::lock::lock;
+use crate::store::Failure;
+
+/// How far it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stage {
+    /// The server id, once it is open.
+    pub opened: Option<i64>,
+    /// The last reason why it is not open yet.
+    pub failure: Option<Failure>,
+    /// Trying again does not help.
+    pub failed: bool,
+    /// No callback runs, none will.
+    pub over: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Progress {
+    stage: Mutex<Stage>,
+    advanced: Condvar,
+}
+
+impl Progress {
+    pub fn advance(&self, change: impl FnOnce(&mut Stage)) {
+        change(&mut lock(&self.stage));
+        self.advanced.notify_all();
+    }
+
+    /// How far it is when `reached`, or `timeout` is over.
+    pub fn wait(&self, timeout: Duration, reached: impl Fn(&Stage) -> bool) -> Stage {
+        let waited = self.advanced.wait_timeout_while(lock(&self.stage), timeout, |stage| !reached(stage));
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    pub fn now(&self) -> Stage {
+        lock(&self.stage).clone()
+    }
+}

@@ -1,0 +1,91 @@
+//! Opens sessions and observers on an etcd: the one place that knows settings, the host layer and the etcd client.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::config::{EtcdSettings, Settings};
+use crate::engine::{ObserverSetup, Setup};
+use crate::etcd::Etcd;
+use crate::host::observer::{Observer, OnChange};
+use crate::host::session::{OpenError, Session};
+use crate::host::{Environment, Opening, Runtime};
+use crate::log::Log;
+use crate::milvus::{Candidate, Role};
+use crate::store::{Failure, LeaseId};
+use crate::warning;
+
+impl Session {
+    /// Opens a session: asks etcd for a lease and takes a server id. Blocks for `etcd.requestTimeout` at most. No
+    /// candidate is registered yet.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing is left behind: no thread, no descriptor, no lease that etcd can be told of.
+    pub fn open(settings: Settings, candidate: Candidate, log: Log) -> Result<Session, OpenError> {
+        let of_address = warning::of_address(&settings, candidate.address());
+        let warnings = of_address.into_iter().chain(warning::of_user(&settings)).collect();
+        let environment = environment(&settings.etcd, log)?;
+        Opening::begin(environment, setup(settings, candidate), warnings)?.finish()
+    }
+}
+
+impl Observer {
+    /// Opens an observer and reads who is primary. Blocks for `etcd.requestTimeout` at most. Needs no lease and
+    /// writes nothing. `on_change` hears of every later change, and of the first state.
+    ///
+    /// # Errors
+    /// As [`Session::open`]; `Refused` also where `role` can not be one.
+    pub fn open(
+        settings: Settings,
+        role: &str,
+        log: Log,
+        on_change: Option<OnChange>,
+    ) -> Result<Observer, OpenError> {
+        let role =
+            Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
+        let environment = environment(&settings.etcd, log)?;
+        if let Some(text) = warning::of_user(&settings) {
+            environment.log.warn(&text);
+        }
+        let setup = ObserverSetup {
+            root: settings.root,
+            layout: settings.layout,
+            role,
+            reread: settings.ttl / 2,
+            request_timeout: settings.etcd.request_timeout,
+            seed: fastrand::u64(..),
+        };
+        Observer::open_in(environment, setup, settings.drain_timeout, on_change)
+    }
+}
+
+/// In the runtime that all sessions and observers share.
+fn environment(settings: &EtcdSettings, log: Log) -> Result<Environment, OpenError> {
+    let runtime = Runtime::shared()?;
+    let log = log.behind(runtime.callbacks());
+    let (report, reports) = mpsc::unbounded_channel();
+    let etcd = {
+        let _inside = runtime.io().enter();
+        Etcd::new(settings, report, log.clone()).map_err(OpenError::Refused)?
+    };
+    Ok(Environment { store: Arc::new(etcd), reports, clock: Clock::BOOT, runtime, log })
+}
+
+fn setup(settings: Settings, candidate: Candidate) -> Setup {
+    let mut random = fastrand::Rng::new();
+    Setup {
+        root: settings.root,
+        layout: settings.layout,
+        candidate,
+        ttl: settings.ttl,
+        margin: settings.margin,
+        warmup_interval: settings.warmup_interval,
+        activation_timeout: settings.activation_timeout,
+        drain_timeout: settings.drain_timeout,
+        request_timeout: settings.etcd.request_timeout,
+        // Those that follow count up; no other session's range is likely to be near.
+        first_lease: LeaseId(random.i64(1 << 40..i64::MAX >> 1) & !0xffff),
+        seed: random.u64(..),
+    }
+}
