@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const PATIENT: Duration = Duration::from_secs(10);
-/// What a call may take beyond its timeout.
-const SLACK: Duration = Duration::from_secs(2);
+/// What a call may take beyond its timeout: the server is asked for a sign of life.
+const SLACK: Duration = Duration::from_secs(5);
 
 struct Client {
     etcd: Etcd,

@@ -133,3 +133,9 @@ fn behind_a_proxy_that_says_goaway_all_the_time() {
 fn at_an_etcd_that_allows_one_stream_at_a_time() {
     goes_on_behind(EtcdServer::start_with(&["--max-concurrent-streams=1"]).port());
 }
+
+#[test]
+fn behind_a_link_of_1200_ms_there_and_back() {
+    let etcd = EtcdServer::start();
+    goes_on_behind(Balancer::start(&etcd, |_| Fate::Slow(Duration::from_millis(600))).port());
+}

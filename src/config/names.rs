@@ -89,7 +89,7 @@ pub(super) static NAMES: &[Name] = &[
     name(PASSWORD, "", "a password", Kind::Text,
         "the user's password"),
     name("etcd.requestTimeout", "10000", CALL_MS, CALL_MS_KIND,
-        "ms for a whole call; one attempt is bounded far lower"),
+        "ms for a whole call; a server that is silent is given up far sooner"),
     name("common.session.ttl", "10", TTL, TTL_KIND,
         "s, asked of etcd for the lease; what it grants counts"),
     name("primacy.margin_ms", "", MS, MS_KIND,

@@ -44,7 +44,7 @@ pub struct EtcdSettings {
     pub tls: Option<Tls>,
     /// `None`: no user.
     pub auth: Option<Auth>,
-    /// For a whole call; one attempt is bounded far lower.
+    /// For a whole call; a server that is silent is given up far sooner.
     pub request_timeout: Duration,
 }
 

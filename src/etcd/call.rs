@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// What became of a request that was sent, or not sent for want of a connection.
 type Tried = Result<(Arc<Connection>, Result<Answer, Fault>), Failure>;
@@ -30,9 +30,18 @@ struct Caller<'a> {
     credentials: &'a Arc<Credentials>,
     request: &'a Request,
     what: Use,
-    deadline: Instant,
+    time: Time,
     /// It may be sent twice.
     repeatable: bool,
+}
+
+/// Until when an answer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    /// In any case.
+    pub(super) soon: Instant,
+    /// From a server that shows that it is there, and has a leader: one that is slow is not to be asked anew for ever.
+    pub(super) late: Instant,
 }
 
 /// See [`super::Etcd::call`].
@@ -41,11 +50,11 @@ pub(super) async fn call(
     credentials: &Arc<Credentials>,
     request: &Request,
     what: Use,
-    deadline: Instant,
+    time: Time,
 ) -> Result<Answer, Failure> {
     let only_reads = matches!(request, Request::Txn(txn) if txn.only_reads());
     let repeatable = only_reads || matches!(request, Request::KeepAlive { .. });
-    let caller = Caller { endpoints, credentials, request, what, deadline, repeatable };
+    let caller = Caller { endpoints, credentials, request, what, time, repeatable };
     let (tell, mut told) = mpsc::unbounded_channel();
     let mut slow = Vec::new();
     let mut turned_away = 0;
@@ -74,7 +83,7 @@ pub(super) async fn call(
             Err(_) => continue,
         };
         let elsewhere = match &fault {
-            Fault::Unknown(why) if Instant::now() >= deadline => {
+            Fault::Unknown(why) if Instant::now() >= time.soon => {
                 endpoints.failed(&connection, why);
                 endpoints.doubt(&connection, why);
                 false
@@ -88,7 +97,7 @@ pub(super) async fn call(
                 // often: a proxy whose servers are gone says so at once, as often as it is asked.
                 turned_away += 1;
                 let may_repeat = repeatable || !matches!(fault, Fault::Unknown(_));
-                may_repeat && turned_away <= endpoints.count() && Instant::now() < deadline
+                may_repeat && turned_away <= endpoints.count() && Instant::now() < time.soon
             }
             Fault::Token(_) | Fault::Answered(_) => false,
         };
@@ -104,19 +113,19 @@ impl Caller<'_> {
     /// Sends the request to another endpoint than those, and a second time if the token was the reason for a refusal.
     /// Says so if the answer takes longer than that endpoint does.
     async fn attempt(self, others: Vec<usize>, slow: mpsc::UnboundedSender<usize>) -> Tried {
-        let Caller { endpoints, credentials, request, what, deadline, repeatable } = self;
-        let used = endpoints.connection_beside(&others, what, deadline).await?;
-        if Instant::now() >= deadline {
+        let Caller { endpoints, credentials, request, what, time, repeatable } = self;
+        let used = endpoints.connection_beside(&others, what, time.soon).await?;
+        if Instant::now() >= time.soon {
             return Err(Failure::Unreachable("not sent: there was no time left".to_owned()));
         }
         let connection = used.clone();
         let sent = Instant::now();
         let mut answered = std::pin::pin!(async {
-            match sent_once(&connection, credentials, request, deadline).await {
+            match sent_once(&connection, credentials, request, time.late).await {
                 Err((Fault::Token(_), generation)) => {
-                    match timeout_at(deadline, credentials.renew(generation, &connection)).await {
+                    match timeout_at(time.late, credentials.renew(generation, &connection)).await {
                         Ok(Ok(())) => {
-                            let again = sent_once(&connection, credentials, request, deadline).await;
+                            let again = sent_once(&connection, credentials, request, time.late).await;
                             again.map_err(|(fault, _)| fault)
                         }
                         Ok(Err(fault)) => Err(fault),
@@ -127,16 +136,33 @@ impl Caller<'_> {
             }
         });
         let patience = endpoints.patience(&connection);
-        let result = match timeout(patience, answered.as_mut()).await {
-            Ok(result) => result,
-            Err(_) => {
-                endpoints.doubt(&connection, &format!("no answer within {} ms", patience.as_millis()));
-                let _ = slow.send(connection.endpoint);
-                answered.await
+        let mut until = (sent + patience).min(time.late);
+        let mut doubted = None;
+        let result = loop {
+            if let Ok(result) = timeout_at(until, answered.as_mut()).await {
+                break result;
             }
+            let words = connection.words();
+            let is_silent = doubted.is_some_and(|(_, before)| before == words) || connection.has_no_leader();
+            if Instant::now() >= time.late || (Instant::now() >= time.soon && is_silent) {
+                break Err(Fault::Unknown("no answer in time".to_owned()));
+            }
+            if doubted.is_none() {
+                let _ = slow.send(connection.endpoint);
+            }
+            if !is_silent {
+                endpoints.doubt(&connection, &format!("no answer within {} ms", sent.elapsed().as_millis()));
+            }
+            let since = match doubted {
+                Some((since, before)) if before == words => since,
+                _ => Instant::now(),
+            };
+            doubted = Some((since, words));
+            // Once it has had the time to show that it is there; in the end it has no more of it.
+            until = (since + patience).max(time.soon).min(time.late);
         };
         // Also of what was not answered in time that is the least that it takes.
-        if repeatable && (result.is_ok() || Instant::now() >= deadline) {
+        if repeatable && (result.is_ok() || Instant::now() >= time.soon) {
             endpoints.took(&connection, sent.elapsed());
         }
         Ok((used, result))

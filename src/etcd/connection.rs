@@ -59,6 +59,7 @@ pub(super) struct Connection {
     pub(super) authenticating: LastRefusal,
     channel: Labelled,
     doubted: AtomicBool,
+    leaderless: AtomicBool,
     line: CutOnDrop,
 }
 
@@ -163,6 +164,7 @@ impl Connection {
             authenticating: Arc::default(),
             channel,
             doubted: AtomicBool::new(false),
+            leaderless: AtomicBool::new(false),
             line: cut,
         })
     }
@@ -213,8 +215,15 @@ impl Connection {
             Err(etcd_client::Error::GRpcStatus(status)) if status.source().is_some() => {
                 std::future::pending().await
             }
-            _ => {}
+            Err(_) => {}
+            Ok(status) => self.leaderless.store(status.leader() == 0, Ordering::Relaxed),
         }
+    }
+
+    /// Whether the member said when it was last asked that its cluster has no leader, as far as it knows: what waits
+    /// for an answer waits in vain.
+    pub(super) fn has_no_leader(&self) -> bool {
+        self.leaderless.load(Ordering::Relaxed)
     }
 
     /// Whether nobody else doubts it at this time.

@@ -5,12 +5,12 @@
 //! asked for a connection, the next while those before it are still at it (RFC 8305), and the first that speaks serves.
 //! An endpoint that takes long is left for a better one only: one that speaks while it is silent.
 
-use super::SIGN_OF_LIFE;
 use super::connection::Connection;
 use super::credentials::Credentials;
 use super::dial::{Dialler, Name, Place};
 use super::endpoint::{Endpoint, Use, of};
 use super::failure::Fault;
+use super::pace::Pace;
 use crate::host::lock;
 use crate::in_time::timeout_at;
 use crate::log::Log;
@@ -126,7 +126,7 @@ impl Endpoints {
 
     /// How long to wait for an answer on this connection before something is done about it.
     pub(super) fn patience(&self, connection: &Connection) -> Duration {
-        self.known.find(connection).map_or(SIGN_OF_LIFE, |endpoint| endpoint.patience())
+        self.known.find(connection).map_or_else(|| Pace::default().patience(), |endpoint| endpoint.patience())
     }
 
     /// Something that is answered without a write was answered after so long, or not yet.
@@ -293,10 +293,15 @@ impl Known {
     async fn settle(&self, connection: &Arc<Connection>) {
         let Some(endpoint) = self.find(connection) else { return };
         let words = connection.words();
-        let limit = SIGN_OF_LIFE.max(endpoint.patience());
+        let limit = endpoint.patience();
         tokio::select! {
             biased;
-            () = connection.speaks() => return,
+            () = connection.speaks() => {
+                if connection.has_no_leader() {
+                    self.fails(&endpoint, "it has no leader");
+                }
+                return;
+            }
             () = sleep(limit) => if connection.words() != words { return },
         }
         self.fails(&endpoint, &format!("silent for {} ms", limit.as_millis()));

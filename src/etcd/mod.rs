@@ -41,8 +41,6 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// A doubted connection must show a sign of life by then, or as soon as its endpoint usually answers.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// A token must be there by then. etcd takes 70 ms of its processor's time to check a password, so a server that is
 /// busy takes long; nobody waits for this alone, and a connection that is silent meanwhile is cut sooner.
 const AUTHENTICATED_WITHIN: Duration = Duration::from_secs(10);
@@ -59,6 +57,8 @@ pub struct Etcd(Arc<Inner>);
 struct Inner {
     endpoints: Arc<Endpoints>,
     credentials: Arc<Credentials>,
+    /// For a whole request of an election.
+    longest: Duration,
     watches: mpsc::UnboundedSender<watch::Order>,
     reports: mpsc::UnboundedSender<WatchReport>,
     _router: AbortOnDrop,
@@ -77,7 +77,8 @@ impl Etcd {
         log: Log,
     ) -> Result<Etcd, Failure> {
         let places = dial::places(settings, &log)?;
-        Etcd::at(places, Credentials::new(settings.auth.clone()), reports, log)
+        let credentials = Credentials::new(settings.auth.clone());
+        Etcd::at(places, credentials, settings.request_timeout, reports, log)
     }
 
     /// The same, over byte streams of the caller's making, such as those of a test.
@@ -90,12 +91,14 @@ impl Etcd {
         reports: mpsc::UnboundedSender<WatchReport>,
         log: Log,
     ) -> Result<Etcd, Failure> {
-        Etcd::at(diallers.into_iter().map(Place::One).collect(), credentials, reports, log)
+        let places = diallers.into_iter().map(Place::One).collect();
+        Etcd::at(places, credentials, Duration::from_secs(10), reports, log)
     }
 
     fn at(
         places: Vec<Place>,
         credentials: Credentials,
+        longest: Duration,
         reports: mpsc::UnboundedSender<WatchReport>,
         log: Log,
     ) -> Result<Etcd, Failure> {
@@ -111,10 +114,11 @@ impl Etcd {
             }
         };
         let router = AbortOnDrop(runtime.spawn(router).abort_handle());
-        Ok(Etcd(Arc::new(Inner { endpoints, credentials, watches, reports, _router: router })))
+        Ok(Etcd(Arc::new(Inner { endpoints, credentials, longest, watches, reports, _router: router })))
     }
 
-    /// Performs a request as an election's. Ends within `timeout`, connecting and authenticating included. A request that
+    /// Performs a request as an election's. Ends within `timeout`, connecting and authenticating included, or little
+    /// later, unless the server shows that it is there and at work: then within `etcd.requestTimeout`. A request that
     /// writes is sent once; only where it certainly did not happen is it sent again.
     ///
     /// # Errors
@@ -124,12 +128,17 @@ impl Etcd {
     }
 
     async fn call_for(&self, asker: Asker, request: Request, timeout: Duration) -> Result<Answer, Failure> {
-        let Inner { endpoints, credentials, .. } = &*self.0;
+        let Inner { endpoints, credentials, longest, .. } = &*self.0;
         let what = match (&request, asker) {
             (Request::Txn(_), Asker::Election | Asker::Host) => Use::Calls,
             _ => Use::Leases,
         };
-        call::call(endpoints, credentials, &request, what, Instant::now() + timeout).await
+        let soon = Instant::now() + timeout;
+        let late = match asker {
+            Asker::Host => soon,
+            Asker::Lease | Asker::Election => soon.max(Instant::now() + *longest),
+        };
+        call::call(endpoints, credentials, &request, what, call::Time { soon, late }).await
     }
 }
 
