@@ -29,6 +29,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod contract_of_the_driver;
 #[path = "transcripts/player.rs"]
 mod player;
 

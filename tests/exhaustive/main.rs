@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../contract_of_the_driver.rs"]
+mod contract_of_the_driver;
 mod process;
 mod store;
 mod world;
@@ -43,7 +45,7 @@ impl Model for Scene {
                 world.primaries_hold_the_lock()
             }),
             Property::always(FENCING, |_, world: &World| world.store().truth().broken.is_none()),
-            Property::always("one on_lost for each on_primary", |_, world: &World| {
+            Property::always("what the driver is owed", |_, world: &World| {
                 world.processes().all(|p| p.broken.is_none())
             }),
             // Every state leads to one that is over.

@@ -11,6 +11,7 @@ use primacy_engine::{
     WatchId,
 };
 
+use crate::contract_of_the_driver::Contract;
 use crate::store::{self, Write};
 
 /// The step in which time passes.
@@ -43,8 +44,7 @@ pub struct Process {
     /// What `is_primary` stands on.
     win: Option<(Token, LeaseId)>,
     cells: BTreeMap<LeaseId, Time>,
-    /// The win that `on_primary` was called for, and `on_lost` was not.
-    owed: Option<Token>,
+    contract: Contract,
     last: Token,
     /// `on_primary` has succeeded.
     pub ready: bool,
@@ -107,8 +107,6 @@ pub struct Running {
     pub slow: bool,
     /// The host has begun it.
     pub taken: bool,
-    /// Its win, if it is `on_primary`.
-    makes_primary: Option<Token>,
 }
 
 impl Process {
@@ -139,7 +137,7 @@ impl Process {
             deaf: false,
             win: None,
             cells: BTreeMap::new(),
-            owed: None,
+            contract: Contract::default(),
             last: Token(0),
             ready: false,
             ended: false,
@@ -265,7 +263,10 @@ impl Process {
     /// One step of the engine, and all that follows from it in the process.
     pub fn step(&mut self, event: Event) {
         let mut taken_back = Vec::new();
-        for action in self.engine.step(self.now, event) {
+        let actions = self.engine.step(self.now, event.clone());
+        let kept = self.contract.step(&event, &actions);
+        self.broken = self.broken.or(kept.err().map(|(rule, _)| rule));
+        for action in actions {
             match action {
                 Action::Send { request, purpose, timeout, what, .. } => {
                     let (until, leg) = (self.now + timeout, Leg::There(what));
@@ -283,15 +284,17 @@ impl Process {
                 }
                 Action::Unwatch { .. } => self.watch = None,
                 Action::Call { call, what, .. } => {
-                    self.called(&what);
-                    let makes_primary =
-                        if let Call::Primary { token, .. } = what { Some(token) } else { None };
+                    if let Call::Primary { token, .. } = what
+                        && token <= std::mem::replace(&mut self.last, token)
+                    {
+                        self.broken = self.broken.or(Some("tokens increase"));
+                    }
                     let (warmup, slow, taken) = (what == Call::Warmup, false, false);
-                    self.calls.push(Running { call, warmup, slow, taken, makes_primary });
+                    self.calls.push(Running { call, warmup, slow, taken });
                 }
                 Action::Cancel { call, .. } => {
                     let nobody_began = |running: &&Running| running.call == call && !running.taken;
-                    taken_back.extend(self.calls.iter().find(nobody_began).cloned());
+                    taken_back.extend(self.calls.iter().find(nobody_began).map(|running| running.call));
                 }
                 Action::Deadline { lease, until } => {
                     self.cells.insert(lease, until);
@@ -305,41 +308,8 @@ impl Process {
                 _ => {}
             }
         }
-        for Running { call, makes_primary, .. } in taken_back {
-            if makes_primary.is_some() {
-                self.owed = None;
-            }
-            self.completes(call);
-        }
+        taken_back.into_iter().for_each(|call| self.completes(call));
         self.takes();
-    }
-
-    fn called(&mut self, what: &Call) {
-        let broken = match what {
-            Call::Primary { token, .. } if self.owed.is_some() || *token <= self.last => {
-                Some("on_primary without on_lost before it, or with an old token")
-            }
-            Call::Primary { token, lease } if self.win != Some((*token, *lease)) => {
-                Some("on_primary, and is_primary stands on something else")
-            }
-            Call::Lost { token, .. } if self.owed != Some(*token) => Some("on_lost without its on_primary"),
-            Call::Lost { token, .. }
-                if self.calls.iter().any(|call| call.makes_primary == Some(*token) && !call.taken) =>
-            {
-                Some("on_lost of an on_primary that nobody has begun")
-            }
-            Call::Lost { .. } if self.win.is_some() => Some("on_lost, and is_primary has not ended"),
-            Call::Standby { .. } | Call::Warmup if self.owed.is_some() => {
-                Some("a standby's call of a primary")
-            }
-            _ => None,
-        };
-        self.broken = self.broken.or(broken);
-        match what {
-            Call::Primary { token, .. } => (self.owed, self.last) = (Some(*token), *token),
-            Call::Lost { .. } => self.owed = None,
-            Call::Standby { .. } | Call::Warmup => {}
-        }
     }
 }
 

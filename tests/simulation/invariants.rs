@@ -9,7 +9,7 @@ use primacy_engine::time::Time;
 use primacy_engine::{Action, Call, CallId, ElectionId, Event, LostReason, Purpose, Token, WatchId};
 
 use crate::cluster::Who;
-use crate::process::{Deferred, Election, Kind, Lost, Published, Session};
+use crate::process::{Deferred, Election, Lost, Published, Session};
 use crate::scenario::ROLES;
 use crate::world::World;
 
@@ -28,11 +28,10 @@ impl World<'_> {
         if session.steps.1 > BUSY {
             return self.violate("busy", format!("p{process} takes more than {BUSY} steps in a second"));
         }
-        (session.just_ended, session.just_begun) = (None, None);
+        let kept = session.contract.event(event);
         match event {
             Event::Taken { call } => session.hears(*call),
             Event::Completed { call, .. } => {
-                session.just_ended = Some(*call);
                 session.completes(*call);
             }
             Event::Withdraw { election, timeout, within: None } => {
@@ -46,6 +45,9 @@ impl World<'_> {
             Event::Watched { events, .. } => session.sees(events.iter().filter_map(|e| e.now.as_ref())),
             _ => {}
         }
+        if let Err((rule, text)) = kept {
+            self.violate(rule, format!("p{process}: {event}: {text}"));
+        }
     }
 
     /// Before the driver performs an action.
@@ -53,16 +55,9 @@ impl World<'_> {
         let p = &mut self.processes[process];
         let now = p.stepped;
         let Some(session) = &mut p.session else { return };
-        let over = session.closed.is_some();
-        let broken = match action {
-            Action::Send { .. } | Action::Watch { .. } if over => {
-                Some(("nothing after the end", "asks the store".into()))
-            }
-            Action::Opened { .. } | Action::Primacy { win: Some(_), .. } if over => {
-                Some(("nothing after the end", "goes on".into()))
-            }
-            Action::Call { election, call, what } => session.may_call(*election, *call, what, now, over),
-            Action::Cancel { election, call } => session.may_cancel(*election, *call),
+        let broken = session.contract.action(action).err();
+        let broken = broken.or_else(|| match action {
+            Action::Call { election, what, .. } => session.may_call(*election, what),
             Action::Send { purpose, election, what, .. } => session.may_send(
                 *purpose,
                 *election,
@@ -71,13 +66,8 @@ impl World<'_> {
                 Duration::from_secs(self.scenario.ttl).min(self.scenario.granted()),
                 self.scenario.drain_timeout,
             ),
-            Action::Withdrawn { election } => session.may_end(*election),
-            Action::Closed { .. } => {
-                let owed = |e: &&Election| e.called.0 != e.called.1 && !e.is_on_its_way();
-                session.elections.iter().find(|e| e.published.is_some() || owed(e)).map(unpaired)
-            }
             _ => None,
-        };
+        });
         if let Some((rule, text)) = broken {
             self.violate(rule, format!("p{process}: {action}: {text}"));
         }
@@ -86,9 +76,9 @@ impl World<'_> {
     /// A session is over, and its engine has heard of all that the host has begun.
     pub fn look_for_unpaired(&mut self, process: usize) {
         let session = self.processes[process].session.as_ref();
-        let found = session.and_then(|s| s.elections.iter().find(|e| e.called.0 != e.called.1)).map(unpaired);
-        if let Some((rule, text)) = found {
-            self.violate(rule, format!("p{process}: {text}"));
+        if let Some(e) = session.and_then(|s| s.elections.iter().find(|e| e.called.0 != e.called.1)) {
+            let text = format!("p{process}: {} has ended without on_lost", e.id);
+            self.violate("one lost for each primary", text);
         }
     }
 
@@ -97,11 +87,8 @@ impl World<'_> {
         let p = &self.processes[process];
         let now = p.stepped;
         let Some(session) = &p.session else { return };
-        let mut broken = None;
+        let mut broken = session.contract.end_of_step().err();
         for e in &session.elections {
-            if let Some(token) = e.expected {
-                broken = Some(("primary is told", format!("{}: on_primary of {token} was not called", e.id)));
-            }
             // A step looks at the time first; whatever it was about, a win whose deadline has passed is lost then.
             if e.published.is_some_and(|published| session.cell(published.lease) <= now) {
                 broken = Some(("lost at the deadline", format!("{} is still primary", e.id)));
@@ -137,7 +124,6 @@ impl World<'_> {
             return self.violate("a win is in the store", text);
         };
         e.published = Some(Published { token, lease, win });
-        e.expected = Some(token);
         if cell.is_some_and(|until| until <= now) {
             let text = format!("p{process}: the deadline of lease {lease} has passed");
             self.violate("a win on a lease that is ours", text);
@@ -245,17 +231,10 @@ impl World<'_> {
 
 type Broken = Option<(&'static str, String)>;
 
-fn unpaired(e: &Election) -> (&'static str, String) {
-    ("one lost for each primary", format!("{} ends without on_lost", e.id))
-}
-
 impl Session {
     fn hears(&mut self, call: CallId) {
         let running = self.elections.iter_mut().flat_map(|e| &mut e.running);
-        if let Some(running) = running.into_iter().find(|r| r.call == call && !r.heard) {
-            running.heard = true;
-            self.just_begun = Some(call);
-        }
+        running.filter(|r| r.call == call).for_each(|r| r.heard = true);
     }
 
     fn completes(&mut self, call: CallId) {
@@ -281,72 +260,30 @@ impl Session {
         }
     }
 
-    fn may_call(&mut self, election: ElectionId, call: CallId, what: &Call, now: Time, over: bool) -> Broken {
-        let just_begun = self.just_begun;
+    fn may_call(&mut self, election: ElectionId, what: &Call) -> Broken {
+        let went_back = self.went_back;
         let Some(e) = self.election(election) else { return Some(("calls", "no such election".into())) };
-        // The host began on_primary as the session ended, and its engine hears of that only now.
-        let late = e.running.iter().any(|r| {
-            Some(r.call) == just_begun
-                && matches!((what, r.kind), (Call::Lost { token, lease, .. }, Kind::Primary(t, l)) if (*token, *lease) == (t, l))
-        });
-        if (over && !late) || e.withdrawn {
-            return Some(("nothing after the end", format!("{election} has ended")));
-        }
-        if e.running.iter().any(|r| r.call == call) {
-            return Some(("calls", "the name is used twice".into()));
-        }
-        if let Call::Lost { token, lease, reason } = what {
-            e.called.1 += 1;
-            e.resigned += u32::from(*reason == LostReason::Resigned);
-            if e.called.0 != e.called.1 || e.last_token != *token {
-                return Some(("one lost for each primary", format!("the last win was {}", e.last_token)));
-            }
-            if e.running.iter().any(|r| r.kind == Kind::Primary(*token, *lease) && !r.begun) {
-                return Some(("one lost for each primary", "nobody has begun on_primary".into()));
-            }
-            if e.published.is_some() {
-                return Some(("is_primary ends before on_lost", format!("{election} is still primary")));
-            }
-            if e.running.iter().any(|r| !r.cancelled) {
-                return Some(("cancelled before on_lost", "a callback runs that was not told to end".into()));
-            }
-            let (token, lease, reason, seen_other) = (*token, *lease, *reason, false);
-            e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
-            return None;
-        }
-        if !e.running.is_empty() {
-            return Some(("one call at a time", format!("{:?} is running", e.running)));
-        }
         match what {
-            Call::Primary { token, lease } => {
-                e.called.0 += 1;
-                let told = e.published.is_some_and(|p| p.token == *token && p.lease == *lease);
-                if !told || e.expected.take() != Some(*token) {
-                    return Some(("is_primary begins with on_primary", "it said no".into()));
-                }
-                // A store that went back hands out the same tokens again: then the last loss says so.
-                let anew = e.lost.as_ref().is_some_and(|l| l.reason == LostReason::StoreRolledBack)
-                    || self.went_back;
-                if *token <= self.election(election)?.last_token && !anew {
-                    return Some(("tokens increase", "an older token".into()));
-                }
-                self.election(election)?.last_token = *token;
+            Call::Lost { token, lease, reason } => {
+                e.called.1 += 1;
+                e.resigned += u32::from(*reason == LostReason::Resigned);
+                let (token, lease, reason, seen_other) = (*token, *lease, *reason, false);
+                e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
                 None
             }
-            _ if e.published.is_some() => Some(("calls", "a standby's call of a primary".into())),
-            _ if e.is_ending(now) => {
-                Some(("nothing after the end", "a standby's call of one that ends".into()))
+            Call::Primary { token, .. } => {
+                e.called.0 += 1;
+                // A store that went back hands out the same tokens again: then the last loss says so.
+                let anew =
+                    e.lost.as_ref().is_some_and(|l| l.reason == LostReason::StoreRolledBack) || went_back;
+                let older = *token <= std::mem::replace(&mut e.last_token, *token);
+                (older && !anew).then(|| ("tokens increase", "an older token".into()))
             }
-            _ => None,
+            Call::Standby { .. } | Call::Warmup => e
+                .withdraw
+                .is_some()
+                .then(|| ("nothing after the end", "a standby's call of one that ends".into())),
         }
-    }
-
-    fn may_cancel(&mut self, election: ElectionId, call: CallId) -> Broken {
-        // The timers of a step come before its event: what was cancelled by the one may have ended by the other.
-        let just_ended = self.just_ended == Some(call);
-        let e = self.election(election)?;
-        let running = just_ended || e.running.iter().any(|r| r.call == call);
-        (!running).then(|| ("calls", "cancels what does not run".into()))
     }
 
     fn may_send(
@@ -382,7 +319,7 @@ impl Session {
         if e.runs_of_a_win() || e.running.iter().any(|r| r.cancelled) {
             return Some(("no campaign while an older win's callbacks run", format!("{:?}", e.running)));
         }
-        if stopping || e.is_ending(now) || e.published.is_some() || !e.wants {
+        if stopping || e.withdraw.is_some() || e.published.is_some() || !e.wants {
             return Some(("no campaign unless asked to", String::new()));
         }
         let held_off = e.lost.as_ref().is_some_and(|lost| {
@@ -394,24 +331,12 @@ impl Session {
         (held_off && !self.went_back)
             .then(|| ("others first", "it campaigns at once after it resigned".into()))
     }
-
-    fn may_end(&mut self, election: ElectionId) -> Broken {
-        let e = self.election(election)?;
-        if e.withdrawn || !e.running.is_empty() || e.published.is_some() || e.called.0 != e.called.1 {
-            return Some(("an election ends once, with nothing running", format!("{:?}", e.running)));
-        }
-        None
-    }
 }
 
 impl Election {
     /// The host has ended it; it has to be over by then.
     pub fn will_end(&mut self, until: Time) {
         self.withdraw = Some(self.withdraw.map_or(until, |earlier| earlier.min(until)));
-    }
-
-    fn is_ending(&self, _now: Time) -> bool {
-        self.withdraw.is_some()
     }
 
     /// Whether callbacks of a win on `lease` (or any) keep its keys.

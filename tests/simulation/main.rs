@@ -15,6 +15,8 @@
 
 mod clock;
 mod cluster;
+#[path = "../contract_of_the_driver.rs"]
+mod contract_of_the_driver;
 mod driver;
 mod faults;
 mod host;

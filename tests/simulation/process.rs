@@ -12,6 +12,7 @@ use primacy_model::StreamId;
 
 use crate::clock::Clock;
 use crate::cluster::Who;
+use crate::contract_of_the_driver::Contract;
 use crate::scenario::Cut;
 use crate::world::Happening;
 
@@ -85,10 +86,8 @@ pub struct Session {
     pub stop_began: bool,
     /// A stop was asked for when all was well.
     pub stopped_calmly: bool,
-    /// The call whose end the engine is being told of.
-    pub just_ended: Option<CallId>,
-    /// The call whose beginning it is being told of.
-    pub just_begun: Option<CallId>,
+    /// What it and its driver owe each other.
+    pub contract: Contract,
     /// Calls of `on_lost` when all was settled.
     pub losses: u32,
     /// Requests sent since the last time they were counted.
@@ -138,8 +137,6 @@ pub struct Election {
     pub wants: bool,
     /// What `is_primary` stands on, and which win that is.
     pub published: Option<Published>,
-    /// The next call must be `on_primary` of this token.
-    pub expected: Option<Token>,
     /// Calls that run.
     pub running: Vec<Running>,
     /// The highest token that `on_primary` was called with.
@@ -291,8 +288,7 @@ impl Session {
             went_back: false,
             stop_began: false,
             stopped_calmly: false,
-            just_ended: None,
-            just_begun: None,
+            contract: Contract::default(),
             losses: 0,
             sent: 0,
             steps: (0, 0),
@@ -324,7 +320,6 @@ impl Election {
             lock,
             wants,
             published: None,
-            expected: None,
             running: Vec::new(),
             last_token: Token(0),
             lost: None,

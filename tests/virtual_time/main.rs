@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod cable;
+#[path = "../contract_of_the_driver.rs"]
+mod contract_of_the_driver;
 mod defects;
 mod hosts;
 mod links;

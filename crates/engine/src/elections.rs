@@ -4,9 +4,9 @@
 //! `change`s here, which has it looked at in the same step; what is counted and found by key is brought up to date by
 //! [`Elections::note`], after each look.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::election::{Election, Ground};
 use super::ids::{CallId, ElectionId, WatchId};
@@ -34,7 +34,7 @@ pub(super) struct Elections {
     writers: usize,
     settled: usize,
     /// How many were looked at so far.
-    looks: Cell<u64>,
+    looks: Looks,
 }
 
 #[derive(Clone, Debug)]
@@ -300,11 +300,21 @@ impl Elections {
 
     /// How many were looked at so far: what a step costs.
     pub fn looks(&self) -> u64 {
-        self.looks.get()
+        self.looks.0.load(Ordering::Relaxed)
     }
 
     fn looked(&self, count: usize) {
-        self.looks.set(self.looks.get() + count as u64);
+        self.looks.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Counted where an engine is only looked at; several threads may do that.
+#[derive(Debug, Default)]
+struct Looks(AtomicU64);
+
+impl Clone for Looks {
+    fn clone(&self) -> Self {
+        Looks(AtomicU64::new(self.0.load(Ordering::Relaxed)))
     }
 }
 
