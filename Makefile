@@ -253,7 +253,7 @@ circles: venv ## no two files of a crate or a package import each other, not by 
 
 .PHONY: doc
 doc: ## the documentation of the crates: every link in it leads somewhere
-	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --workspace --no-deps --document-private-items
 
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: msrv-toolchain
