@@ -73,6 +73,12 @@
 
 
 /**
+ * In place of a number of milliseconds, where a function says that it takes this: as long as the configuration says
+ * that it may take, after its defaults.
+ */
+#define PRIMACY_AS_CONFIGURED UINT64_MAX
+
+/**
  * An operator has to do something.
  */
 #define PRIMACY_LOG_ERROR 1
@@ -270,6 +276,16 @@
 #define PRIMACY_SESSION_CLOSED 3
 
 /**
+ * It is not open yet, and nothing has been asked of etcd.
+ */
+#define PRIMACY_SESSION_NEW 4
+
+/**
+ * It has no lease or no server id yet.
+ */
+#define PRIMACY_SESSION_OPENING 5
+
+/**
  * No record in etcd yet.
  */
 #define PRIMACY_ELECTION_REGISTERING 1
@@ -323,6 +339,52 @@
  * It is over.
  */
 #define PRIMACY_ELECTION_STOPPED 11
+
+/**
+ * Its record's key is somebody else's; it waits until that is gone.
+ */
+#define PRIMACY_OBSTACLE_RECORD_TAKEN 1
+
+/**
+ * Its host takes nothing of what waits for it; it does not campaign until it does.
+ */
+#define PRIMACY_OBSTACLE_HOST_UNRESPONSIVE 2
+
+/**
+ * The cluster has seen a newer version, or the key that tells is no version: it does not campaign. Waiting does not
+ * help: somebody has to change the key, or this server.
+ */
+#define PRIMACY_OBSTACLE_OUTDATED 3
+
+/**
+ * etcd's user may not do what the last write needs.
+ */
+#define PRIMACY_OBSTACLE_DENIED 4
+
+/**
+ * etcd has no space for the last write.
+ */
+#define PRIMACY_OBSTACLE_NO_SPACE 5
+
+/**
+ * etcd refused the last write, for another reason.
+ */
+#define PRIMACY_OBSTACLE_REFUSED 6
+
+/**
+ * The last write was not sent.
+ */
+#define PRIMACY_OBSTACLE_UNREACHABLE 7
+
+/**
+ * The last write got no answer in time: it may have happened.
+ */
+#define PRIMACY_OBSTACLE_INDEFINITE 8
+
+/**
+ * The lease of the last write was gone.
+ */
+#define PRIMACY_OBSTACLE_LEASE_LOST 9
 
 /**
  * Room for the warnings of a session, their ending NUL included.
@@ -584,6 +646,18 @@ typedef uint64_t primacy_txn;
 typedef uint64_t primacy_result;
 
 /**
+ * Is told what came of `primacy_election_start_commit` or `primacy_session_start_read`.
+ *
+ * `status` is that of `primacy_election_commit` or `primacy_session_read`. `result`, where there is one, and `error`,
+ * NULL with `PRIMACY_OK`, are yours to free. It runs on a thread of the library; it must return soon, and not call
+ * what blocks.
+ */
+typedef void (*primacy_on_result)(void *user_data,
+                                  primacy_status status,
+                                  primacy_result result,
+                                  struct primacy_error *error);
+
+/**
  * A key with what etcd knows of it.
  */
 typedef struct primacy_key_value {
@@ -829,6 +903,14 @@ typedef struct primacy_election_state {
      * What troubles it, for people; "": nothing does.
      */
     char trouble[PRIMACY_ADDRESS_SIZE];
+    /**
+     * The same for programs: one of `PRIMACY_OBSTACLE_...`, 0: nothing does. Newer libraries may have more.
+     */
+    int32_t obstacle;
+    /**
+     * Always 0.
+     */
+    int32_t reserved;
 } primacy_election_state;
 
 /**
@@ -1134,6 +1216,21 @@ primacy_status primacy_session_read(primacy_session session,
                                     struct primacy_error **error_out);
 
 /**
+ * Begins what `primacy_session_read` does, and returns at once: no thread waits. `on_result` is called once.
+ *
+ * `timeout_ms` may be `PRIMACY_AS_CONFIGURED`: the setting `etcd.requestTimeout`. `user_data` is handed to
+ * `on_result`, and not used if this fails. Any thread, also inside a callback, does not block.
+ *
+ * The statuses are those of `primacy_session_read`; those that are known at once are answered here.
+ */
+primacy_status primacy_session_start_read(primacy_session session,
+                                          primacy_txn txn,
+                                          uint64_t timeout_ms,
+                                          primacy_on_result on_result,
+                                          void *user_data,
+                                          struct primacy_error **error_out);
+
+/**
  * What the session and its elections are doing now, as one JSON object, for status pages and tests.
  *
  * `*json_out` is yours; end it with `primacy_string_free`. Lease ids are texts, since they do not fit into a
@@ -1178,10 +1275,26 @@ primacy_status primacy_session_stop(primacy_session session,
 primacy_status primacy_session_join(primacy_session session, uint64_t timeout_ms);
 
 /**
+ * Stops a session and waits until it is over: how a host closes one, which it frees afterwards.
+ *
+ * `timeout_ms` is that of `primacy_session_stop`; `PRIMACY_AS_CONFIGURED`: what an earlier stop left, or the setting
+ * `primacy.drain_timeout_ms`. Blocks for as long at most, by a clock that counts suspend, and half a second more for
+ * the news of the end. `unread` not 0: nobody takes events from the queues of its elections any more, such as the
+ * thread that closes here, so calls that wait there fail, and those that would come. Again: waits again, and says the
+ * same. Any thread, several at a time.
+ *
+ * `PRIMACY_E_TIMEOUT`: a callback has not returned or was not completed; the message names the roles. All else is
+ * over. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_close(primacy_session session,
+                                     uint64_t timeout_ms,
+                                     int32_t unread,
+                                     struct primacy_error **error_out);
+
+/**
  * Ends a session. The handle is invalid at once.
  *
- * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
- * deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
+ * Closes it as `primacy_session_close` does with `PRIMACY_AS_CONFIGURED`. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
  * the host still hangs, so its `user_data` must stay good until `on_stopped`. Inside a callback it does not
  * wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Its elections' handles stay
  * valid, to complete what is pending and to be freed themselves. Any thread.
@@ -1196,6 +1309,11 @@ primacy_status primacy_session_free(primacy_session session);
  * Never NULL; lives as long as the library. Any thread, does not block.
  */
 const char *primacy_lost_string(int32_t reason);
+
+/**
+ * The name of a callback, by `PRIMACY_CALL_...`, such as "on_warmup"; else as `primacy_lost_string`.
+ */
+const char *primacy_call_string(int32_t kind);
 
 /**
  * Campaigns from now on: `on_primary` follows if nobody holds the lock, else `on_standby`.
@@ -1234,11 +1352,19 @@ primacy_status primacy_election_stop(primacy_election election, uint64_t timeout
 primacy_status primacy_election_join(primacy_election election, uint64_t timeout_ms);
 
 /**
+ * Stops an election and waits until it is over, as `primacy_session_close` does for a session and all its elections,
+ * which see. A stop of its session counts as one of its own.
+ */
+primacy_status primacy_election_close(primacy_election election,
+                                      uint64_t timeout_ms,
+                                      int32_t unread,
+                                      struct primacy_error **error_out);
+
+/**
  * Ends an election. The handle is invalid at once, save to complete calls that are pending, until
  * `on_stopped`.
  *
- * Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
- * deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
+ * Closes it as `primacy_election_close` does with `PRIMACY_AS_CONFIGURED`. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
  * hangs or was never completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does
  * not wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
  *
@@ -1318,6 +1444,23 @@ primacy_status primacy_election_commit(primacy_election election,
                                        uint64_t timeout_ms,
                                        primacy_result *result_out,
                                        struct primacy_error **error_out);
+
+/**
+ * Begins what `primacy_election_commit` does, and returns at once: no thread waits, and any number may be under way.
+ * `on_result` is called once, also if the session ends meanwhile.
+ *
+ * `timeout_ms` may be `PRIMACY_AS_CONFIGURED`: the setting `etcd.requestTimeout`. `user_data` is handed to
+ * `on_result`, and not used if this fails. Any thread, also inside a callback, does not block.
+ *
+ * The statuses are those of `primacy_election_commit`; those that are known at once are answered here.
+ */
+primacy_status primacy_election_start_commit(primacy_election election,
+                                             int64_t token,
+                                             primacy_txn txn,
+                                             uint64_t timeout_ms,
+                                             primacy_on_result on_result,
+                                             void *user_data,
+                                             struct primacy_error **error_out);
 
 /**
  * What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your
@@ -1582,6 +1725,37 @@ primacy_status primacy_session_snapshot(primacy_session session, struct primacy_
  * `PRIMACY_E_HANDLE`.
  */
 primacy_status primacy_election_snapshot(primacy_election election, struct primacy_election_state *state_out);
+
+/**
+ * Calls `on_change` once, as soon as the election stands elsewhere than `seen` says, which is what
+ * `primacy_election_snapshot` said; or at once, if it does already. Also when it is over, or its session is.
+ *
+ * `seen` is copied; NULL: when it is over. It needs no answer of etcd, holds no thread, and works before
+ * `primacy_election_campaign` too. `user_data` is handed to `on_change`, and not used if this fails. `on_change` runs on
+ * a thread of the library; it must return soon, and not call what blocks. Any thread, does not block.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_election_watch(primacy_election election,
+                                      const struct primacy_election_state *seen,
+                                      void (*on_change)(void *user_data),
+                                      void *user_data);
+
+/**
+ * The name of an obstacle, by `PRIMACY_OBSTACLE_...`, such as "outdated".
+ *
+ * Never NULL, "unknown" for another number; lives as long as the library. Any thread, does not block.
+ */
+const char *primacy_obstacle_string(int32_t obstacle);
+
+/**
+ * The name of a session's state, by `PRIMACY_SESSION_...`, such as "open"; else as `primacy_obstacle_string`.
+ */
+const char *primacy_session_state_string(int32_t state);
+
+/**
+ * The name of an election's state, by `PRIMACY_ELECTION_...`, such as "standby"; else as `primacy_obstacle_string`.
+ */
+const char *primacy_election_state_string(int32_t state);
 
 #ifdef __cplusplus
 }  // extern "C"

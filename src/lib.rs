@@ -26,4 +26,4 @@ mod open;
 pub mod platform;
 mod warning;
 
-pub use host::{election, observer, panic, queue, session, win};
+pub use host::{batch, election, observer, panic, queue, session, win};

@@ -125,11 +125,11 @@ fn takes_over(config: &Config) {
     let old = token(&next(&first_calls));
     assert_eq!(first.token(), Some(old));
     assert!(first.remaining() > Duration::from_secs(2));
-    assert!(first.commit(old, put("x"), SOON).unwrap().succeeded);
+    first.commit(old, put("x"), SOON).unwrap();
 
     let absent = Compare { range: Range::Key("x".into()), condition: Condition::Absent };
     let conflict = Txn { when: vec![absent], ..put("x") };
-    assert!(!first.commit(old, conflict, SOON).unwrap().succeeded, "its own comparison does not hold");
+    assert!(matches!(first.commit(old, conflict, SOON), Err(CommitError::Conflict(_))));
     let unguarded = Txn { otherwise: put("x").then, ..Txn::default() };
     assert!(matches!(first.commit(old, unguarded, SOON), Err(CommitError::Failed(Failure::Refused(_)))));
 
@@ -148,7 +148,7 @@ fn takes_over(config: &Config) {
     assert!(new > old);
     assert_eq!(first.token(), None);
     assert_eq!(first.commit(old, put("x"), SOON), Err(CommitError::NotPrimary(old)));
-    assert!(second.commit(new, put("x"), SOON).unwrap().succeeded);
+    second.commit(new, put("x"), SOON).unwrap();
     assert!(matches!(next(&first_calls), Call::Standby { .. }));
     let seen = observer.current();
     if seen.as_ref().is_none_or(|primary| primary.token != new) {
@@ -267,14 +267,14 @@ fn a_guarded_write_has_room_for_as_many_comparisons_as_is_said_and_none_for_the_
             let gets = (0..reads).map(|i| Op::Get(Range::Key(format!("none/{i}").into())));
             let puts = (0..writes).map(|i| Op::Put(format!("x/{i}").into(), "v".into(), LeaseId::NONE));
             let txn = Txn { when, then: puts.chain(gets.clone()).collect(), otherwise: gets.collect() };
-            election.commit(token, txn, SOON).map(|answer| answer.succeeded)
+            election.commit(token, txn, SOON).map(drop)
         };
-        let too_many = |result: Result<bool, CommitError>| match result {
+        let too_many = |result: Result<(), CommitError>| match result {
             Err(CommitError::Failed(Failure::Refused(why))) => why.contains("make it smaller"),
             other => unreachable!("not refused: {other:?}"),
         };
-        assert_eq!(commit(room, 128 - room, room), Ok(true));
-        assert_eq!(commit(0, 128, 0), Ok(true));
+        assert_eq!(commit(room, 128 - room, room), Ok(()));
+        assert_eq!(commit(0, 128, 0), Ok(()));
         assert!(too_many(commit(room + 1, 1, 0)));
         assert!(too_many(commit(0, 0, room + 1)));
         assert!(too_many(commit(0, 129, 0)));
@@ -302,9 +302,9 @@ fn what_is_started_is_told_once_holds_no_thread_and_outlives_its_session() {
         election.start_commit(token, txn, timeout, move |answer| tell.send(answer).unwrap());
     };
     start(put("x"), SOON);
-    assert!(told.recv_timeout(SOON).unwrap().unwrap().succeeded);
+    told.recv_timeout(SOON).unwrap().unwrap();
     start(Txn { when: vec![absent("x")], ..put("x") }, SOON);
-    assert!(!told.recv_timeout(SOON).unwrap().unwrap().succeeded);
+    assert!(matches!(told.recv_timeout(SOON).unwrap(), Err(CommitError::Conflict(_))));
     start(Txn { otherwise: put("x").then, ..Txn::default() }, SOON);
     assert!(matches!(told.recv_timeout(SOON).unwrap(), Err(CommitError::Failed(Failure::Refused(_)))));
 

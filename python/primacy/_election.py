@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from primacy import _primacy
 from primacy._calls import check_callbacks, failed, finish, invoke
 from primacy._dispatch import dispatcher, inside, within
-from primacy._ending import CLOSE, not_over, refuse_inside
-from primacy._errors import CallOver, TimedOut
+from primacy._ending import not_over, refuse_inside
+from primacy._errors import TimedOut
 from primacy._events import Call, Cancelled, Event, Notice, call_of, notice_of
 from primacy._result import Result
 from primacy._workers import Series
@@ -31,6 +30,7 @@ class CommonElection:
     def __init__(self, role: str) -> None:
         self._role = role
         self._raw: _primacy.Election
+        self._callbacks: Any
         self._queue: _primacy.Queue
         self._calls: dict[int, Call] = {}
         self._lock = threading.Lock()  # for changes of `_calls`: several threads may take events
@@ -49,9 +49,9 @@ class CommonElection:
         """Gives primacy up and goes on as standby; without primacy nothing happens. Returns at once."""
         self._raw.resign(within())
 
-    def stop(self, timeout: float = CLOSE) -> None:
-        """Ends the election. Callbacks that still run hold its keys for ``timeout`` seconds at most. Returns
-        at once."""
+    def stop(self, timeout: float | None = None) -> None:
+        """Ends the election. Callbacks that still run hold its keys for ``timeout`` seconds at most, by
+        default ``primacy.drain_timeout_ms``. Returns at once."""
         self._raw.stop(timeout, within())
 
     def is_primary(self) -> bool:
@@ -93,13 +93,6 @@ class CommonElection:
     def _running(self) -> dict[int, Call]:
         """The calls that were taken and are not over."""
         return {id: call for id, call in self._calls.items() if not call._over.is_set()}
-
-    def _fail_unread(self) -> None:
-        """Nobody takes the events of this election any more: fails the calls among them."""
-        while (raw := self._queue.poll()) is not None:
-            if isinstance(event := self._take(raw), Call):
-                with contextlib.suppress(CallOver):
-                    event.fail("nobody takes the events of this election any more")
 
     def __repr__(self) -> str:
         module = type(self).__module__.partition("._")[0]

@@ -5,9 +5,6 @@ from __future__ import annotations
 from primacy._dispatch import within
 from primacy._errors import InCallback, TimedOut
 
-CLOSE = 10.0
-"""How long the end of a ``with`` block may take, in seconds."""
-
 
 def refuse_inside() -> None:
     """A callback can not wait for its own end."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from primacy import _primacy
 from primacy._config import Candidate, Config, Value, check_candidate, raw_config
 from primacy._dispatch import dispatcher, within
-from primacy._election import Election
-from primacy._ending import CLOSE, not_over, refuse_inside
+from primacy._election import CommonElection, Election
+from primacy._ending import not_over, refuse_inside
 from primacy._result import Result
 
 if TYPE_CHECKING:
@@ -47,15 +46,19 @@ class CommonSession:
         :meth:`snapshot` says when the records do."""
         self._raw.mark_stopping()
 
-    def stop(self, timeout: float = CLOSE) -> None:
+    def stop(self, timeout: float | None = None) -> None:
         """Ends the session and its elections: ``on_lost`` where it is primary, keys deleted, the lease
-        revoked, all within ``timeout`` seconds. Returns at once."""
+        revoked, all within ``timeout`` seconds, by default ``primacy.drain_timeout_ms``. Returns at once."""
         self._raw.stop(timeout, within())
+
+    def _all(self) -> Sequence[CommonElection]:
+        raise NotImplementedError
 
     # For the end of the interpreter.
 
     def _at_exit(self) -> None:
-        self._raw.stop(1.5, None)
+        """Nobody takes events any more."""
+        self._raw.begin_close(1.5, [election.role for election in self._all() if election._callbacks is None])
 
     def _is_over(self) -> bool:
         return self._raw.is_over()
@@ -114,21 +117,18 @@ class Session(CommonSession):
             raise not_over()
         dispatcher().closed(self)
 
-    def close(self, timeout: float = CLOSE) -> None:
-        """Stops it and waits until it is over. Calls that only this thread would have taken from
-        ``events()`` fail.
+    def close(self, timeout: float | None = None) -> None:
+        """Stops it and waits until it is over, for ``timeout`` seconds at most, by default
+        ``primacy.drain_timeout_ms``, and half a second more for the news of it. Calls that only this thread
+        would have taken from ``events()`` fail.
 
         :raises TimedOut: a callback still runs. All else is over, and the lock released.
         :raises InCallback: a callback can not wait for its own end.
         """
         refuse_inside()
-        self.stop(timeout)
-        end = time.monotonic() + timeout + 0.5
-        unread = [election for election in self._elections if not election._is_read_elsewhere()]
-        while unread and not self._raw.join(0.02) and time.monotonic() < end:
-            for election in unread:
-                election._fail_unread()
-        self.join(max(0.0, end - time.monotonic()))
+        unread = [election.role for election in self._elections if not election._is_read_elsewhere()]
+        self._raw.close(timeout, unread)
+        dispatcher().closed(self)
 
     def __enter__(self: Self) -> Self:
         return self
@@ -141,9 +141,5 @@ class Session(CommonSession):
     def __repr__(self) -> str:
         return f"<primacy.Session {self.server_id}>"
 
-    def _is_over(self) -> bool:
-        if dispatcher().exiting:
-            for election in self._elections:
-                if election._callbacks is None:
-                    election._fail_unread()
-        return super()._is_over()
+    def _all(self) -> Sequence[Election]:
+        return self._elections

@@ -153,27 +153,6 @@ def test_a_close_leaves_to_another_thread_what_that_one_takes(config: primacy.Co
     assert not thread.is_alive() and kinds[-1] is primacy.LostCall
 
 
-def test_a_close_passes_over_what_was_completed_meanwhile(
-    open_session: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    election = open_session().register("r")
-    election.campaign()
-    while (raw := election._queue.next(SOON)) and raw.kind != "primary":
-        pass
-    assert raw
-    election._raw.complete(raw.call, "done", "")
-    left = [None, raw]
-
-    class Queue:
-        def poll(self) -> object:
-            return left.pop()
-
-    with monkeypatch.context() as here:
-        here.setattr(election, "_queue", Queue())
-        election._fail_unread()
-    assert not left
-
-
 def test_calls_that_two_threads_take_are_both_known(open_session: Open) -> None:
     def warmup(call: int) -> Any:
         return SimpleNamespace(kind="warmup", call=call)

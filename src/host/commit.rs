@@ -18,6 +18,9 @@ pub enum CommitError {
     /// For sure not written, for another reason.
     #[error("not written: {0}")]
     Failed(Failure),
+    /// For sure not written: a comparison of the host's own did not hold. What was read all the same.
+    #[error("not written: a comparison of the transaction's own did not hold")]
+    Conflict(TxnAnswer),
     /// It may have been written, or may be later.
     #[error("unknown, it may have been written: {0}")]
     Unknown(String),
@@ -52,15 +55,12 @@ pub(super) async fn commit(
         Err(Failure::Indefinite(why)) => return Err(CommitError::Unknown(why)),
         Err(failure) => return Err(CommitError::Failed(failure)),
     };
-    if !answer.succeeded {
-        let holds =
-            guard.iter().zip(answer.reads.iter().skip(own)).all(|(compare, found)| compare.holds(found));
-        answer.reads.truncate(own);
-        if !holds {
-            return Err(CommitError::NotPrimary(token));
-        }
+    if answer.succeeded {
+        return Ok(answer);
     }
-    Ok(answer)
+    let holds = guard.iter().zip(answer.reads.iter().skip(own)).all(|(compare, found)| compare.holds(found));
+    answer.reads.truncate(own);
+    Err(if holds { CommitError::Conflict(answer) } else { CommitError::NotPrimary(token) })
 }
 
 /// The transaction that commits only if `guard` holds too. Where it does not, the lock's keys say so: they are read

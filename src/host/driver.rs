@@ -148,6 +148,7 @@ impl Driver {
             self.perform(action);
         }
         self.say_how(&losses);
+        self.shared.progress.stepped();
     }
 
     /// Remembers why the session is not open yet, for whoever waits for it.

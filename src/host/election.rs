@@ -135,8 +135,7 @@ impl Election {
     }
 
     /// Runs a transaction that only commits while the lock is held under `token`: a guarded write. It also commits
-    /// while a resignation drains, so that a host can flush. Blocks for `timeout` at most. `succeeded = false`: the
-    /// host's own comparisons did not hold. Without writes it is a guarded read. etcd takes 128 of each kind
+    /// while a resignation drains, so that a host can flush. Blocks for `timeout` at most. Without writes it is a guarded read. etcd takes 128 of each kind
     /// (`--max-txn-ops`), and the guard is among them: of the host's own, 126 comparisons and 126 gets (for a mixcoord
     /// 120 each), and 128 puts, deletes and gets together.
     ///
@@ -168,6 +167,11 @@ impl Election {
         commit::commit(&self.shared.requests, token, self.guard(token), txn, timeout).await
     }
 
+    /// `etcd.requestTimeout`, as it was configured.
+    pub fn request_timeout(&self) -> Duration {
+        self.shared.request_timeout
+    }
+
     /// What [`commit`](Self::commit) compares besides the host's own, for hosts that write to the same etcd by a
     /// client of their own: every one of them must hold. `None`: this token is not that of a win that still counts.
     pub fn guard(&self, token: Token) -> Option<Vec<Compare>> {
@@ -177,6 +181,25 @@ impl Election {
     /// Where it stands; `None`: it is over. Does not block.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
         lock(&self.shared.engine).election(self.shared.clock.now(), self.lane.id)
+    }
+
+    /// Calls `told` once, as soon as `reached` holds of where the election stands, which may be now, or its session is
+    /// over. Returns at once, and holds no thread; `told` runs as that of [`start_commit`](Self::start_commit) does.
+    pub fn start_wait(
+        &self,
+        reached: impl Fn(Option<&ElectionSnapshot>) -> bool + Send + 'static,
+        told: impl FnOnce() + Send + 'static,
+    ) {
+        let election = self.clone();
+        let waits = async move {
+            let progress = &election.shared.progress;
+            // From before it is looked at: a step that is made meanwhile is not missed.
+            let mut steps = progress.steps();
+            while !reached(election.snapshot().as_ref()) && !progress.now().over {
+                let _ = steps.changed().await;
+            }
+        };
+        self.shared.start(waits, |_| (), |()| told());
     }
 
     /// What happened: as long as that is not more than a megabyte (about the first hour of a session with one election),

@@ -6,6 +6,7 @@
 //! the host asks for, `inbox` all that the `driver` hears, and `shared` what the driver and the handles have in common.
 //! [`session`], [`election`], [`observer`] and [`queue`] are those handles. Files import each other one way only.
 
+pub mod batch;
 mod callback;
 mod closing;
 mod commands;

@@ -3,6 +3,8 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::lock::lock;
 use crate::store::Failure;
 
@@ -24,12 +26,25 @@ pub(super) struct Stage {
 pub(super) struct Progress {
     stage: Mutex<Stage>,
     advanced: Condvar,
+    /// For those who wait for something of the engine's: it may stand elsewhere now.
+    steps: watch::Sender<()>,
 }
 
 impl Progress {
     pub fn advance(&self, change: impl FnOnce(&mut Stage)) {
         change(&mut lock(&self.stage));
         self.advanced.notify_all();
+        self.stepped();
+    }
+
+    /// The engine has made a step.
+    pub fn stepped(&self) {
+        self.steps.send_replace(());
+    }
+
+    /// Tells of each step from now on.
+    pub fn steps(&self) -> watch::Receiver<()> {
+        self.steps.subscribe()
     }
 
     /// How far it is when `reached`, or `timeout` is over.

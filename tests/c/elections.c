@@ -8,10 +8,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "every_call.h"
+
 #include "process.h"
 
 enum { TTL_S = 5, WITHIN_MS = 15000 };
@@ -173,8 +175,7 @@ static void become_primary(struct host *host) {
 
 /* Ends it in good order. */
 static void end(struct host *host) {
-    CHECK_OK(primacy_session_stop(host->session, WITHIN_MS));
-    CHECK_OK(primacy_session_join(host->session, WITHIN_MS));
+    CHECK_OK(primacy_session_close(host->session, WITHIN_MS, 0, NULL));
     CHECK_EQUAL(host->stopped, 1);
     CHECK_EQUAL(host->primary, host->lost);
     CHECK_OK(primacy_session_free(host->session));
@@ -322,6 +323,133 @@ static void the_primary_writes_under_its_token(void) {
     CHECK_OK(primacy_txn_free(read));
     end(&host);
     CHECK_EQUAL(host.reason, PRIMACY_LOST_STOPPED);
+}
+
+/* What came of what was started. */
+struct outcome {
+    atomic_int told;
+    primacy_status status;
+    primacy_result result;
+    primacy_error *error;
+};
+
+static void on_result(void *user_data, primacy_status status, primacy_result result, primacy_error *error) {
+    struct outcome *outcome = user_data;
+    CHECK_EQUAL(primacy_session_read(1, 1, 10, &result, NULL), PRIMACY_E_DEADLOCK); /* it must not block */
+    outcome->status = status, outcome->error = error;
+    outcome->told++;
+}
+
+static void on_result_kept(void *user_data, primacy_status status, primacy_result result, primacy_error *error) {
+    struct outcome *outcome = user_data;
+    outcome->status = status, outcome->result = result, outcome->error = error;
+    outcome->told++;
+}
+
+static void what_is_started_is_told_once(void) {
+    struct host host = {0};
+    become_primary(&host);
+    const char *key = "c-tests/started";
+    primacy_txn txn;
+    CHECK_OK(primacy_txn_new(&txn));
+    CHECK_OK(primacy_txn_compare_absent(txn, key, strlen(key)));
+    CHECK_OK(primacy_txn_put(txn, key, strlen(key), root, strlen(root)));
+    CHECK_OK(primacy_txn_get(txn, key, strlen(key)));
+
+    struct outcome written = {0}, conflict = {0}, late = {0}, read = {0};
+    CHECK_OK(primacy_election_start_commit(host.election, host.token, txn, PRIMACY_AS_CONFIGURED, on_result_kept, &written,
+                                           NULL));
+    AWAIT(written.told);
+    CHECK_OK(written.status);
+    CHECK(written.result != 0 && written.error == NULL);
+    CHECK_OK(primacy_result_free(written.result));
+
+    CHECK_OK(primacy_election_start_commit(host.election, host.token, txn, WITHIN_MS, on_result_kept, &conflict, NULL));
+    AWAIT(conflict.told);
+    CHECK_EQUAL(conflict.status, PRIMACY_E_CONFLICT);
+    primacy_key_value kv = {.struct_size = sizeof kv};
+    CHECK_OK(primacy_result_key_value(conflict.result, 0, 0, &kv));
+    CHECK(kv.key_size == strlen(key) && kv.version == 1);
+    CHECK_OK(primacy_result_free(conflict.result));
+    CHECK_EQUAL(primacy_error_status(conflict.error), PRIMACY_E_CONFLICT);
+    primacy_error_free(conflict.error);
+
+    CHECK_OK(primacy_election_start_commit(host.election, host.token - 1, txn, WITHIN_MS, on_result, &late, NULL));
+    AWAIT(late.told);
+    CHECK_EQUAL(late.status, PRIMACY_E_NOT_PRIMARY);
+    primacy_error_free(late.error);
+
+    primacy_txn gets;
+    CHECK_OK(primacy_txn_new(&gets));
+    CHECK_ERROR(primacy_session_start_read(host.session, gets, WITHIN_MS, on_result_kept, &read, &error), PRIMACY_E_ARGUMENT);
+    CHECK_OK(primacy_txn_get(gets, key, strlen(key)));
+    CHECK_EQUAL(primacy_session_start_read(host.session, gets, 0, on_result_kept, &read, NULL), PRIMACY_E_ARGUMENT);
+    CHECK_EQUAL(read.told, 0);
+    CHECK_OK(primacy_session_start_read(host.session, gets, PRIMACY_AS_CONFIGURED, on_result_kept, &read, NULL));
+    AWAIT(read.told);
+    CHECK_OK(read.status);
+    CHECK_OK(primacy_result_key_value(read.result, 0, 0, &kv));
+    CHECK(kv.value_size == strlen(root) && memcmp(kv.value, root, kv.value_size) == 0);
+    CHECK_OK(primacy_result_free(read.result));
+    CHECK_OK(primacy_txn_free(gets));
+    CHECK_OK(primacy_txn_free(txn));
+    end(&host);
+    CHECK_EQUAL(written.told + conflict.told + late.told + read.told, 4);
+}
+
+static void count(void *user_data) { (*(atomic_int *)user_data)++; }
+
+/* Where it stands is told and not asked for again and again; before it campaigns, too. */
+static void a_change_is_told_once(void) {
+    atomic_int told = 0, over = 0;
+    primacy_session session = open_session();
+    primacy_election election;
+    primacy_election_state state = {.struct_size = sizeof state};
+    CHECK_OK(primacy_session_register(session, "rootcoord", &callbacks, &(struct host){0}, &election, NULL));
+    CHECK_OK(primacy_election_watch(election, NULL, count, &over));
+    int changes = 0;
+    for (; primacy_election_snapshot(election, &state) == PRIMACY_OK && state.record_revision == 0; changes++) {
+        CHECK_OK(primacy_election_watch(election, &state, count, &told));
+        AWAIT(told == changes + 1);
+    }
+    /* One that is not any more what was seen is told at once, also to a host that knows less of it. */
+    primacy_election_state before = state;
+    before.record_revision = 0;
+    before.struct_size = offsetof(primacy_election_state, obstacle);
+    CHECK_OK(primacy_election_watch(election, &before, count, &told));
+    AWAIT(told == changes + 1);
+    state.struct_size = before.struct_size;
+    CHECK_OK(primacy_election_watch(election, &state, count, &told));
+    CHECK_OK(primacy_session_mark_stopping(session));
+    AWAIT(told == changes + 2);
+    CHECK_EQUAL(over, 0);
+    CHECK_OK(primacy_session_close(session, WITHIN_MS, 0, NULL));
+    AWAIT(over == 1);
+    CHECK_OK(primacy_election_free(election));
+    CHECK_OK(primacy_session_free(session));
+}
+
+static void a_close_answers_calls_that_nobody_takes(void) {
+    primacy_queue queue;
+    primacy_election election;
+    primacy_event event = {.struct_size = sizeof event};
+    CHECK_OK(primacy_queue_new(&queue, NULL));
+    primacy_session session = open_session();
+    CHECK_OK(primacy_session_register_queued(session, "rootcoord", queue, 1, &election, NULL));
+    CHECK_OK(primacy_election_campaign(election));
+    do
+        CHECK_OK(primacy_queue_next(queue, WITHIN_MS, &event));
+    while (event.kind != PRIMACY_EVENT_CALL);
+    CHECK_EQUAL(event.detail, PRIMACY_CALL_PRIMARY);
+    /* on_lost, which nobody takes, is not waited for; on_primary is at work, so it is. */
+    CHECK_ERROR(primacy_session_close(session, 200, 1, &error), PRIMACY_E_TIMEOUT);
+    CHECK_OK(primacy_election_complete(election, event.call, PRIMACY_DONE, NULL));
+    CHECK_OK(primacy_session_join(session, WITHIN_MS));
+    CHECK_OK(primacy_session_close(session, PRIMACY_AS_CONFIGURED, 0, NULL));
+    CHECK_OK(primacy_election_close(election, PRIMACY_AS_CONFIGURED, 0, NULL));
+    CHECK_OK(primacy_election_free(election));
+    CHECK_OK(primacy_session_free(session));
+    CHECK_OK(primacy_queue_free(queue));
 }
 
 static void a_standby_takes_over_when_the_primary_resigns(void) {
@@ -664,9 +792,12 @@ static void it_says_where_it_stands_and_how_it_came_there(void) {
     CHECK_EQUAL(election.stopping, 0);
     CHECK(election.record_revision > 0);
     CHECK(strcmp(election.trouble, "") == 0);
+    CHECK_EQUAL(election.obstacle, 0);
     CHECK_OK(primacy_session_mark_stopping(host.session));
     AWAIT(primacy_election_snapshot(host.election, &election) == PRIMACY_OK && election.stopping == 1);
     CHECK_EQUAL(primacy_election_is_primary(host.election, NULL, NULL), 1);
+    election.struct_size = offsetof(primacy_election_state, obstacle); /* a host of before */
+    CHECK_OK(primacy_election_snapshot(host.election, &election));
     election.struct_size--;
     CHECK_EQUAL(primacy_election_snapshot(host.election, &election), PRIMACY_E_STRUCT_SIZE);
 
@@ -1015,6 +1146,9 @@ int main(int argc, char **argv) {
     static void (*const cases[])(void) = {
         nothing_happens_before_campaign,
         the_primary_writes_under_its_token,
+        what_is_started_is_told_once,
+        a_change_is_told_once,
+        a_close_answers_calls_that_nobody_takes,
         a_standby_takes_over_when_the_primary_resigns,
         a_pending_call_is_completed_once,
         a_cancelled_call_says_so_until_it_is_completed,

@@ -36,6 +36,14 @@ static void every_on_line(void *user_data, int32_t level, const char *text) {
     (void)user_data, (void)level, (void)text;
 }
 
+static void every_on_result(void *user_data, primacy_status status, primacy_result result, primacy_error *error) {
+    (void)user_data, (void)status;
+    primacy_result_free(result);
+    primacy_error_free(error);
+}
+
+static void every_on_change(void *user_data) { (void)user_data; }
+
 static const primacy_callbacks every_callbacks = {
     .struct_size = sizeof(primacy_callbacks), .on_primary = every_on_call, .on_lost = every_on_call};
 static const primacy_log every_log = {
@@ -49,6 +57,10 @@ static const primacy_candidate every_candidate = {
     X(primacy_status_string, SAYS, CHECK(primacy_status_string(3) != NULL); return PRIMACY_OK;)                    \
     X(primacy_status_may_pass, SAYS, CHECK_EQUAL(primacy_status_may_pass(3), 0); return PRIMACY_OK;)               \
     X(primacy_lost_string, SAYS, CHECK(primacy_lost_string(3) != NULL); return PRIMACY_OK;)                        \
+    X(primacy_call_string, SAYS, CHECK(primacy_call_string(3) != NULL); return PRIMACY_OK;)                        \
+    X(primacy_obstacle_string, SAYS, CHECK(primacy_obstacle_string(3) != NULL); return PRIMACY_OK;)                \
+    X(primacy_session_state_string, SAYS, CHECK(primacy_session_state_string(3) != NULL); return PRIMACY_OK;)      \
+    X(primacy_election_state_string, SAYS, CHECK(primacy_election_state_string(3) != NULL); return PRIMACY_OK;)    \
     X(primacy_error_status, SAYS, return primacy_error_status(NULL);)                                              \
     X(primacy_error_message, SAYS, CHECK(*primacy_error_message(NULL) == 0); return PRIMACY_OK;)                   \
     X(primacy_error_free, SAYS, primacy_error_free(NULL); return PRIMACY_OK;)                                      \
@@ -74,6 +86,8 @@ static const primacy_candidate every_candidate = {
     X(primacy_session_read, WAITS, primacy_result made;                                                            \
       primacy_status status = primacy_session_read(t->session, t->gets, 10000, &made, NULL);                       \
       primacy_result_free(made); return status;)                                                                   \
+    X(primacy_session_start_read, PROMPT,                                                                          \
+      return primacy_session_start_read(t->session, t->gets, 10000, every_on_result, NULL, NULL);)                 \
     X(primacy_session_mark_stopping, PROMPT, return primacy_session_mark_stopping(t->session);)                    \
     X(primacy_session_snapshot, PROMPT, primacy_session_state state = {.struct_size = sizeof state};               \
       return primacy_session_snapshot(t->session, &state);)                                                        \
@@ -81,6 +95,7 @@ static const primacy_candidate every_candidate = {
       primacy_status status = primacy_session_snapshot_json(t->session, &json, NULL);                              \
       primacy_string_free(json); return status;)                                                                   \
     X(primacy_session_join, JOINS, return primacy_session_join(t->session, 10000);)                                \
+    X(primacy_session_close, JOINS, return primacy_session_close(t->session, 10000, 0, NULL);)                     \
     X(primacy_election_campaign, PROMPT, return primacy_election_campaign(t->election);)                           \
     X(primacy_election_is_primary, PROMPT, primacy_status status;                                                  \
       primacy_election_is_primary(t->election, NULL, &status); return status;)                                     \
@@ -91,6 +106,8 @@ static const primacy_candidate every_candidate = {
       return primacy_election_complete(t->election, UINT64_MAX - 1, PRIMACY_DONE, NULL);)                          \
     X(primacy_election_commit, WAITS,                                                                              \
       return primacy_election_commit(t->election, t->token, t->txn, 10000, NULL, NULL);)                           \
+    X(primacy_election_start_commit, PROMPT,                                                                       \
+      return primacy_election_start_commit(t->election, t->token, t->txn, 10000, every_on_result, NULL, NULL);)    \
     X(primacy_election_guard, PROMPT, primacy_result made;                                                         \
       primacy_status status = primacy_election_guard(t->election, t->token, &made); primacy_result_free(made);     \
       return status;)                                                                                              \
@@ -99,7 +116,9 @@ static const primacy_candidate every_candidate = {
       return status;)                                                                                              \
     X(primacy_election_snapshot, PROMPT, primacy_election_state state = {.struct_size = sizeof state};             \
       return primacy_election_snapshot(t->election, &state);)                                                      \
+    X(primacy_election_watch, PROMPT, return primacy_election_watch(t->election, NULL, every_on_change, NULL);)    \
     X(primacy_election_join, JOINS, return primacy_election_join(t->election, 10000);)                             \
+    X(primacy_election_close, JOINS, return primacy_election_close(t->election, 10000, 0, NULL);)                  \
     X(primacy_txn_new, PROMPT, primacy_txn made; primacy_status status = primacy_txn_new(&made);                   \
       primacy_txn_free(made); return status;)                                                                      \
     X(primacy_txn_compare_mod_revision, PROMPT, return primacy_txn_compare_mod_revision(t->txn, "a", 1, 0);)       \

@@ -13,6 +13,12 @@ static int32_t on_call(void *user_data, const primacy_call *call) {
     return PRIMACY_DONE;
 }
 
+static void on_result(void *user_data, primacy_status status, primacy_result result, primacy_error *error) {
+    (void)user_data, (void)status, (void)result, (void)error;
+}
+
+static void on_change(void *user_data) { (void)user_data; }
+
 static void on_line(void *user_data, int32_t level, const char *text) {
     (void)user_data, (void)level, (void)text;
 }
@@ -256,7 +262,15 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_session_mark_stopping(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_stop(handle, 10), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_join(handle, 10), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_close(handle, 10, 0, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_start_read(handle, handle, 10, on_result, NULL, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_start_read(handle, handle, 10, NULL, NULL, NULL), PRIMACY_E_NULL);
     CHECK_EQUAL(primacy_session_free(handle), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_close(handle, 10, 0, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_watch(handle, NULL, on_change, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_watch(handle, NULL, NULL, NULL), PRIMACY_E_NULL);
+    CHECK_EQUAL(primacy_election_start_commit(handle, 1, handle, 10, on_result, NULL, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_start_commit(handle, 1, handle, 10, NULL, NULL, NULL), PRIMACY_E_NULL);
     CHECK_EQUAL(primacy_election_campaign(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_resign(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_stop(handle, 10), PRIMACY_E_HANDLE);

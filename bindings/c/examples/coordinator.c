@@ -497,9 +497,9 @@ static void start_elections(void) {
 }
 
 static void stop_session(void) {
-    primacy_session_stop(session, STOP_MS);
-    if (primacy_session_join(session, STOP_MS + 1000) != PRIMACY_OK)
-        fail("a callback has not ended within %d ms", STOP_MS);
+    primacy_error *error;
+    if (primacy_session_close(session, STOP_MS, 0, &error) != PRIMACY_OK)
+        fail("%s", primacy_error_message(error));
     for (size_t i = 0; i < role_count; i++)
         primacy_election_free(roles[i].election);
     primacy_session_free(session);

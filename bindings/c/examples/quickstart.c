@@ -55,6 +55,6 @@ int main(int argc, char **argv) {
         printf("primary: %d\n", primacy_election_is_primary(election, NULL, NULL));
         sleep(1);
     }
-    primacy_session_stop(session, 5000); /* on_lost, then a standby takes over at once; else one waits for the lease */
-    return primacy_session_join(session, 6000) == PRIMACY_OK ? 0 : 1;
+    /* on_lost, then a standby takes over at once; else one waits for the lease */
+    return primacy_session_close(session, 5000, 0, NULL) == PRIMACY_OK ? 0 : 1;
 }

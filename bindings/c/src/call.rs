@@ -3,10 +3,11 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 
-use primacy::engine::{Call, CallId, Holder, LostReason, Notice};
+use primacy::engine::{Call, CallId, Callback, Holder, LostReason, Notice};
 
 use crate::election::primacy_election;
 use crate::error::owned;
+use crate::names::Names;
 use crate::versioned::Versioned;
 
 /// `on_standby`.
@@ -130,7 +131,7 @@ pub(crate) fn show_call<R>(
     shown.call = call.0;
     shown.election = election;
     shown.role = role.as_ptr();
-    shown.kind = kind_of(what);
+    shown.kind = kind_of(what.callback());
     let mut address = None;
     match what {
         Call::Standby { holder } => {
@@ -167,12 +168,12 @@ pub(crate) fn show_notice(election: u64, role: &CStr, what: &Notice, show: impl 
 }
 
 /// One of `PRIMACY_CALL_...`.
-pub(crate) fn kind_of(call: &Call) -> i32 {
-    match call {
-        Call::Standby { .. } => PRIMACY_CALL_STANDBY,
-        Call::Warmup => PRIMACY_CALL_WARMUP,
-        Call::Primary { .. } => PRIMACY_CALL_PRIMARY,
-        Call::Lost { .. } => PRIMACY_CALL_LOST,
+pub(crate) fn kind_of(callback: Callback) -> i32 {
+    match callback {
+        Callback::Standby => PRIMACY_CALL_STANDBY,
+        Callback::Warmup => PRIMACY_CALL_WARMUP,
+        Callback::Primary => PRIMACY_CALL_PRIMARY,
+        Callback::Lost => PRIMACY_CALL_LOST,
     }
 }
 
@@ -207,20 +208,15 @@ pub(crate) fn number(reason: LostReason) -> i32 {
 /// Never NULL; lives as long as the library. Any thread, does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_lost_string(reason: i32) -> *const c_char {
-    let name = match reason {
-        PRIMACY_LOST_LEASE_EXPIRED => c"lease_expired",
-        PRIMACY_LOST_KEY_DELETED => c"key_deleted",
-        PRIMACY_LOST_KEY_TAKEN => c"key_taken",
-        PRIMACY_LOST_RESIGNED => c"resigned",
-        PRIMACY_LOST_TRANSFERRED => c"transferred",
-        PRIMACY_LOST_ACTIVATION_FAILED => c"activation_failed",
-        PRIMACY_LOST_STORE_ROLLED_BACK => c"store_rolled_back",
-        PRIMACY_LOST_STOPPED => c"stopped",
-        PRIMACY_LOST_INTERNAL_ERROR => c"internal_error",
-        PRIMACY_LOST_HOST_UNRESPONSIVE => c"host_unresponsive",
-        _ => c"unknown",
-    };
-    name.as_ptr()
+    static NAMES: Names = Names::new();
+    NAMES.of(reason, LostReason::ALL.map(LostReason::name))
+}
+
+/// The name of a callback, by `PRIMACY_CALL_...`, such as "on_warmup"; else as `primacy_lost_string`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_call_string(kind: i32) -> *const c_char {
+    static NAMES: Names = Names::new();
+    NAMES.of(kind, Callback::ALL.map(Callback::name))
 }
 
 #[cfg(test)]
@@ -228,11 +224,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_has_the_engines_name() {
+    fn a_reason_and_a_callback_have_the_engines_number_and_name() {
+        // SAFETY: texts that live as long as the library.
+        let text = |name| unsafe { CStr::from_ptr(name) }.to_str();
         for reason in LostReason::ALL {
-            // SAFETY: the function's texts are constants.
-            let name = unsafe { CStr::from_ptr(primacy_lost_string(number(reason))) };
-            assert_eq!(name.to_str(), Ok(reason.name()));
+            assert_eq!(number(reason), reason.number());
+            assert_eq!(text(primacy_lost_string(reason.number())), Ok(reason.name()));
+        }
+        for callback in Callback::ALL {
+            assert_eq!(kind_of(callback), callback.number());
+            assert_eq!(text(primacy_call_string(callback.number())), Ok(callback.name()));
+        }
+        for number in [i32::MIN, -1, 0, 11, i32::MAX] {
+            assert_eq!(text(primacy_lost_string(number)), Ok("unknown"));
         }
     }
 }

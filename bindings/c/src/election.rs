@@ -1,6 +1,6 @@
 //! An election: a role on a session.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,17 +8,19 @@ use primacy::clock::Clock;
 use primacy::election::{CommitError, Host};
 use primacy::engine::{CallId, ElectionSnapshot, Token};
 use primacy::platform;
-use primacy::session::{JoinError, RegisterError, Session};
+use primacy::session::{RegisterError, Session};
+use primacy::store::TxnAnswer;
 
 use crate::answer;
-use crate::ending::{self, Ending, Stops};
+use crate::duration;
+use crate::ending::{self, Ends};
 use crate::error::{Fault, owned, primacy_error};
-use crate::ffi::{self, Out};
+use crate::ffi::{self, Out, UserData};
 use crate::handle;
-use crate::result::{TxnResult, primacy_result};
+use crate::result::{self, TxnResult, primacy_on_result, primacy_result};
 use crate::scope;
 use crate::status::*;
-use crate::txn::{Batch, primacy_txn};
+use crate::txn::{Txn, primacy_txn};
 
 /// An election: a role on a session.
 pub type primacy_election = u64;
@@ -26,8 +28,6 @@ pub type primacy_election = u64;
 /// What such a handle stands for.
 pub(crate) struct Election {
     inner: primacy::election::Election,
-    drain: Duration,
-    ending: Ending,
     life: Arc<Life>,
 }
 
@@ -79,6 +79,7 @@ impl From<CommitError> for Fault {
             CommitError::Unknown(_) => Fault::new(PRIMACY_E_INDEFINITE, error.to_string()),
             CommitError::OwnLock(_) => Fault::new(PRIMACY_E_ARGUMENT, error.to_string()),
             CommitError::Failed(failure) => failure.into(),
+            CommitError::Conflict(_) => PRIMACY_E_CONFLICT.into(),
         }
     }
 }
@@ -88,8 +89,6 @@ pub(crate) fn register(
     session: &Session,
     role: &str,
     host: impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>,
-    drain: Duration,
-    session_ending: &Arc<Ending>,
 ) -> Result<primacy_election, Fault> {
     // The host's callbacks bear the handle, so it comes before the election.
     let handle = handle::reserve()?;
@@ -98,7 +97,7 @@ pub(crate) fn register(
         Ok(inner) => {
             // First: whoever closes it, as soon as it is there, takes this back.
             handle::show(handle, inner.win());
-            handle::fill(handle, Election { inner, drain, ending: Ending::of(session_ending), life })?;
+            handle::fill(handle, Election { inner, life })?;
             Ok(handle)
         }
         Err(error) => {
@@ -148,11 +147,23 @@ pub extern "C" fn primacy_election_join(election: primacy_election, timeout_ms: 
     ending::join::<Election>(election, timeout_ms)
 }
 
+/// Stops an election and waits until it is over, as `primacy_session_close` does for a session and all its elections,
+/// which see. A stop of its session counts as one of its own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_election_close(
+    election: primacy_election,
+    timeout_ms: u64,
+    unread: i32,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the header's contract for error_out.
+    unsafe { ending::close::<Election>(election, timeout_ms, unread, error_out) }
+}
+
 /// Ends an election. The handle is invalid at once, save to complete calls that are pending, until
 /// `on_stopped`.
 ///
-/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
-/// deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
+/// Closes it as `primacy_election_close` does with `PRIMACY_AS_CONFIGURED`. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback still
 /// hangs or was never completed, so `user_data` must stay good until `on_stopped`. Inside a callback it does
 /// not wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Any thread.
 ///
@@ -280,16 +291,55 @@ pub unsafe extern "C" fn primacy_election_commit(
     let inside = || {
         scope::may_block()?;
         let election = handle::find::<Election>(election)?;
-        let txn = handle::find::<Batch>(txn)?.guarded();
-        let answer = election.inner.commit(Token(token), txn, ffi::timeout(timeout_ms)?)?;
-        let succeeded = answer.succeeded;
-        if !result_out.is_null() {
+        let txn = handle::find::<Txn>(txn)?.guarded();
+        let (ended, answer) = told(election.inner.commit(Token(token), txn, duration::timeout(timeout_ms)?));
+        if let Some(answer) = answer.filter(|_| !result_out.is_null()) {
             out.set(handle::new(TxnResult(answer))?);
         }
-        if succeeded { Ok(()) } else { Err(PRIMACY_E_CONFLICT.into()) }
+        ended
     };
     // SAFETY: the header's contract for error_out.
     unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Begins what `primacy_election_commit` does, and returns at once: no thread waits, and any number may be under way.
+/// `on_result` is called once, also if the session ends meanwhile.
+///
+/// `timeout_ms` may be `PRIMACY_AS_CONFIGURED`: the setting `etcd.requestTimeout`. `user_data` is handed to
+/// `on_result`, and not used if this fails. Any thread, also inside a callback, does not block.
+///
+/// The statuses are those of `primacy_election_commit`; those that are known at once are answered here.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_election_start_commit(
+    election: primacy_election,
+    token: i64,
+    txn: primacy_txn,
+    timeout_ms: u64,
+    on_result: primacy_on_result,
+    user_data: *mut c_void,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        let (on_result, user_data) = (result::required(on_result)?, UserData(user_data));
+        let election = &handle::find::<Election>(election)?.inner;
+        let txn = handle::find::<Txn>(txn)?.guarded();
+        let timeout = duration::timeout_or_configured(timeout_ms, election.request_timeout())?;
+        election.start_commit(Token(token), txn, timeout, move |answer| {
+            result::tell(on_result, user_data, told(answer));
+        });
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// How a commit ended, and what it read: also where a comparison of the host's own did not hold.
+fn told(answer: Result<TxnAnswer, CommitError>) -> (Result<(), Fault>, Option<TxnAnswer>) {
+    match answer {
+        Ok(answer) => (Ok(()), Some(answer)),
+        Err(CommitError::Conflict(answer)) => (Err(PRIMACY_E_CONFLICT.into()), Some(answer)),
+        Err(error) => (Err(error.into()), None),
+    }
 }
 
 /// What `primacy_election_commit` compares besides your own, for writes to the same etcd by a client of your
@@ -341,23 +391,20 @@ pub unsafe extern "C" fn primacy_election_recording(
 }
 
 impl Election {
+    /// The host layer's.
+    pub fn inner(&self) -> &primacy::election::Election {
+        &self.inner
+    }
+
     /// Where it stands; `None`: it is over.
     pub fn snapshot(&self) -> Option<ElectionSnapshot> {
         self.inner.snapshot()
     }
 }
 
-impl Stops for Election {
-    fn ending(&self) -> &Ending {
-        &self.ending
-    }
-    fn drain(&self) -> Duration {
-        self.drain
-    }
-    fn stop_engine(&self, timeout: Duration) {
-        self.inner.stop(timeout);
-    }
-    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.inner.join(timeout)
+impl Ends for Election {
+    type What = primacy::election::Election;
+    fn what(&self) -> &primacy::election::Election {
+        &self.inner
     }
 }

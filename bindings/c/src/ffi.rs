@@ -5,7 +5,6 @@ use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
-use std::time::Duration;
 
 use primacy::panic;
 use primacy::platform;
@@ -142,23 +141,6 @@ impl<T: Copy> Out<T> {
 
 pub(crate) fn null(what: &str) -> Fault {
     Fault::new(PRIMACY_E_NULL, format!("{what} is NULL; it must be given"))
-}
-
-/// A duration from C. Bounded, so that adding it to a clock can not overflow.
-pub(crate) fn duration(ms: u64) -> Duration {
-    const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
-    Duration::from_millis(ms.min(YEAR_MS))
-}
-
-/// A duration from C that must not be zero, since nothing can be answered within it.
-pub(crate) fn timeout(ms: u64) -> Result<Duration, Fault> {
-    if ms == 0 {
-        return Err(Fault::new(
-            PRIMACY_E_ARGUMENT,
-            "timeout_ms is 0; give the milliseconds that you can wait",
-        ));
-    }
-    Ok(duration(ms))
 }
 
 /// The host's own data: handed back to its callbacks, never looked at.

@@ -19,12 +19,14 @@ pub mod candidate;
 pub mod config;
 #[cfg(any(debug_assertions, feature = "defect"))]
 pub mod defect;
+pub mod duration;
 pub mod election;
 mod ending;
 pub mod error;
 mod ffi;
 mod handle;
 pub mod log;
+mod names;
 pub mod observer;
 pub mod primary;
 pub mod queue;

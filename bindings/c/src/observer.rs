@@ -18,7 +18,7 @@ use crate::queue::{self, primacy_queue};
 use crate::scope::{self, Scope};
 use crate::status::*;
 use crate::versioned::{self, Versioned};
-use crate::{ending, handle};
+use crate::{duration, ending, handle};
 
 /// An observer of one role.
 pub type primacy_observer = u64;
@@ -220,7 +220,7 @@ unsafe fn wait(
         scope::may_join()?;
         let observer = handle::find::<Observer>(observer)?;
         let primary =
-            observer.wait_until(ffi::duration(timeout_ms), reached).map_err(|error| match error {
+            observer.wait_until(duration::from_ms(timeout_ms), reached).map_err(|error| match error {
                 WaitError::TimedOut => PRIMACY_E_TIMEOUT,
                 WaitError::Closed => PRIMACY_E_STOPPED,
                 WaitError::InCallback => PRIMACY_E_DEADLOCK,

@@ -9,6 +9,7 @@ use primacy::engine::{Call, CallId, Holder, Notice};
 use primacy::queue::{Event, Queue, What};
 
 use crate::call::*;
+use crate::duration;
 use crate::election::{Life, primacy_election};
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out};
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn primacy_queue_next(
         }
         let queue = handle::find::<Queue>(queue)?;
         let none = || Fault::from(if queue.is_closed() { PRIMACY_E_STOPPED } else { PRIMACY_E_TIMEOUT });
-        let event = queue.next(ffi::duration(timeout_ms)).ok_or_else(none)?;
+        let event = queue.next(duration::from_ms(timeout_ms)).ok_or_else(none)?;
         // SAFETY: as above.
         unsafe { versioned::write(event_out, &show(&event)) }
     })
@@ -210,7 +211,7 @@ fn show(event: &Event) -> primacy_event {
     shown.tag = event.tag;
     match &event.what {
         What::Call(call, what) => {
-            (shown.kind, shown.detail, shown.call) = (PRIMACY_EVENT_CALL, kind_of(what), call.0);
+            (shown.kind, shown.detail, shown.call) = (PRIMACY_EVENT_CALL, kind_of(what.callback()), call.0);
             match what {
                 Call::Standby { holder } => show_holder(&mut shown, holder.as_ref()),
                 Call::Warmup => {}

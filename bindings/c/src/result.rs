@@ -1,13 +1,15 @@
 //! What a commit or a read brought.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+use std::ptr;
 
 use primacy::store::{Compare, Condition, KeyValue, LeaseId, Range, Revision, TxnAnswer, Value};
 
-use crate::error::Fault;
-use crate::ffi::{self, Out};
+use crate::error::{Fault, primacy_error};
+use crate::ffi::{self, Out, UserData};
 use crate::handle;
-use crate::status::{PRIMACY_E_ARGUMENT, primacy_status};
+use crate::scope::{self, Scope};
+use crate::status::{PRIMACY_E_ARGUMENT, PRIMACY_OK, primacy_status};
 use crate::versioned::{self, Versioned};
 
 /// What a commit or a read brought.
@@ -42,6 +44,46 @@ impl TxnResult {
         }
         Some(TxnResult(TxnAnswer { succeeded: true, reads: vec![keys], ..TxnAnswer::default() }))
     }
+}
+
+/// Is told what came of `primacy_election_start_commit` or `primacy_session_start_read`.
+///
+/// `status` is that of `primacy_election_commit` or `primacy_session_read`. `result`, where there is one, and `error`,
+/// NULL with `PRIMACY_OK`, are yours to free. It runs on a thread of the library; it must return soon, and not call
+/// what blocks.
+pub type primacy_on_result = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        status: primacy_status,
+        result: primacy_result,
+        error: *mut primacy_error,
+    ),
+>;
+
+type OnResult = unsafe extern "C" fn(*mut c_void, primacy_status, primacy_result, *mut primacy_error);
+
+/// One that must be there.
+pub(crate) fn required(on_result: primacy_on_result) -> Result<OnResult, Fault> {
+    on_result.ok_or_else(|| ffi::null("on_result"))
+}
+
+/// Tells the host how what it started ended.
+pub(crate) fn tell(
+    on_result: OnResult,
+    user_data: UserData,
+    (ended, answer): (Result<(), Fault>, Option<TxnAnswer>),
+) {
+    let made = answer.map(|answer| handle::new(TxnResult(answer))).transpose();
+    let (ended, result) = match made {
+        Ok(result) => (ended, result.unwrap_or(0)),
+        Err(fault) => (Err(fault), 0),
+    };
+    let (status, error) = match ended {
+        Ok(()) => (PRIMACY_OK, ptr::null_mut()),
+        Err(fault) => (fault.status, Box::into_raw(fault.into_object())),
+    };
+    // SAFETY: the host gave the function for this, once.
+    scope::run(Scope::Telling, || unsafe { on_result(user_data.0, status, result, error) });
 }
 
 /// A key with what etcd knows of it.

@@ -1,38 +1,25 @@
 //! A session: a connection to etcd, a lease, a server id.
 
-use std::ffi::{CString, c_char, c_void};
-use std::sync::Arc;
-use std::time::Duration;
-
-use primacy::election::Host;
-use primacy::engine::Snapshot;
 use primacy::platform;
-use primacy::session::{JoinError, OpenError};
+use primacy::session::{OpenError, Session};
 use primacy::store::Failure;
+use std::ffi::{CString, c_char, c_void};
 
 use crate::callbacks::{self, primacy_callbacks};
 use crate::candidate::{self, primacy_candidate};
 use crate::config::{Config, primacy_config};
-use crate::election::{self, Life, primacy_election};
-use crate::ending::{self, Ending, Stops};
+use crate::election::{self, primacy_election};
+use crate::ending;
 use crate::error::{Fault, owned, primacy_error};
-use crate::ffi::{self, Out};
+use crate::ffi::{self, Out, UserData};
 use crate::queue::{self, primacy_queue};
-use crate::result::{TxnResult, primacy_result};
+use crate::result::{self, TxnResult, primacy_on_result, primacy_result};
 use crate::status::*;
-use crate::txn::{Batch, primacy_txn};
-use crate::{handle, scope, versioned};
+use crate::txn::{Txn, primacy_txn};
+use crate::{duration, handle, scope, versioned};
 
 /// A session: a connection to etcd, a lease, a server id, and the elections on them.
 pub type primacy_session = u64;
-
-/// What such a handle stands for.
-pub(crate) struct Session {
-    inner: primacy::session::Session,
-    /// How long an election or session that is freed without being stopped may take.
-    drain: Duration,
-    ending: Arc<Ending>,
-}
 
 impl From<OpenError> for Fault {
     fn from(error: OpenError) -> Fault {
@@ -72,9 +59,7 @@ pub unsafe extern "C" fn primacy_session_open(
         // SAFETY: the header's contract for structs.
         let candidate = unsafe { candidate::check(&versioned::read(candidate)?) }?;
         platform::mark_children();
-        let drain = settings.drain_timeout;
-        let inner = primacy::session::Session::open(settings, candidate, log)?;
-        out.set(handle::new(Session { inner, drain, ending: Arc::default() })?);
+        out.set(handle::new(Session::open(settings, candidate, log)?)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -94,7 +79,7 @@ pub unsafe extern "C" fn primacy_session_server_id(
     let out = unsafe { Out::zeroed(server_id_out) };
     ffi::enter_plain(|| {
         out.required("server_id_out")?;
-        out.set(handle::find::<Session>(session)?.inner.server_id());
+        out.set(handle::find::<Session>(session)?.server_id());
         Ok(())
     })
 }
@@ -125,7 +110,7 @@ pub unsafe extern "C" fn primacy_session_register(
         // SAFETY: the header's contract for texts and structs.
         let (role, callbacks) = unsafe { (ffi::text(role, "role")?, versioned::read(callbacks)?) };
         let host = callbacks::called_back(role, callbacks, user_data)?;
-        out.set(handle::find::<Session>(session)?.register(role, host)?);
+        out.set(election::register(&*handle::find::<Session>(session)?, role, host)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -153,7 +138,7 @@ pub unsafe extern "C" fn primacy_session_register_queued(
         // SAFETY: the header's contract for texts.
         let role = unsafe { ffi::text(role, "role") }?;
         let host = queue::queued(queue, tag)?;
-        out.set(handle::find::<Session>(session)?.register(role, host)?);
+        out.set(election::register(&*handle::find::<Session>(session)?, role, host)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -182,9 +167,40 @@ pub unsafe extern "C" fn primacy_session_read(
         out.required("result_out")?;
         scope::may_block()?;
         let session = handle::find::<Session>(session)?;
-        let ranges = handle::find::<Batch>(txn)?.ranges()?;
-        let answer = session.inner.read(ranges, ffi::timeout(timeout_ms)?)?;
+        let ranges = handle::find::<Txn>(txn)?.reads()?;
+        let answer = session.read(ranges, duration::timeout(timeout_ms)?)?;
         out.set(handle::new(TxnResult(answer))?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
+/// Begins what `primacy_session_read` does, and returns at once: no thread waits. `on_result` is called once.
+///
+/// `timeout_ms` may be `PRIMACY_AS_CONFIGURED`: the setting `etcd.requestTimeout`. `user_data` is handed to
+/// `on_result`, and not used if this fails. Any thread, also inside a callback, does not block.
+///
+/// The statuses are those of `primacy_session_read`; those that are known at once are answered here.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_start_read(
+    session: primacy_session,
+    txn: primacy_txn,
+    timeout_ms: u64,
+    on_result: primacy_on_result,
+    user_data: *mut c_void,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    let inside = || {
+        let (on_result, user_data) = (result::required(on_result)?, UserData(user_data));
+        let session = handle::find::<Session>(session)?;
+        let ranges = handle::find::<Txn>(txn)?.reads()?;
+        let timeout = duration::timeout_or_configured(timeout_ms, session.request_timeout())?;
+        session.start_read(ranges, timeout, move |answer| {
+            let told =
+                answer.map_or_else(|failure| (Err(failure.into()), None), |answer| (Ok(()), Some(answer)));
+            result::tell(on_result, user_data, told);
+        });
         Ok(())
     };
     // SAFETY: the header's contract for error_out.
@@ -225,7 +241,7 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_mark_stopping(session: primacy_session) -> primacy_status {
     ffi::enter_plain(|| {
-        handle::find::<Session>(session)?.inner.mark_stopping();
+        handle::find::<Session>(session)?.mark_stopping();
         Ok(())
     })
 }
@@ -254,10 +270,30 @@ pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64
     ending::join::<Session>(session, timeout_ms)
 }
 
+/// Stops a session and waits until it is over: how a host closes one, which it frees afterwards.
+///
+/// `timeout_ms` is that of `primacy_session_stop`; `PRIMACY_AS_CONFIGURED`: what an earlier stop left, or the setting
+/// `primacy.drain_timeout_ms`. Blocks for as long at most, by a clock that counts suspend, and half a second more for
+/// the news of the end. `unread` not 0: nobody takes events from the queues of its elections any more, such as the
+/// thread that closes here, so calls that wait there fail, and those that would come. Again: waits again, and says the
+/// same. Any thread, several at a time.
+///
+/// `PRIMACY_E_TIMEOUT`: a callback has not returned or was not completed; the message names the roles. All else is
+/// over. `PRIMACY_E_DEADLOCK`: inside a callback. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_close(
+    session: primacy_session,
+    timeout_ms: u64,
+    unread: i32,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the header's contract for error_out.
+    unsafe { ending::close::<Session>(session, timeout_ms, unread, error_out) }
+}
+
 /// Ends a session. The handle is invalid at once.
 ///
-/// Stops it if nobody has (within the setting `primacy.drain_timeout_ms`), and waits until the stop's
-/// deadline at most, and 100 ms more for the news of it. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
+/// Closes it as `primacy_session_close` does with `PRIMACY_AS_CONFIGURED`. With `PRIMACY_OK` no callback of it runs any more. `PRIMACY_E_TIMEOUT`: a callback of
 /// the host still hangs, so its `user_data` must stay good until `on_stopped`. Inside a callback it does not
 /// wait, answers `PRIMACY_OK`, and the rest follows when that call is completed. Its elections' handles stay
 /// valid, to complete what is pending and to be freed themselves. Any thread.
@@ -266,34 +302,4 @@ pub extern "C" fn primacy_session_join(session: primacy_session, timeout_ms: u64
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_session_free(session: primacy_session) -> primacy_status {
     ending::free(session, |_: &Session| handle::remove(session))
-}
-
-impl Session {
-    /// Where it stands.
-    pub fn snapshot(&self) -> Snapshot {
-        self.inner.snapshot()
-    }
-
-    fn register(
-        &self,
-        role: &str,
-        host: impl FnOnce(primacy_election, Arc<Life>) -> Arc<dyn Host>,
-    ) -> Result<primacy_election, Fault> {
-        election::register(&self.inner, role, host, self.drain, &self.ending)
-    }
-}
-
-impl Stops for Session {
-    fn ending(&self) -> &Ending {
-        &self.ending
-    }
-    fn drain(&self) -> Duration {
-        self.drain
-    }
-    fn stop_engine(&self, timeout: Duration) {
-        self.inner.stop(timeout);
-    }
-    fn join_engine(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.inner.join(timeout)
-    }
 }

@@ -2,9 +2,10 @@
 //! reads alone, for a read.
 
 use std::ffi::c_void;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use primacy::store::{Compare, Condition, Key, LeaseId, Op, Range, Revision, Txn, Value};
+use primacy::batch::{Batch, BatchError};
+use primacy::store::{Condition, Range, Revision, Value};
 
 use crate::error::Fault;
 use crate::ffi::{self, Out};
@@ -16,75 +17,42 @@ pub type primacy_txn = u64;
 
 /// What such a handle stands for.
 #[derive(Default)]
-pub(crate) struct Batch(Mutex<Draft>);
+pub(crate) struct Txn(Mutex<Batch>);
 
-#[derive(Clone, Default)]
-struct Draft {
-    when: Vec<Compare>,
-    ops: Vec<Op>,
-}
-
-impl Batch {
-    fn add(&self, change: impl FnOnce(&mut Draft)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+impl Txn {
+    fn batch(&self) -> MutexGuard<'_, Batch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The transaction. Its reads are done either way: whoever lost a race sees what he lost it to.
-    pub fn guarded(&self) -> Txn {
-        let draft = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let otherwise = draft.ops.iter().filter(|op| matches!(op, Op::Get(_))).cloned().collect();
-        Txn { when: draft.when, then: draft.ops, otherwise }
+    /// As it is committed.
+    pub fn guarded(&self) -> primacy::store::Txn {
+        self.batch().txn()
     }
 
     /// What it reads, if it does nothing else.
-    pub fn ranges(&self) -> Result<Vec<Range>, Fault> {
-        let draft = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let reads = draft.ops.into_iter().map(|op| match op {
-            Op::Get(range) => Some(range),
-            Op::Put(..) | Op::Delete(_) => None,
-        });
-        match reads.collect::<Option<Vec<_>>>() {
-            Some(reads) if draft.when.is_empty() && !reads.is_empty() => Ok(reads),
-            _ => Err(Fault::new(
-                PRIMACY_E_ARGUMENT,
-                "a read takes a transaction of one or more gets; commit one that compares or writes",
-            )),
-        }
+    pub fn reads(&self) -> Result<Vec<Range>, Fault> {
+        Ok(self.batch().reads()?)
     }
 }
 
-unsafe fn key_of(key: *const c_void, size: usize) -> Result<Key, Fault> {
-    // SAFETY: passed on.
-    match unsafe { ffi::bytes(key, size, "key") }? {
-        [] => Err(Fault::new(PRIMACY_E_ARGUMENT, "the key is empty; etcd has no such key")),
-        key => Ok(key.into()),
+impl From<BatchError> for Fault {
+    fn from(error: BatchError) -> Fault {
+        Fault::new(PRIMACY_E_ARGUMENT, error.to_string())
     }
 }
 
-/// The keys that begin with `prefix`: up to the prefix with its last byte one higher.
-fn below(prefix: &Key) -> Range {
-    let mut end = prefix.as_bytes().to_vec();
-    while end.last() == Some(&u8::MAX) {
-        end.pop();
-    }
-    match end.last_mut() {
-        Some(last) => *last += 1,
-        // Nothing but 0xff: to the end of all keys, which etcd writes as one zero byte.
-        None => end.push(0),
-    }
-    Range::Span { from: prefix.clone(), to: end.as_slice().into() }
-}
-
-unsafe fn compare(
+/// The inside of a function that adds something about a key.
+unsafe fn add(
     txn: primacy_txn,
     key: *const c_void,
     size: usize,
-    condition: Condition,
-) -> Result<(), Fault> {
-    // SAFETY: passed on.
-    let range = Range::Key(unsafe { key_of(key, size) }?);
-    handle::find::<Batch>(txn)?.add(|draft| draft.when.push(Compare { range, condition }));
-    Ok(())
+    add: impl FnOnce(&mut Batch, &[u8]) -> Result<(), BatchError>,
+) -> primacy_status {
+    ffi::enter_plain(|| {
+        // SAFETY: passed on.
+        let key = unsafe { ffi::bytes(key, size, "key") }?;
+        Ok(add(&mut handle::find::<Txn>(txn)?.batch(), key)?)
+    })
 }
 
 /// Makes an empty transaction. It can be committed any number of times, by several threads too.
@@ -99,7 +67,7 @@ pub unsafe extern "C" fn primacy_txn_new(txn_out: *mut primacy_txn) -> primacy_s
     let out = unsafe { Out::zeroed(txn_out) };
     ffi::enter_plain(|| {
         out.required("txn_out")?;
-        out.set(handle::new(Batch::default())?);
+        out.set(handle::new(Txn::default())?);
         Ok(())
     })
 }
@@ -112,10 +80,9 @@ pub unsafe extern "C" fn primacy_txn_compare_mod_revision(
     key_size: usize,
     mod_revision: i64,
 ) -> primacy_status {
+    let condition = Condition::ModRevision(Revision(mod_revision));
     // SAFETY: the header's contract for bytes.
-    ffi::enter_plain(|| unsafe {
-        compare(txn, key, key_size, Condition::ModRevision(Revision(mod_revision)))
-    })
+    unsafe { add(txn, key, key_size, |batch, key| batch.compare(key, condition)) }
 }
 
 /// Compares: the key must have been written `version` times since it was created; 0: must not be there.
@@ -127,7 +94,7 @@ pub unsafe extern "C" fn primacy_txn_compare_version(
     version: i64,
 ) -> primacy_status {
     // SAFETY: the header's contract for bytes.
-    ffi::enter_plain(|| unsafe { compare(txn, key, key_size, Condition::Version(version)) })
+    unsafe { add(txn, key, key_size, |batch, key| batch.compare(key, Condition::Version(version))) }
 }
 
 /// Compares: the key must be there with this value.
@@ -139,11 +106,13 @@ pub unsafe extern "C" fn primacy_txn_compare_value(
     value: *const c_void,
     value_size: usize,
 ) -> primacy_status {
+    // SAFETY: the header's contract for bytes.
+    let value = unsafe { ffi::bytes(value, value_size, "value") };
     ffi::enter_plain(|| {
-        // SAFETY: the header's contract for bytes.
-        let value = Value::from(unsafe { ffi::bytes(value, value_size, "value") }?);
+        let condition = Condition::Value(Value::from(value?));
         // SAFETY: as above.
-        unsafe { compare(txn, key, key_size, Condition::Value(value)) }
+        let key = unsafe { ffi::bytes(key, key_size, "key") }?;
+        Ok(handle::find::<Txn>(txn)?.batch().compare(key, condition)?)
     })
 }
 
@@ -155,7 +124,7 @@ pub unsafe extern "C" fn primacy_txn_compare_absent(
     key_size: usize,
 ) -> primacy_status {
     // SAFETY: the header's contract for bytes.
-    ffi::enter_plain(|| unsafe { compare(txn, key, key_size, Condition::Absent) })
+    unsafe { add(txn, key, key_size, |batch, key| batch.compare(key, Condition::Absent)) }
 }
 
 /// Writes a key, on no lease, if all comparisons hold. etcd refuses a transaction that writes a key twice.
@@ -169,10 +138,9 @@ pub unsafe extern "C" fn primacy_txn_put(
 ) -> primacy_status {
     ffi::enter_plain(|| {
         // SAFETY: the header's contract for bytes.
-        let (key, value) = unsafe { (key_of(key, key_size)?, ffi::bytes(value, value_size, "value")?) };
-        let put = Op::Put(key, value.into(), LeaseId::NONE);
-        handle::find::<Batch>(txn)?.add(|draft| draft.ops.push(put));
-        Ok(())
+        let (key, value) =
+            unsafe { (ffi::bytes(key, key_size, "key")?, ffi::bytes(value, value_size, "value")?) };
+        Ok(handle::find::<Txn>(txn)?.batch().put(key, value)?)
     })
 }
 
@@ -183,12 +151,8 @@ pub unsafe extern "C" fn primacy_txn_delete(
     key: *const c_void,
     key_size: usize,
 ) -> primacy_status {
-    ffi::enter_plain(|| {
-        // SAFETY: the header's contract for bytes.
-        let delete = Op::Delete(unsafe { key_of(key, key_size) }?);
-        handle::find::<Batch>(txn)?.add(|draft| draft.ops.push(delete));
-        Ok(())
-    })
+    // SAFETY: the header's contract for bytes.
+    unsafe { add(txn, key, key_size, Batch::delete) }
 }
 
 /// Reads a key. It is read whether or not your comparisons hold, so that you see what you lost a race to. The
@@ -199,12 +163,8 @@ pub unsafe extern "C" fn primacy_txn_get(
     key: *const c_void,
     key_size: usize,
 ) -> primacy_status {
-    ffi::enter_plain(|| {
-        // SAFETY: the header's contract for bytes.
-        let get = Op::Get(Range::Key(unsafe { key_of(key, key_size) }?));
-        handle::find::<Batch>(txn)?.add(|draft| draft.ops.push(get));
-        Ok(())
-    })
+    // SAFETY: the header's contract for bytes.
+    unsafe { add(txn, key, key_size, Batch::get) }
 }
 
 /// Reads all keys that begin with `prefix`, in the order of their bytes. Counts as one get.
@@ -214,12 +174,8 @@ pub unsafe extern "C" fn primacy_txn_get_prefix(
     prefix: *const c_void,
     prefix_size: usize,
 ) -> primacy_status {
-    ffi::enter_plain(|| {
-        // SAFETY: the header's contract for bytes.
-        let get = Op::Get(below(&unsafe { key_of(prefix, prefix_size) }?));
-        handle::find::<Batch>(txn)?.add(|draft| draft.ops.push(get));
-        Ok(())
-    })
+    // SAFETY: the header's contract for bytes.
+    unsafe { add(txn, prefix, prefix_size, Batch::get_prefix) }
 }
 
 /// Ends a transaction. A commit of it that is under way goes on.
@@ -227,21 +183,5 @@ pub unsafe extern "C" fn primacy_txn_get_prefix(
 /// Any thread, does not block. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_txn_free(txn: primacy_txn) -> primacy_status {
-    ffi::leave(|| handle::free::<Batch>(txn))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_before_the_next_higher_text() {
-        let end = |prefix: &[u8]| match below(&prefix.into()) {
-            Range::Span { to, .. } => to.as_bytes().to_vec(),
-            Range::Key(_) => vec![],
-        };
-        assert_eq!(end(b"a/"), b"a0");
-        assert_eq!(end(b"a\xff\xff"), b"b");
-        assert_eq!(end(b"\xff"), b"\0");
-    }
+    ffi::leave(|| handle::free::<Txn>(txn))
 }

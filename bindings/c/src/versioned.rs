@@ -5,6 +5,7 @@
 
 use std::mem;
 use std::ptr;
+use std::slice;
 
 use crate::error::Fault;
 use crate::status::{PRIMACY_E_NULL, PRIMACY_E_STRUCT_SIZE};
@@ -64,6 +65,15 @@ pub(crate) unsafe fn read<T: Versioned>(from: *const T) -> Result<T, Fault> {
         ));
     }
     Ok(value)
+}
+
+/// Whether two are the same as far as a struct of `size` reaches.
+pub(crate) fn same<T: Versioned>(one: &T, other: &T, size: usize) -> bool {
+    let size = size.min(size_of::<T>());
+    // SAFETY: as many bytes as there are; without padding, all of them have a value.
+    let bytes = |of: &T| unsafe { slice::from_raw_parts(ptr::from_ref(of).cast::<u8>(), size_of::<T>()) };
+    let after_size = size_of::<usize>()..size;
+    bytes(one).get(after_size.clone()) == bytes(other).get(after_size)
 }
 
 /// Checks that the caller's struct can be written to, and zeroes all of it but its size.

@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "status",
     "error",
     "version",
+    "duration",
     "log",
     "config",
     "candidate",

@@ -1,7 +1,5 @@
 //! An election.
 
-use std::time::Duration;
-
 use primacy::engine::{CallId, Outcome, Token};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,12 +25,12 @@ pub fn inside(within: Option<Within>, run: impl FnOnce()) -> PyResult<()> {
 
 /// An election.
 #[pyclass(frozen, module = "primacy._primacy")]
-pub struct Election(Handle<primacy::election::Election>, Duration);
+pub struct Election(Handle<primacy::election::Election>);
 
 impl Election {
     /// Wraps one.
-    pub fn new(election: primacy::election::Election, request_timeout: Duration) -> Election {
-        Election(Handle::new(election), request_timeout)
+    pub fn new(election: primacy::election::Election) -> Election {
+        Election(Handle::new(election))
     }
 }
 
@@ -49,8 +47,11 @@ impl Election {
     }
 
     fn stop(&self, timeout: Option<f64>, within: Option<Within>) -> PyResult<()> {
-        let (election, timeout) = (self.0.get()?, wait::seconds(timeout)?);
-        inside(within, || election.stop(timeout))
+        let (election, timeout) = (self.0.get()?, wait::or_configured(timeout)?);
+        inside(within, || match timeout {
+            Some(timeout) => election.stop(timeout),
+            None => drop(election.begin_close(None, false)),
+        })
     }
 
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
@@ -104,17 +105,13 @@ impl Election {
         timeout: Option<f64>,
         waker: Option<Waker>,
     ) -> PyResult<Operation> {
-        let election = self.0.get()?.clone();
-        let timeout = match timeout {
-            None => self.1,
-            given => wait::seconds(given)?,
-        };
-        let txn = txn.guarded();
-        let commit = move || match election.commit(Token(token), txn, timeout)? {
-            answer if answer.succeeded => Ok(found(&answer)),
-            answer => Err(Fault::Conflict(answer)),
-        };
-        Ok(Operation::start(waker, commit)?)
+        let election = self.0.get()?;
+        let timeout = wait::or_configured(timeout)?.unwrap_or_else(|| election.request_timeout());
+        let (operation, end) = Operation::new(waker)?;
+        election.start_commit(Token(token), txn.guarded(), timeout, |answer| {
+            end.is(answer.map(|answer| found(&answer)).map_err(Fault::from));
+        });
+        Ok(operation)
     }
 
     fn recording(&self, py: Python<'_>) -> PyResult<String> {

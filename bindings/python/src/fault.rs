@@ -3,11 +3,12 @@
 
 use std::io;
 
+use primacy::batch::BatchError;
 use primacy::config::ConfigError as BadConfig;
 use primacy::election::{CommitError, CompleteError};
 use primacy::milvus::{CandidateError as BadCandidate, IndexVersionsError};
 use primacy::observer::WaitError;
-use primacy::session::{JoinError, OpenError, RegisterError};
+use primacy::session::{CloseError, JoinError, OpenError, RegisterError};
 use primacy::store::{Failure, TxnAnswer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -66,7 +67,7 @@ impl From<Fault> for PyErr {
             Fault::Candidate(text) => python::CandidateError::new_err(text),
             Fault::Config(text) => python::ConfigError::new_err(text),
             Fault::Conflict(answer) => {
-                let text = "not written: a comparison of the transaction's own did not hold";
+                let text = CommitError::Conflict(answer.clone()).to_string();
                 python::Conflict::new_err((text, found(&answer)))
             }
             Fault::Denied(text) => python::Denied::new_err(text),
@@ -156,6 +157,23 @@ impl From<CommitError> for Fault {
             CommitError::Failed(failure) => failure.into(),
             CommitError::Unknown(_) => Fault::Unknown(text),
             CommitError::OwnLock(_) => Fault::Argument(text),
+            CommitError::Conflict(answer) => Fault::Conflict(answer),
+        }
+    }
+}
+
+impl From<BatchError> for Fault {
+    fn from(error: BatchError) -> Fault {
+        Fault::Argument(error.to_string())
+    }
+}
+
+impl From<CloseError> for Fault {
+    fn from(error: CloseError) -> Fault {
+        let text = error.to_string();
+        match error {
+            CloseError::TimedOut(_) => Fault::TimedOut(text),
+            CloseError::InCallback => Fault::InCallback(text),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Something that waits for etcd, on a thread of its own: whoever started it can be interrupted, or is an asyncio
-//! loop.
+//! Something that ends later, and whom that wakes: whoever started it can be interrupted, or is an asyncio loop.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -23,12 +22,45 @@ pub type Waker = (Py<Queue>, u64);
 
 type Slot = Arc<(Mutex<Option<Result<Ended, Fault>>>, Condvar)>;
 
-/// An operation that was started. Its thread goes on whether or not anybody waits; what it opened for nobody ends.
+/// An operation that was started. It goes on whether or not anybody waits; what it opened for nobody ends.
 #[pyclass(frozen, module = "primacy._primacy")]
 pub struct Operation(Handle<Slot>);
 
+/// The end of one: tells it, once.
+pub struct End {
+    slot: Slot,
+    waker: Option<(primacy::queue::Queue, u64)>,
+}
+
+impl End {
+    /// It ended so.
+    pub fn is<T>(self, result: Result<T, Fault>)
+    where
+        T: for<'py> IntoPyObject<'py> + Send + 'static,
+    {
+        let result = result.map(|found| -> Ended { Box::new(|py| found.into_py_any(py)) });
+        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.slot.1.notify_all();
+        // Before the wake: whoever is woken finds the last of it.
+        drop(self.slot);
+        if let Some((queue, tag)) = self.waker {
+            queue.wake(tag);
+        }
+    }
+}
+
 impl Operation {
-    /// Runs `work`, then wakes.
+    /// One that is under way already, or about to be.
+    pub fn new(waker: Option<Waker>) -> Result<(Operation, End), Fault> {
+        let waker = match waker {
+            Some((queue, tag)) => Some((queue.get().inner()?.clone(), tag)),
+            None => None,
+        };
+        let slot = Slot::default();
+        Ok((Operation(Handle::new(slot.clone())), End { slot, waker }))
+    }
+
+    /// One that blocks: `work`, on a thread of its own.
     pub fn start<T>(
         waker: Option<Waker>,
         work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
@@ -36,27 +68,14 @@ impl Operation {
     where
         T: for<'py> IntoPyObject<'py> + Send + 'static,
     {
-        let waker = match waker {
-            Some((queue, tag)) => Some((queue.get().inner()?.clone(), tag)),
-            None => None,
-        };
-        let slot = Slot::default();
-        let filled = slot.clone();
+        let (operation, end) = Operation::new(waker)?;
         let run = move || {
             let result = catch_unwind(AssertUnwindSafe(work));
-            let result = result.unwrap_or_else(|_| Err(Fault::Internal("a panic; see the log".into())));
-            let result = result.map(|found| -> Ended { Box::new(|py| found.into_py_any(py)) });
-            *filled.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            filled.1.notify_all();
-            // Before the wake: whoever is woken finds the last of it.
-            drop(filled);
-            if let Some((queue, tag)) = waker {
-                queue.wake(tag);
-            }
+            end.is(result.unwrap_or_else(|_| Err(Fault::Internal("a panic; see the log".into()))));
         };
         let thread = thread::Builder::new().name("primacy-wait".into());
         with_signals_blocked(|| thread.spawn(run))?;
-        Ok(Operation(Handle::new(slot)))
+        Ok(operation)
     }
 
     fn take(slot: &Slot, timeout: Duration) -> Option<Result<Ended, Fault>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use primacy::platform;
-use pyo3::exceptions::PyValueError;
+use primacy::session::Closing;
 use pyo3::prelude::*;
 
 use crate::candidate::Fields;
@@ -26,6 +26,15 @@ impl Session {
     /// Wraps one.
     pub fn new(session: primacy::session::Session) -> Session {
         Session(Handle::new(session))
+    }
+
+    fn closing(
+        &self,
+        timeout: Option<f64>,
+        unread: &[String],
+    ) -> PyResult<Closing<primacy::session::Session>> {
+        let timeout = wait::or_configured(timeout)?;
+        Ok(self.0.get()?.begin_close(timeout, |role| unread.iter().any(|unread| unread == role.as_str())))
     }
 }
 
@@ -52,22 +61,20 @@ impl Session {
         let host = queue.inner()?.host(tag);
         let session = self.0.get()?;
         let election = session.register(role, host).map_err(Fault::from)?;
-        Ok(Election::new(election, session.request_timeout()))
+        Ok(Election::new(election))
     }
 
     /// Reads what the transaction gets.
     #[pyo3(signature = (txn, timeout, waker))]
     fn read(&self, txn: &Txn, timeout: Option<f64>, waker: Option<Waker>) -> PyResult<Operation> {
-        let session = self.0.get()?.clone();
-        let timeout = match timeout {
-            None => session.request_timeout(),
-            given => wait::seconds(given)?,
-        };
-        let Some(ranges) = txn.ranges() else {
-            let text = "a read takes a transaction of one or more gets; commit one that compares or writes";
-            return Err(PyValueError::new_err(text));
-        };
-        Ok(Operation::start(waker, move || Ok(found(&session.read(ranges, timeout)?)))?)
+        let session = self.0.get()?;
+        let timeout = wait::or_configured(timeout)?.unwrap_or_else(|| session.request_timeout());
+        let ranges = txn.reads()?;
+        let (operation, end) = Operation::new(waker)?;
+        session.start_read(ranges, timeout, |answer| {
+            end.is(answer.map(|answer| found(&answer)).map_err(Fault::from));
+        });
+        Ok(operation)
     }
 
     /// As JSON.
@@ -83,8 +90,33 @@ impl Session {
     }
 
     fn stop(&self, timeout: Option<f64>, within: Option<Within>) -> PyResult<()> {
-        let (session, timeout) = (self.0.get()?, wait::seconds(timeout)?);
-        inside(within, || session.stop(timeout))
+        let (session, timeout) = (self.0.get()?, wait::or_configured(timeout)?);
+        inside(within, || match timeout {
+            Some(timeout) => session.stop(timeout),
+            None => drop(session.begin_close(None, |_| false)),
+        })
+    }
+
+    /// Stops it and waits until it is over. Nobody takes the events of elections for the roles `unread` any more.
+    fn close(&self, py: Python<'_>, timeout: Option<f64>, unread: Vec<String>) -> PyResult<()> {
+        let closing = self.closing(timeout, &unread)?;
+        let over = |slice| closing.wait(slice).map(|ended| ended.map_err(Fault::from));
+        match wait::in_slices(py, wait::LONGEST, over)? {
+            Some(ended) => Ok(ended?),
+            None => Err(Fault::TimedOut("it takes a year".into()).into()),
+        }
+    }
+
+    /// The same as an operation.
+    fn start_close(&self, timeout: Option<f64>, unread: Vec<String>, waker: Waker) -> PyResult<Operation> {
+        let closing = self.closing(timeout, &unread)?;
+        let wait = move || closing.wait(wait::LONGEST).unwrap_or(Ok(())).map_err(Fault::from);
+        Ok(Operation::start(Some(waker), wait)?)
+    }
+
+    /// The same, and nobody waits.
+    fn begin_close(&self, timeout: Option<f64>, unread: Vec<String>) -> PyResult<()> {
+        self.closing(timeout, &unread).map(drop)
     }
 
     /// Waits for the end; whether it came in time.

@@ -26,6 +26,11 @@ pub fn seconds(given: Option<f64>) -> PyResult<Duration> {
     }
 }
 
+/// The same; `None`: what the configuration says.
+pub fn or_configured(given: Option<f64>) -> PyResult<Option<Duration>> {
+    given.map(|given| seconds(Some(given))).transpose()
+}
+
 /// Repeats `wait`, which takes at most as long as it is told to, until it has something or `timeout` is over.
 pub fn in_slices<T: Send>(
     py: Python<'_>,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from primacy import _primacy
 from primacy._config import Candidate, Config, Value, check_candidate, raw_config
 from primacy._dispatch import dispatcher
-from primacy._ending import CLOSE, refuse_inside
+from primacy._ending import refuse_inside
 from primacy._errors import CallOver
 from primacy._result import Result
 from primacy._session import CommonSession
 from primacy.aio._election import Election
-from primacy.aio._waiting import End, Waiting, readable
+from primacy.aio._waiting import End, Waiting
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,29 +75,17 @@ class Session(CommonSession):
         self._waiting.end()
         dispatcher().closed(self)
 
-    async def close(self, timeout: float = CLOSE) -> None:
-        """Stops it and waits until it is over. Calls that only this task would have taken from ``events()``
-        fail.
+    async def close(self, timeout: float | None = None) -> None:
+        """See ``primacy.Session.close``. Calls that only this task would have taken from ``events()`` fail.
 
         :raises TimedOut: a callback still runs. All else is over, and the lock released.
         :raises InCallback: a callback can not wait for its own end.
         """
         refuse_inside()
-        self.stop(timeout)
-        unread = [election for election in self._elections if not election._is_read_elsewhere()]
-        answering = [asyncio.ensure_future(self._answer(election)) for election in unread]
-        try:
-            await self.join(timeout + 0.5)
-        finally:
-            for task in answering:
-                task.cancel()
-
-    @staticmethod
-    async def _answer(election: Election) -> None:
-        while not election._ended:
-            election._fail_unread()
-            if not election._ended:
-                await readable(election._queue.fileno())
+        unread = [election.role for election in self._elections if not election._is_read_elsewhere()]
+        await self._waiting.outcome(lambda waker: self._raw.start_close(timeout, unread, waker))
+        self._waiting.end()
+        dispatcher().closed(self)
 
     async def __aenter__(self) -> Session:
         return await self.open()
@@ -116,9 +103,10 @@ class Session(CommonSession):
             # Nothing runs there any more: whoever waits for it is answered here.
             self._waiting.take()
             for election in self._elections:
-                if election._callbacks is None:
-                    election._fail_unread()
                 for call in election._running().values():
                     with contextlib.suppress(CallOver):
                         call.fail("the event loop has ended")
         return super()._is_over()
+
+    def _all(self) -> Sequence[Election]:
+        return self._elections
