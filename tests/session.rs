@@ -329,6 +329,18 @@ fn what_is_started_is_told_once_holds_no_thread_and_outlives_its_session() {
     assert!(answers.iter().any(|answer| matches!(answer, Err(CommitError::Unknown(_)))), "{:?}", answers[0]);
 }
 
+#[cfg(feature = "embedded")]
+#[test]
+fn a_role_can_be_registered_again_as_soon_as_its_election_is_over() {
+    let session = session(&config("mem://again"), 1001);
+    for _ in 0..100 {
+        let (election, _calls) = campaign(&session, "rootcoord");
+        election.stop(SOON);
+        election.join(SOON).unwrap();
+    }
+    session.close(Some(SOON), |_| false).unwrap();
+}
+
 /// A host that answers each call later, and tells the test which they are.
 struct Later(std::sync::Mutex<Sender<(CallId, Call)>>);
 

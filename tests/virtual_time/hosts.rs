@@ -170,21 +170,23 @@ fn a_close_is_through_half_a_second_after_the_earliest_stop_and_at_once_where_no
         world.candidates[second].election.resign();
         world.next_primary(Some(second), ms(1000)).await;
         let (closing, began) = (election.begin_close(Some(ms(60_000)), true), Instant::now());
+        let as_asked = election.begin_close(None, true);
         session.stop(ms(3000));
         let (sooner, later) =
             (election.begin_close(None, true), session.begin_close(Some(ms(9000)), |_| true));
-        let mut ends = [None, None, None];
+        let mut ends = [None; 4];
         while ends.iter().any(Option::is_none) && began.elapsed() < ms(61_000) {
             sleep(STEP).await;
             let over = [
                 closing.wait(Duration::ZERO).is_some(),
+                as_asked.wait(Duration::ZERO).is_some(),
                 sooner.wait(Duration::ZERO).is_some(),
                 later.wait(Duration::ZERO).is_some(),
             ];
             let now = began.elapsed();
             ends.iter_mut().zip(over).for_each(|(end, over)| *end = end.or(over.then_some(now)));
         }
-        assert_eq!(ends, [Some(ms(60_500)), Some(ms(3500)), Some(ms(3500))]);
+        assert_eq!(ends, [Some(ms(60_500)), Some(ms(60_500)), Some(ms(3500)), Some(ms(3500))]);
         election.complete(diary.hanging.lock().unwrap().take().unwrap(), Outcome::Done).unwrap();
 
         let queue = Queue::new().unwrap();
