@@ -23,7 +23,7 @@ const STEADY: Duration = Duration::from_secs(1);
 /// Takes one id.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Identity {
-    state: State,
+    id: Id,
     /// An election was registered under it: it is kept from then on.
     in_use: bool,
     backoff: Backoff,
@@ -34,7 +34,7 @@ pub(super) struct Identity {
 }
 
 #[derive(Clone, Debug, Hash)]
-enum State {
+enum Id {
     Closed,
     /// Tried again at this time.
     Waiting(Time),
@@ -49,7 +49,7 @@ enum State {
 impl Identity {
     pub fn new() -> Self {
         Identity {
-            state: State::Closed,
+            id: Id::Closed,
             in_use: false,
             backoff: Backoff::default(),
             useless: Backoff::default(),
@@ -59,8 +59,8 @@ impl Identity {
 
     /// The id, once it is taken.
     pub fn known(&self) -> Option<i64> {
-        match self.state {
-            State::Known(id, _) => Some(id),
+        match self.id {
+            Id::Known(id, _) => Some(id),
             _ => None,
         }
     }
@@ -76,7 +76,7 @@ impl Identity {
 
     /// Takes another id, more slowly each time while none is of use.
     pub fn take_another(&mut self, fx: &mut Effects, setup: &Setup) {
-        if matches!(self.state, State::Known(_, since) if fx.now.since(since) >= STEADY) {
+        if matches!(self.id, Id::Known(_, since) if fx.now.since(since) >= STEADY) {
             self.useless.reset();
         }
         self.in_use = false;
@@ -84,29 +84,29 @@ impl Identity {
         if at <= fx.now {
             self.take(fx, setup);
         } else {
-            self.state = State::Waiting(at);
+            self.id = Id::Waiting(at);
         }
     }
 
     /// Takes an id.
     pub fn take(&mut self, fx: &mut Effects, setup: &Setup) {
-        self.state = State::Reading(self.send(fx, setup, make(setup.root.id_key())));
+        self.id = Id::Reading(self.send(fx, setup, make(setup.root.id_key())));
     }
 
     pub fn tick(&mut self, fx: &mut Effects, setup: &Setup) {
-        if matches!(self.state, State::Waiting(at) if at <= fx.now) {
+        if matches!(self.id, Id::Waiting(at) if at <= fx.now) {
             self.take(fx, setup);
         }
     }
 
     pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
-        if let State::Waiting(at) = self.state {
+        if let Id::Waiting(at) = self.id {
             due(at, "id due");
         }
     }
 
     pub fn close(&mut self) {
-        self.state = State::Closed;
+        self.id = Id::Closed;
     }
 
     /// Takes in an answer; true if the id is known now and was not before.
@@ -117,9 +117,9 @@ impl Identity {
         request: RequestId,
         result: Result<&TxnAnswer, &Failure>,
     ) -> Result<bool, Failure> {
-        let taking = match self.state {
-            State::Reading(asked) if asked == request => None,
-            State::Taking(asked, id) if asked == request => Some(id),
+        let taking = match self.id {
+            Id::Reading(asked) if asked == request => None,
+            Id::Taking(asked, id) if asked == request => Some(id),
             _ => return Ok(false),
         };
         let answer = match result {
@@ -128,7 +128,7 @@ impl Identity {
                 let failure = rights::named(failure, &make(setup.root.id_key()));
                 let text = format!("{}: {failure}; tried again", setup.root.id_key());
                 self.say_without(fx, &failure, &text);
-                self.state = State::Waiting(self.backoff.after(&failure, fx));
+                self.id = Id::Waiting(self.backoff.after(&failure, fx));
                 return Err(failure);
             }
         };
@@ -138,7 +138,7 @@ impl Identity {
                 if self.without.well() {
                     fx.log(Level::Info, None, format!("server id {id} is taken"));
                 }
-                self.state = State::Known(id, fx.now);
+                self.id = Id::Known(id, fx.now);
                 Ok(true)
             }
             (None, true) => self.next(fx, setup, &Value::from("1")),
@@ -150,7 +150,7 @@ impl Identity {
                 }
                 // Deleted meanwhile, or a store that contradicts itself: not for ever without a pause.
                 _ => {
-                    self.state = State::Waiting(self.backoff.pass(fx));
+                    self.id = Id::Waiting(self.backoff.pass(fx));
                     Ok(false)
                 }
             },
@@ -169,7 +169,7 @@ impl Identity {
                     then: vec![Op::Put(key.clone(), (id + 1).to_string().into(), LeaseId::NONE)],
                     otherwise: vec![Op::Get(Range::Key(key))],
                 };
-                self.state = State::Taking(self.send(fx, setup, take), id);
+                self.id = Id::Taking(self.send(fx, setup, take), id);
                 Ok(false)
             }
             Ok(_) => Err(self.unusable(fx, format!("{key} holds {value}: no id is left"))),
@@ -180,7 +180,7 @@ impl Identity {
     fn unusable(&mut self, fx: &mut Effects, text: String) -> Failure {
         let failure = Failure::Refused(text.clone());
         self.say_without(fx, &failure, &text);
-        self.state = State::Waiting(self.backoff.after(&failure, fx));
+        self.id = Id::Waiting(self.backoff.after(&failure, fx));
         failure
     }
 

@@ -15,7 +15,7 @@ const STEADY: Duration = Duration::from_secs(1);
 /// One watch after the other, on the same keys.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Watch {
-    state: State,
+    stream: Stream,
     backoff: Backoff,
     /// There was one before, so that something may have been missed in between.
     again: bool,
@@ -36,7 +36,7 @@ enum Told {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum State {
+enum Stream {
     /// None; opened at this time.
     Closed(Time),
     /// Asked for.
@@ -48,7 +48,7 @@ enum State {
 impl Watch {
     pub fn new() -> Self {
         Watch {
-            state: State::Closed(Time::ZERO),
+            stream: Stream::Closed(Time::ZERO),
             backoff: Backoff::default(),
             again: false,
             told: Told::Unknown,
@@ -60,16 +60,16 @@ impl Watch {
         if self.told == Told::Nothing {
             self.replace(fx);
         }
-        if matches!(self.state, State::Closed(at) if at <= fx.now) {
+        if matches!(self.stream, Stream::Closed(at) if at <= fx.now) {
             let watch = fx.watch_id();
             fx.push(Action::Watch { watch, ranges: ranges.to_vec() });
-            self.state = State::Opening(watch);
+            self.stream = Stream::Opening(watch);
         }
     }
 
     /// Closes it, to open another one: at once if it has stood for a while.
     pub fn replace(&mut self, fx: &mut Effects) {
-        if let State::Open(watch, _) | State::Opening(watch) = self.state {
+        if let Stream::Open(watch, _) | Stream::Opening(watch) = self.stream {
             fx.push(Action::Unwatch { watch });
             self.ended(fx);
         }
@@ -77,7 +77,7 @@ impl Watch {
 
     /// Closes it, and forgets that there was one.
     pub fn close(&mut self, fx: &mut Effects) {
-        if let State::Open(watch, _) | State::Opening(watch) = self.state {
+        if let Stream::Open(watch, _) | Stream::Opening(watch) = self.stream {
             fx.push(Action::Unwatch { watch });
         }
         *self = Watch::new();
@@ -85,9 +85,9 @@ impl Watch {
 
     /// Its present name; whatever bears an older one is stale.
     pub fn id(&self) -> Option<WatchId> {
-        match self.state {
-            State::Open(present, _) | State::Opening(present) => Some(present),
-            State::Closed(_) => None,
+        match self.stream {
+            Stream::Open(present, _) | Stream::Opening(present) => Some(present),
+            Stream::Closed(_) => None,
         }
     }
 
@@ -97,13 +97,13 @@ impl Watch {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open(..))
+        matches!(self.stream, Stream::Open(..))
     }
 
     /// It is confirmed; whether something may have been missed before.
     pub fn confirmed(&mut self, fx: &Effects) -> bool {
-        if let State::Opening(watch) = self.state {
-            self.state = State::Open(watch, fx.now);
+        if let Stream::Opening(watch) = self.stream {
+            self.stream = Stream::Open(watch, fx.now);
             self.told = Told::Unknown;
         }
         std::mem::replace(&mut self.again, true)
@@ -129,18 +129,18 @@ impl Watch {
     /// It has ended. One that has stood for a while is opened again at once; one that could not be opened, or that the
     /// store confirms and ends, more slowly each time.
     pub fn ended(&mut self, fx: &mut Effects) {
-        let steady = matches!(self.state, State::Open(_, since) if fx.now.since(since) >= STEADY);
+        let steady = matches!(self.stream, Stream::Open(_, since) if fx.now.since(since) >= STEADY);
         let at = if steady {
             self.backoff.reset();
             fx.now
         } else {
             self.backoff.pass(fx)
         };
-        self.state = State::Closed(at);
+        self.stream = Stream::Closed(at);
     }
 
     pub fn timers(&self, mut due: impl FnMut(Time, &'static str)) {
-        if let State::Closed(at) = self.state {
+        if let Stream::Closed(at) = self.stream {
             due(at, "watch due");
         }
     }
