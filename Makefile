@@ -144,7 +144,7 @@ test: ## everything that must hold
 .PHONY: test-rust
 # The same random scripts each time; `make conformance` draws new ones.
 test-rust: etcd etcdctl ## engine, 20,000 seeds of its simulation, driver, C library, on a real etcd
-	@$(TOOLS)/need c++=g++ openssl # the header must please C++ as well; certificates
+	@$(TOOLS)/need c++=g++ openssl strace # the header must please C++ as well; certificates; a slow disk
 	SEEDS=20000 PRIMACY_CONFORMANCE_SEED=15474 cargo test --workspace --no-fail-fast
 
 .PHONY: test-mutations

@@ -41,10 +41,10 @@ struct Member {
 
 impl Member {
     /// Its etcd is at that port.
-    fn open(port: u16) -> Member {
+    fn open(port: u16, ttl: Duration) -> Member {
         let mut config = Config::new();
         config.set("etcd.endpoints", &format!("127.0.0.1:{port}")).unwrap();
-        config.set("common.session.ttl", &TTL.as_secs().to_string()).unwrap();
+        config.set("common.session.ttl", &ttl.as_secs().to_string()).unwrap();
         let candidate = Candidate::new("127.0.0.1:1", "host", "3.0.0".parse().unwrap()).unwrap();
         let begun = Instant::now();
         let log =
@@ -81,10 +81,14 @@ impl Member {
 /// A primary stays it for three times the TTL; told to stop, it is followed by a standby that hears of it at once; one
 /// that is gone without a word is followed when its lease has run out.
 fn goes_on_behind(port: u16) {
-    let (first, second) = (Member::open(port), Member::open(port));
+    goes_on(port, TTL);
+}
+
+fn goes_on(port: u16, ttl: Duration) {
+    let (first, second) = (Member::open(port, ttl), Member::open(port, ttl));
     let token = first.is_primary_next();
     second.is_warm();
-    let until = Instant::now() + 3 * TTL;
+    let until = Instant::now() + 3 * ttl;
     while Instant::now() < until {
         assert_eq!(first.election.token(), Some(token), "it is primary all the time");
         std::thread::sleep(Duration::from_millis(20));
@@ -138,4 +142,18 @@ fn at_an_etcd_that_allows_one_stream_at_a_time() {
 fn behind_a_link_of_1200_ms_there_and_back() {
     let etcd = EtcdServer::start();
     goes_on_behind(Balancer::start(&etcd, |_| Fate::Slow(Duration::from_millis(600))).port());
+}
+
+/// Each write to its disk takes 1.2 s.
+#[test]
+fn at_an_etcd_whose_disk_is_slow() {
+    let etcd = EtcdServer::start();
+    let mut slowed = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
+        .args(["-e", "inject=fdatasync:delay_exit=1200000", "-p", &etcd.pid().to_string()])
+        .spawn()
+        .expect("strace is installed");
+    goes_on(etcd.port(), 2 * TTL);
+    slowed.kill().unwrap();
+    slowed.wait().unwrap();
 }

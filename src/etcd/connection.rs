@@ -70,6 +70,10 @@ struct LeaseKeepAliveRequest {
     id: i64,
 }
 
+/// Asks for nothing, or looks at nothing of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+struct Nothing {}
+
 /// An error of a request that was never put on the wire.
 #[derive(Debug, thiserror::Error)]
 #[error("not sent: {0}")]
@@ -210,13 +214,16 @@ impl Connection {
     }
 
     /// Returns once the server has answered what it is asked now; a refusal will do. Never if the connection breaks.
+    ///
+    /// It is asked for its health, which an etcd tells without a look at its disk, and refuses to tell without a leader.
     pub(super) async fn speaks(&self) {
-        match self.maintenance.clone().status().await {
-            Err(etcd_client::Error::GRpcStatus(status)) if status.source().is_some() => {
-                std::future::pending().await
-            }
-            Err(_) => {}
-            Ok(status) => self.leaderless.store(status.leader() == 0, Ordering::Relaxed),
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+        let codec = ProstCodec::<Nothing, Nothing>::default();
+        match grpc.unary(tonic::Request::new(Nothing {}), path, codec).await {
+            Err(status) if status.source().is_some() => std::future::pending().await,
+            Err(status) => self.leaderless.store(status.message().contains("no leader"), Ordering::Relaxed),
+            Ok(_) => self.leaderless.store(false, Ordering::Relaxed),
         }
     }
 

@@ -116,7 +116,8 @@ impl EtcdServer {
         assert!(self.try_restart(), "etcd does not start again:\n{}", self.log());
     }
 
-    fn pid(&self) -> libc::pid_t {
+    /// Its process.
+    pub fn pid(&self) -> libc::pid_t {
         self.process.as_ref().expect("etcd runs").id() as libc::pid_t
     }
 
