@@ -54,11 +54,31 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 		"CALL_LOST": int32(callLost), "DONE": outcomeDone, "WARM": outcomeWarm, "FAILED": outcomeFailed,
 		"NOTICE_SUSPENDED": int32(EventSuspended), "NOTICE_RESUMED": int32(EventResumed),
 		"NOTICE_READY": int32(EventReady), "NOTICE_HOLDER": int32(EventHolder),
-		"DEFAULT": int32(Default), "YES": int32(Yes), "NO": int32(No),
+		"OBSTACLE_RECORD_TAKEN":      int32(ObstacleRecordTaken),
+		"OBSTACLE_HOST_UNRESPONSIVE": int32(ObstacleHostUnresponsive),
+		"OBSTACLE_OUTDATED":          int32(ObstacleOutdated),
+		"OBSTACLE_DENIED":            int32(ObstacleDenied),
+		"OBSTACLE_NO_SPACE":          int32(ObstacleNoSpace),
+		"OBSTACLE_REFUSED":           int32(ObstacleRefused),
+		"OBSTACLE_UNREACHABLE":       int32(ObstacleUnreachable),
+		"OBSTACLE_INDEFINITE":        int32(ObstacleIndefinite),
+		"OBSTACLE_LEASE_LOST":        int32(ObstacleLeaseLost),
+		"DEFAULT":                    int32(Default), "YES": int32(Yes), "NO": int32(No),
 	} {
 		if number(name) != n {
 			t.Errorf("%s is %d here", name, n)
 		}
+	}
+}
+
+func TestEveryObstacleOfTheLibraryIsKnownHere(t *testing.T) {
+	for o := ObstacleRecordTaken; o <= ObstacleLeaseLost; o++ {
+		if o.String() == "unknown" {
+			t.Errorf("obstacle %d has no name", o)
+		}
+	}
+	if name := (ObstacleLeaseLost + 1).String(); name != "unknown" {
+		t.Errorf("obstacle %q has no constant here", name)
 	}
 }
 

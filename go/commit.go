@@ -6,7 +6,8 @@ import "context"
 // the win of token. By anyone but the present holder it never commits, however late it arrives. It still does while a
 // resignation or a stop drains, until [Handlers.OnLost] has returned.
 //
-// token is the one that [Handlers.OnPrimary] or [Election.Token] gave. A ctx without a deadline gets ten seconds. The
+// token is the one that [Handlers.OnPrimary] or [Election.Token] gave. A ctx without a deadline gets
+// etcd.requestTimeout. The
 // Result comes with nil and with ErrConflict.
 //
 // ErrNotPrimary: for sure nothing was written, nor will be. ErrConflict: still primary, but a comparison of txn did not
@@ -20,8 +21,8 @@ func (e *Election) Commit(ctx context.Context, token Token, txn *Txn) (*Result, 
 	if txn == nil {
 		return nil, failed("commit", ErrNull, "txn is nil")
 	}
-	return transact(ctx, "commit", ErrIndefinite, func(timeout uint64) (*Result, error) {
-		return electionCommit(e.handle, token, txn, timeout)
+	return transact(ctx, "commit", ErrIndefinite, func(timeout uint64, told func(*Result, error)) error {
+		return electionStartCommit(e.handle, token, txn, timeout, told)
 	})
 }
 

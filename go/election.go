@@ -117,6 +117,33 @@ func (e *Election) Resign(ctx context.Context) error {
 	return &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
 }
 
+// Wait waits until reached says yes of where the election stands, and returns that; it is asked again with each change. It
+// works before Campaign, too.
+//
+// ErrStopped, ErrClosed: the election has ended. ErrTimeout: ctx was done.
+func (e *Election) Wait(ctx context.Context, reached func(ElectionStatus) bool) (ElectionStatus, error) {
+	const op = "wait"
+	if e == nil {
+		return ElectionStatus{}, failed(op, ErrClosed, "")
+	}
+	for {
+		told := make(chan struct{})
+		status, yes, err := electionWatch(e.handle, func(status ElectionStatus) bool {
+			status.Role = e.role
+			return reached(status)
+		}, func() { close(told) })
+		status.Role = e.role
+		if yes || err != nil {
+			return status, named(op, err)
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return status, &Error{Op: op, Code: ErrTimeout, cause: ctx.Err()}
+		}
+	}
+}
+
 // Close ends this election; the session and its other elections go on. A primary gets [Handlers.OnLost], the lock is
 // released, the candidate's record removed.
 //
@@ -126,7 +153,7 @@ func (e *Election) Close(ctx context.Context) error {
 	if e == nil || e.session == nil {
 		return nil
 	}
-	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { e.beginClose(stopTimeout) }) {
+	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { e.beginClose(asConfigured) }) {
 		return nil
 	}
 	e.beginClose(leftToStop(ctx))
@@ -141,8 +168,10 @@ func (e *Election) Close(ctx context.Context) error {
 	return nil
 }
 
-func (e *Election) beginClose(timeout time.Duration) {
-	_ = electionStop(e.handle, milliseconds(timeout)) // a later one can only shorten the first
+func (e *Election) beginClose(timeout uint64) {
+	if timeout != asConfigured {
+		_ = electionStop(e.handle, timeout) // a later one can only shorten the first
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.closing {

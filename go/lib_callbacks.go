@@ -9,6 +9,7 @@ import "C"
 
 import (
 	"runtime/cgo"
+	"unsafe"
 
 	"primacy.example/go/internal/handle"
 )
@@ -61,6 +62,18 @@ func primacyGoChange(known C.uintptr_t, serverID, token C.int64_t, address *C.ch
 //export primacyGoObserverStopped
 func primacyGoObserverStopped(known C.uintptr_t) {
 	cgo.Handle(known).Value().(*Observer).ended()
+	handle.Delete(cgo.Handle(known))
+}
+
+//export primacyGoResult
+func primacyGoResult(known C.uintptr_t, status C.int32_t, result C.uint64_t, detail unsafe.Pointer) {
+	cgo.Handle(known).Value().(waiting).end(int32(status), uint64(result), detail)
+	handle.Delete(cgo.Handle(known))
+}
+
+//export primacyGoWatched
+func primacyGoWatched(known C.uintptr_t) {
+	cgo.Handle(known).Value().(func())()
 	handle.Delete(cgo.Handle(known))
 }
 

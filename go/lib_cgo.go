@@ -22,6 +22,8 @@ extern void primacyGoNotice(uintptr_t go, int32_t kind, int64_t token, int64_t h
 extern void primacyGoElectionStopped(uintptr_t go);
 extern void primacyGoChange(uintptr_t go, int64_t server_id, int64_t token, char *address, int32_t ready);
 extern void primacyGoObserverStopped(uintptr_t go);
+extern void primacyGoResult(uintptr_t go, int32_t status, uint64_t result, void *error);
+extern void primacyGoWatched(uintptr_t go);
 extern void primacyGoLine(uintptr_t go, int32_t level, char *text);
 extern void primacyGoLogStopped(uintptr_t go);
 
@@ -71,6 +73,26 @@ static primacy_status observer_open(primacy_config config, const char *role, uin
     return primacy_observer_open(config, role, &callbacks, (void *)go, observer_out, error_out);
 }
 
+static void on_result(void *go, primacy_status status, primacy_result result, primacy_error *error) {
+    primacyGoResult((uintptr_t)go, status, result, error);
+}
+
+static primacy_status start_read(primacy_session session, primacy_txn txn, uint64_t timeout_ms, uintptr_t go,
+                                 primacy_error **error_out) {
+    return primacy_session_start_read(session, txn, timeout_ms, on_result, (void *)go, error_out);
+}
+
+static primacy_status start_commit(primacy_election election, int64_t token, primacy_txn txn, uint64_t timeout_ms,
+                                   uintptr_t go, primacy_error **error_out) {
+    return primacy_election_start_commit(election, token, txn, timeout_ms, on_result, (void *)go, error_out);
+}
+
+static void on_watched(void *go) { primacyGoWatched((uintptr_t)go); }
+
+static primacy_status election_watch(primacy_election election, const primacy_election_state *seen, uintptr_t go) {
+    return primacy_election_watch(election, seen, on_watched, (void *)go);
+}
+
 static void on_line(void *go, int32_t level, const char *text) { primacyGoLine((uintptr_t)go, level, (char *)text); }
 
 static void on_log_stopped(void *go) { primacyGoLogStopped((uintptr_t)go); }
@@ -95,6 +117,7 @@ static int64_t election_token(primacy_election election) {
 import "C"
 
 import (
+	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -240,16 +263,36 @@ func sessionRegister(session uint64, role string, e *Election) (uint64, error) {
 	return uint64(election), fault(status, detail)
 }
 
-func sessionRead(session uint64, txn *Txn, timeout uint64) (*Result, error) {
+func sessionStartRead(session uint64, txn *Txn, timeout uint64, told func(*Result, error)) error {
+	return start(txn, told, func(made C.primacy_txn, known C.uintptr_t, detail **C.primacy_error) C.primacy_status {
+		return C.start_read(C.primacy_session(session), made, C.uint64_t(timeout), known, detail)
+	})
+}
+
+// What is told once of a commit or a read: also of one that nobody waits for any more.
+type waiting struct {
+	gets int
+	told func(*Result, error)
+}
+
+func start(txn *Txn, told func(*Result, error),
+	begin func(made C.primacy_txn, known C.uintptr_t, detail **C.primacy_error) C.primacy_status) error {
 	made, err := newTxn(txn)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer C.primacy_txn_free(made)
-	var result C.primacy_result
+	known := handle.New(waiting{txn.gets(), told})
 	var detail *C.primacy_error
-	status := C.primacy_session_read(C.primacy_session(session), made, C.uint64_t(timeout), &result, &detail)
-	return takeResult(result, txn.gets()), fault(status, detail)
+	status := begin(made, C.uintptr_t(known), &detail)
+	if status != C.PRIMACY_OK {
+		handle.Delete(known)
+	}
+	return fault(status, detail)
+}
+
+func (w waiting) end(status int32, result uint64, detail unsafe.Pointer) {
+	w.told(takeResult(C.primacy_result(result), w.gets), fault(C.primacy_status(status), (*C.primacy_error)(detail)))
 }
 
 func sessionSnapshot(session uint64) ([]byte, error) {
@@ -268,8 +311,9 @@ func sessionStop(session uint64, timeout uint64) error {
 	return plain(C.primacy_session_stop(C.primacy_session(session), C.uint64_t(timeout)))
 }
 
-func sessionJoin(session uint64, timeout uint64) error {
-	return plain(C.primacy_session_join(C.primacy_session(session), C.uint64_t(timeout)))
+func sessionClose(session uint64, timeout uint64) error {
+	var detail *C.primacy_error
+	return fault(C.primacy_session_close(C.primacy_session(session), C.uint64_t(timeout), 0, &detail), detail)
 }
 
 func sessionFree(session uint64) error {
@@ -311,17 +355,53 @@ func electionRemaining(election uint64) time.Duration {
 	return time.Duration(C.primacy_election_remaining_ms(C.primacy_election(election), nil)) * time.Millisecond
 }
 
-func electionCommit(election uint64, token Token, txn *Txn, timeout uint64) (*Result, error) {
-	made, err := newTxn(txn)
-	if err != nil {
-		return nil, err
+func electionStartCommit(election uint64, token Token, txn *Txn, timeout uint64, told func(*Result, error)) error {
+	return start(txn, told, func(made C.primacy_txn, known C.uintptr_t, detail **C.primacy_error) C.primacy_status {
+		return C.start_commit(C.primacy_election(election), C.int64_t(token), made, C.uint64_t(timeout), known, detail)
+	})
+}
+
+// Where the election stands. Unless that is reached, told is called once, when it stands elsewhere.
+func electionWatch(election uint64, reached func(ElectionStatus) bool, told func()) (ElectionStatus, bool, error) {
+	state := C.primacy_election_state{struct_size: C.sizeof_primacy_election_state}
+	if status := C.primacy_election_snapshot(C.primacy_election(election), &state); status != C.PRIMACY_OK {
+		return ElectionStatus{}, false, plain(status)
 	}
-	defer C.primacy_txn_free(made)
-	var result C.primacy_result
-	var detail *C.primacy_error
-	status := C.primacy_election_commit(C.primacy_election(election), C.int64_t(token), made, C.uint64_t(timeout),
-		&result, &detail)
-	return takeResult(result, txn.gets()), fault(status, detail)
+	status := ElectionStatus{
+		State:          C.GoString(C.primacy_election_state_string(state.state)),
+		Token:          Token(state.token),
+		Warm:           state.warm != 0,
+		RecordRevision: int64(state.record_revision),
+		Stopping:       state.stopping != 0,
+		Obstacle:       Obstacle(state.obstacle),
+		Trouble:        C.GoString(&state.trouble[0]),
+	}
+	for kind := callStandby; kind <= callLost; kind++ {
+		if state.running&(1<<kind) != 0 {
+			status.Running = append(status.Running, C.GoString(C.primacy_call_string(C.int32_t(kind))))
+		}
+	}
+	if state.holder_id != 0 {
+		status.Holder = &HolderStatus{
+			ServerID: int64(state.holder_id),
+			Address:  C.GoString(&state.holder_address[0]),
+			Lease:    strconv.FormatInt(int64(state.holder_lease), 10),
+			Token:    Token(state.holder_token),
+		}
+	}
+	if reached(status) {
+		return status, true, nil
+	}
+	known := handle.New(told)
+	watched := C.election_watch(C.primacy_election(election), &state, C.uintptr_t(known))
+	if watched != C.PRIMACY_OK {
+		handle.Delete(known)
+	}
+	return status, false, plain(watched)
+}
+
+func obstacleText(obstacle Obstacle) string {
+	return C.GoString(C.primacy_obstacle_string(C.int32_t(obstacle)))
 }
 
 func electionGuard(election uint64, token Token) (*Result, error) {

@@ -8,29 +8,36 @@ import "time"
 
 func libVersion() string { return "none" }
 
-func codeText(Code) string     { return "the C library is not built in" }
-func codeMayPass(Code) bool    { return false }
-func reasonText(Reason) string { return "unknown" }
+func codeText(Code) string         { return "the C library is not built in" }
+func codeMayPass(Code) bool        { return false }
+func obstacleText(Obstacle) string { return "unknown" }
+func reasonText(Reason) string     { return "unknown" }
 
-func sessionOpen(*Config) (uint64, *queue[line], error)           { return 0, nil, ErrUnsupported }
-func sessionServerID(uint64) int64                                { return 0 }
-func sessionRegister(uint64, string, *Election) (uint64, error)   { return 0, ErrUnsupported }
-func sessionRead(uint64, *Txn, uint64) (*Result, error)           { return nil, ErrUnsupported }
-func sessionSnapshot(uint64) ([]byte, error)                      { return nil, ErrUnsupported }
-func sessionMarkStopping(uint64) error                            { return ErrUnsupported }
-func sessionStop(uint64, uint64) error                            { return ErrUnsupported }
-func sessionJoin(uint64, uint64) error                            { return ErrUnsupported }
-func sessionFree(uint64) error                                    { return ErrUnsupported }
-func electionCampaign(uint64) error                               { return ErrUnsupported }
-func electionResign(uint64) error                                 { return ErrUnsupported }
-func electionStop(uint64, uint64) error                           { return ErrUnsupported }
-func electionFree(uint64) error                                   { return ErrUnsupported }
-func electionComplete(uint64, uint64, int32, string) error        { return ErrUnsupported }
-func electionIsCancelled(uint64, uint64) bool                     { return true }
-func electionToken(uint64) Token                                  { return 0 }
-func electionRemaining(uint64) time.Duration                      { return 0 }
-func electionCommit(uint64, Token, *Txn, uint64) (*Result, error) { return nil, ErrUnsupported }
-func electionGuard(uint64, Token) (*Result, error)                { return nil, ErrUnsupported }
+func sessionOpen(*Config) (uint64, *queue[line], error)                 { return 0, nil, ErrUnsupported }
+func sessionServerID(uint64) int64                                      { return 0 }
+func sessionRegister(uint64, string, *Election) (uint64, error)         { return 0, ErrUnsupported }
+func sessionStartRead(uint64, *Txn, uint64, func(*Result, error)) error { return ErrUnsupported }
+func sessionSnapshot(uint64) ([]byte, error)                            { return nil, ErrUnsupported }
+func sessionMarkStopping(uint64) error                                  { return ErrUnsupported }
+func sessionStop(uint64, uint64) error                                  { return ErrUnsupported }
+func sessionClose(uint64, uint64) error                                 { return ErrUnsupported }
+func sessionFree(uint64) error                                          { return ErrUnsupported }
+func electionCampaign(uint64) error                                     { return ErrUnsupported }
+func electionResign(uint64) error                                       { return ErrUnsupported }
+func electionStop(uint64, uint64) error                                 { return ErrUnsupported }
+func electionFree(uint64) error                                         { return ErrUnsupported }
+func electionComplete(uint64, uint64, int32, string) error              { return ErrUnsupported }
+func electionIsCancelled(uint64, uint64) bool                           { return true }
+func electionToken(uint64) Token                                        { return 0 }
+func electionRemaining(uint64) time.Duration                            { return 0 }
+func electionStartCommit(uint64, Token, *Txn, uint64, func(*Result, error)) error {
+	return ErrUnsupported
+}
+func electionGuard(uint64, Token) (*Result, error) { return nil, ErrUnsupported }
+
+func electionWatch(uint64, func(ElectionStatus) bool, func()) (ElectionStatus, bool, error) {
+	return ElectionStatus{}, false, ErrUnsupported
+}
 
 func observerOpen(*Config, string, *Observer) (uint64, Primary, error) {
 	return 0, Primary{}, ErrUnsupported

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 )
 
 // A Session is a connection to etcd, a lease, a server id, and the elections on them.
@@ -99,7 +97,7 @@ func (s *Session) Register(role string) (*Election, error) {
 // Read reads, linearizably: never older than what any finished write left. txn has gets only.
 //
 // The read stands under no token: to write what depends on it, compare the key's ModRevision in the commit. A ctx
-// without a deadline gets ten seconds. ErrUnreachable, ErrIndefinite, ErrTimeout: reading again does no harm.
+// without a deadline gets etcd.requestTimeout. ErrUnreachable, ErrIndefinite, ErrTimeout: reading again does no harm.
 // ErrDenied, ErrRefused, ErrArgument, ErrStopped, ErrClosed.
 func (s *Session) Read(ctx context.Context, txn *Txn) (*Result, error) {
 	if s == nil {
@@ -108,29 +106,36 @@ func (s *Session) Read(ctx context.Context, txn *Txn) (*Result, error) {
 	if txn == nil {
 		return nil, failed("read", ErrNull, "txn is nil")
 	}
-	return transact(ctx, "read", ErrTimeout, func(timeout uint64) (*Result, error) {
-		return sessionRead(s.handle, txn, timeout)
+	return transact(ctx, "read", ErrTimeout, func(timeout uint64, told func(*Result, error)) error {
+		return sessionStartRead(s.handle, txn, timeout, told)
 	})
 }
 
 // Runs a transaction for as long as ctx lasts. unknown: what it is if ctx ends first.
-func transact(ctx context.Context, op string, unknown Code, run func(timeout uint64) (*Result, error)) (*Result, error) {
+func transact(ctx context.Context, op string, unknown Code,
+	start func(timeout uint64, told func(*Result, error)) error) (*Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: op, Code: ErrTimeout, Message: "not sent", cause: err}
+	}
 	type answer struct {
 		result *Result
 		err    error
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: op, Code: ErrTimeout, Message: "not sent", cause: err}
+	got := make(chan answer, 1)
+	if err := start(left(ctx), func(result *Result, err error) { got <- answer{result, err} }); err != nil {
+		return nil, named(op, err)
 	}
-	timeout := milliseconds(left(ctx, requestTimeout))
-	got, ok := await(ctx, func() answer {
-		result, err := run(timeout)
-		return answer{result, err}
-	}, func(answer) {})
-	if !ok {
+	select {
+	case answer := <-got:
+		return answer.result, named(op, answer.err)
+	case <-ctx.Done():
+	}
+	select {
+	case answer := <-got:
+		return answer.result, named(op, answer.err)
+	default:
 		return nil, &Error{Op: op, Code: unknown, cause: ctx.Err()}
 	}
-	return got.result, named(op, got.err)
 }
 
 // Status says what the session and its elections are doing now. It does not ask etcd.
@@ -167,14 +172,14 @@ func (s *Session) MarkStopping() error {
 // their handlers have returned, records and lease are removed from etcd.
 //
 // It waits until all is over, or ctx is done. The deadline of ctx bounds the stop as well; without one, and with one that
-// is past already, the stop goes on for at most thirty seconds. ErrTimeout: a handler has not returned, or ctx was
+// is past already, the stop goes on for at most primacy.drain_timeout_ms. ErrTimeout: a handler has not returned, or ctx was
 // done. Closing again waits again, and says the same. With the context of a handler of this session it returns nil at
 // once, and the stop begins when that handler returns.
 func (s *Session) Close(ctx context.Context) error {
 	if s == nil || s.closed == nil {
 		return nil
 	}
-	if c := callOf(ctx); c != nil && c.election.session == s && c.then(func() { s.beginClose(stopTimeout) }) {
+	if c := callOf(ctx); c != nil && c.election.session == s && c.then(func() { s.beginClose(asConfigured) }) {
 		return nil
 	}
 	s.beginClose(leftToStop(ctx))
@@ -191,43 +196,32 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 }
 
-func (s *Session) beginClose(timeout time.Duration) {
-	_ = sessionStop(s.handle, milliseconds(timeout)) // a later one can only shorten the first
+func (s *Session) beginClose(timeout uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closing {
-		s.closing = true
+	begun := s.closing
+	s.closing = true
+	s.mu.Unlock()
+	if !begun {
 		go s.finishClose(timeout)
+	} else if timeout != asConfigured {
+		_ = sessionStop(s.handle, timeout) // a later one can only shorten the first
 	}
 }
 
-func (s *Session) finishClose(timeout time.Duration) {
-	joined := sessionJoin(s.handle, milliseconds(timeout+grace))
+func (s *Session) finishClose(timeout uint64) {
+	err := sessionClose(s.handle, timeout)
 	s.mu.Lock()
 	elections := s.elections
 	s.elections = nil
 	s.mu.Unlock()
-	var hang []string
-	for _, e := range elections {
-		if joined != nil && !e.isStopped() {
-			hang = append(hang, e.role)
-		}
-		// What hangs has had its time: without this, free would begin to wait for it anew.
-		_ = electionStop(e.handle, 1)
+	for _, e := range elections { // what hangs has had its time: nothing waits for it anew
 		_ = electionFree(e.handle)
 	}
 	freed := sessionFree(s.handle)
-	if joined == nil {
-		joined = freed
+	if err == nil {
+		err = freed
 	}
-	if joined != nil {
-		message := ""
-		if len(hang) > 0 {
-			message = "a handler has not returned: " + strings.Join(hang, ", ")
-		}
-		joined = failed("close", ErrTimeout, message)
-	}
-	s.closeErr = joined
+	s.closeErr = named("close", err)
 	close(s.closed)
 }
 

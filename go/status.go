@@ -31,6 +31,7 @@ type Status struct {
 // An Obstacle is what keeps an election from getting on. It goes on by itself once that is gone.
 type Obstacle int32
 
+// What can keep an election from getting on. The numbers are those of primacy.h, and never change.
 const (
 	// ObstacleRecordTaken: its record's key is somebody else's.
 	ObstacleRecordTaken Obstacle = 1
@@ -51,6 +52,9 @@ const (
 	// ObstacleLeaseLost: the lease of the last write was gone.
 	ObstacleLeaseLost Obstacle = 9
 )
+
+// String returns its name, such as "outdated".
+func (o Obstacle) String() string { return obstacleText(o) }
 
 // An ElectionStatus is where an election stands, at one moment.
 type ElectionStatus struct {

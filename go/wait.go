@@ -2,38 +2,35 @@ package primacy
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
 
 const (
-	// How long a call may take whose context has no deadline: the default of etcd.requestTimeout.
-	requestTimeout = 10 * time.Second
-	// How long a stop may take whose context has no deadline: the default of primacy.drain_timeout_ms.
-	stopTimeout = 30 * time.Second
+	// In place of milliseconds: as long as the configuration says, which the library knows.
+	asConfigured uint64 = math.MaxUint64
 	// What lies between the library's own deadline and a waiter that is told of it.
 	grace = time.Second
 )
 
-// How long the context leaves; otherwise, if it says nothing or is over already.
-func left(ctx context.Context, otherwise time.Duration) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		if left := time.Until(deadline); left > 0 {
-			return left
-		}
-	}
-	return otherwise
-}
+// How many milliseconds the context leaves, at least 1; as configured if it says nothing or is over already.
+func left(ctx context.Context) uint64 { return milliseconds(ctx, 0) }
 
 // How long a stop may take: a little less than the context leaves, so that its end is seen before the context's.
-func leftToStop(ctx context.Context) time.Duration {
-	whole := left(ctx, stopTimeout)
-	return whole - min(grace, whole/10)
-}
+func leftToStop(ctx context.Context) uint64 { return milliseconds(ctx, grace) }
 
-// In whole milliseconds, at least 1.
-func milliseconds(d time.Duration) uint64 {
-	return uint64(max(1, (d+time.Millisecond-1)/time.Millisecond))
+func milliseconds(ctx context.Context, less time.Duration) uint64 {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return asConfigured
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return asConfigured
+	}
+	left -= min(less, left/10)
+	return uint64(max(1, (left+time.Millisecond-1)/time.Millisecond))
 }
 
 // Waits for what blocks in the library, which no context can interrupt: on a goroutine of its own if the context can

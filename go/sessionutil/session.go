@@ -275,7 +275,11 @@ func (s *Session) register() error {
 	if err != nil {
 		return err
 	}
-	status, record, err := s.awaitRecord(s.ctx, session, func(e primacy.ElectionStatus) bool { return e.RecordRevision != 0 })
+	record, err := s.awaitRecord(s.ctx, election, func(e primacy.ElectionStatus) bool { return e.RecordRevision != 0 })
+	if err != nil {
+		return err
+	}
+	status, err := session.Status()
 	if err != nil {
 		return err
 	}
@@ -314,10 +318,10 @@ func (s *Session) GoingStop() error {
 		return errors.New("sessionutil: no session")
 	}
 	s.mu.Lock()
-	session, registered := s.session, s.election != nil
+	session, election := s.session, s.election
 	s.mu.Unlock()
 	switch {
-	case !registered:
+	case election == nil:
 		return errors.New("sessionutil: Register has not been called")
 	case s.Disconnected():
 		return errors.New("sessionutil: this server has lost its place")
@@ -328,37 +332,30 @@ func (s *Session) GoingStop() error {
 	s.Stopping = true
 	ctx, cancel := context.WithTimeout(s.ctx, recordTimeout)
 	defer cancel()
-	_, _, err := s.awaitRecord(ctx, session, func(e primacy.ElectionStatus) bool { return e.Stopping })
+	_, err := s.awaitRecord(ctx, election, func(e primacy.ElectionStatus) bool { return e.Stopping })
 	return err
 }
 
 // The library writes the record soon after it is asked to; waits until what it says of it holds.
-func (s *Session) awaitRecord(ctx context.Context, session *primacy.Session, holds func(primacy.ElectionStatus) bool) (
-	primacy.Status, primacy.ElectionStatus, error) {
-	for {
-		status, err := session.Status()
-		if err != nil {
-			return status, primacy.ElectionStatus{}, err
-		}
-		for _, election := range status.Elections {
-			if s.isOurs(election) && holds(election) {
-				return status, election, nil
-			}
-		}
+func (s *Session) awaitRecord(ctx context.Context, election *primacy.Election, holds func(primacy.ElectionStatus) bool) (
+	primacy.ElectionStatus, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
 		select {
-		case <-ctx.Done():
-			return status, primacy.ElectionStatus{}, fmt.Errorf("sessionutil: the record is not written: %w", ctx.Err())
 		case <-s.stopping:
-			return status, primacy.ElectionStatus{}, fmt.Errorf("sessionutil: the record is not written: %w",
-				primacy.ErrStopped)
-		case <-time.After(5 * time.Millisecond):
+			cancel(primacy.ErrStopped)
+		case <-ctx.Done():
 		}
+	}()
+	status, err := election.Wait(ctx, holds)
+	if err == nil {
+		return status, nil
 	}
-}
-
-// Not an earlier one of the same role, which has ended.
-func (s *Session) isOurs(election primacy.ElectionStatus) bool {
-	return election.Role == s.ServerName && election.State != "stopping" && election.State != "stopped"
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return status, fmt.Errorf("sessionutil: the record is not written: %w", err)
 }
 
 func (s *Session) key(name string) string { return path.Join(s.root, DefaultServiceRoot, name) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
@@ -31,7 +30,7 @@ func (s *Session) ForceActiveStandby(activateFunc func() error) error {
 // Waits until active; alone: fails if somebody else is.
 func (s *Session) activate(activateFunc func() error, alone bool) error {
 	s.mu.Lock()
-	session, election := s.session, s.election
+	election := s.election
 	s.mu.Unlock()
 	type active struct {
 		win primacy.Win
@@ -79,8 +78,14 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 	if alone {
 		somebody = taken
 	}
-	look := time.NewTicker(retryInterval)
-	defer look.Stop()
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	outdated := make(chan error, 1)
+	go func() {
+		if status, err := election.Wait(ctx, isOutdated); err == nil {
+			outdated <- s.refused(status)
+		}
+	}()
 	var ended error
 	for ended == nil {
 		select {
@@ -92,12 +97,15 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			}
 			ended = active.err
 		case standby := <-somebody:
-			if ended = s.refused(session); ended == nil {
+			// By then it is known whether this server may become active at all.
+			status, err := election.Wait(ctx, func(primacy.ElectionStatus) bool { return true })
+			if err == nil && isOutdated(status) {
+				ended = s.refused(status)
+			} else {
 				ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, standby.HolderID,
 					standby.HolderAddress)
 			}
-		case <-look.C:
-			ended = s.refused(session)
+		case ended = <-outdated:
 		case <-s.stopping:
 			return fmt.Errorf("sessionutil: %w", primacy.ErrStopped)
 		case <-s.ctx.Done():
@@ -108,19 +116,14 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 	return ended
 }
 
-// Why this server may not become active, if the version rule says so. Waiting does not help: the version key outlives
-// the one that wrote it.
-func (s *Session) refused(session *primacy.Session) error {
-	status, err := session.Status()
-	if err != nil {
-		return nil
-	}
-	for _, election := range status.Elections {
-		if s.isOurs(election) && election.Obstacle == primacy.ObstacleOutdated {
-			return fmt.Errorf("sessionutil: %s %s", s.ServerName, election.Trouble)
-		}
-	}
-	return nil
+// Why this server may not become active: the version rule says so. Waiting does not help: the version key outlives the
+// one that wrote it.
+func (s *Session) refused(status primacy.ElectionStatus) error {
+	return fmt.Errorf("sessionutil: %s %s", s.ServerName, status.Trouble)
+}
+
+func isOutdated(status primacy.ElectionStatus) bool {
+	return status.Obstacle == primacy.ObstacleOutdated
 }
 
 var errPanicked = errors.New("sessionutil: activateFunc panicked, or ended its goroutine")

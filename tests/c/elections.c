@@ -406,6 +406,7 @@ static void a_change_is_told_once(void) {
     primacy_election election;
     primacy_election_state state = {.struct_size = sizeof state};
     CHECK_OK(primacy_session_register(session, "rootcoord", &callbacks, &(struct host){0}, &election, NULL));
+    CHECK_OK(primacy_election_snapshot(election, &state)); /* from the first moment on */
     CHECK_OK(primacy_election_watch(election, NULL, count, &over));
     int changes = 0;
     for (; primacy_election_snapshot(election, &state) == PRIMACY_OK && state.record_revision == 0; changes++) {
