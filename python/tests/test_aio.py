@@ -122,10 +122,18 @@ def test_an_exception_gives_primacy_back(config: primacy.Config) -> None:
     run(story)
 
 
+class Waiting(Told):
+    """Whose on_standby, should it have started, ends when it is cancelled."""
+
+    async def on_standby(self, election: aio.Election, call: primacy.StandbyCall) -> Answer | None:
+        await asyncio.get_running_loop().create_future()
+        return None
+
+
 def test_a_callback_that_is_cancelled_before_it_starts_is_over_all_the_same(config: primacy.Config) -> None:
     async def story() -> None:
         async with aio.Session(config, candidate()) as session:
-            election = session.register("r", calls := Told())
+            election = session.register("r", calls := Waiting())
             election.campaign()
             await calls.next(primacy.PrimaryCall)
             election.resign()
