@@ -51,7 +51,10 @@ async def test_who_does_not_trust_or_is_not_trusted_says_so_and_is_never_primary
             scene.tls_flags(tlsCACert=str(garbage)),
             "garbage.pem: no certificate in it",
         ),
-        "another's key": (scene.tls_flags(tlsKey=str(stranger.key)), "stranger.key: the key is not the certificate's"),
+        "another's key": (
+            scene.tls_flags(tlsKey=str(stranger.key)),
+            "stranger.key: the key is not the certificate's",
+        ),
     }
     for case, (flags, why) in cases.items():
         scene.act(case)
