@@ -288,9 +288,9 @@ impl World<'_> {
             else {
                 continue;
             };
-            // Two TTLs: six renewals, up to five re-reads, what was just about to be done, and the facts told in
-            // each record.
-            let most = 20 + 4 * u32::try_from(session.elections.len()).unwrap_or(0);
+            // Two TTLs: six renewals, or a few more where answers have taken long until now; up to five re-reads, what
+            // was just about to be done, and the facts told in each record.
+            let most = 26 + 4 * u32::try_from(session.elections.len()).unwrap_or(0);
             let (sent, losses) = (session.sent, session.losses_of_the_sound());
             if sent > most {
                 self.violate(

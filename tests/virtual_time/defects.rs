@@ -55,7 +55,7 @@ fn log_with_a_defect(panics_at: &'static str) -> (Log, Lines) {
 #[test]
 fn a_request_that_panics_has_no_answer_and_is_made_again() {
     story(|| async {
-        let (log, lines) = log_with_a_defect("etcd endpoint virtual:1: no answer in time");
+        let (log, lines) = log_with_a_defect("etcd endpoint virtual:1: no answer within");
         let mut world = World::new(0).await;
         let candidate = world.candidate(Clock::of_tokio(), 1, TTL, 1, log).await;
         world.candidates.push(candidate);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::action::{Action, Purpose};
 use super::ids::{CallId, ElectionId, RequestId, WatchId};
 use crate::Level;
+use crate::patience::RoundTrips;
 use crate::store::Request;
 use crate::time::Time;
 
@@ -22,6 +23,8 @@ pub(super) struct Effects {
     /// What elections have said of their troubles since this time.
     complaints: (Time, u32),
     pub host: AtWork,
+    /// What the store took lately to renew a lease, and to read.
+    pub round_trips: RoundTrips,
 }
 
 /// Whether the host is at work on any call of the session: then it may be slow to read what waits.
@@ -61,6 +64,7 @@ impl Effects {
             rng: fastrand::Rng::with_seed(seed),
             complaints: (Time::ZERO, 0),
             host: AtWork::default(),
+            round_trips: RoundTrips::default(),
         }
     }
 
@@ -126,7 +130,8 @@ impl Effects {
 /// matters only to elections whose host leaves something unread: the engine adds it for those.
 impl Hash for Effects {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Effects { now, actions: _, requests, calls, watches, rng, complaints: _, host: _ } = self;
-        (now, requests, calls, watches, rng.get_seed()).hash(hasher);
+        let Effects { now, actions: _, requests, calls, watches, rng, complaints: _, host: _, round_trips } =
+            self;
+        (now, requests, calls, watches, rng.get_seed(), round_trips).hash(hasher);
     }
 }

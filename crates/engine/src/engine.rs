@@ -16,7 +16,7 @@ use crate::event::{Event, Outcome};
 use crate::history::History;
 use crate::identity::Identity;
 use crate::ids::{CallId, ElectionId, RequestId, Token};
-use crate::lease::{Acknowledged, Keeper, renewal_patience};
+use crate::lease::{Acknowledged, Keeper};
 use crate::milvus::Role;
 use crate::reread::Reread;
 use crate::setup::Setup;
@@ -52,6 +52,7 @@ pub struct Engine {
 struct Asked {
     purpose: Purpose,
     election: Option<ElectionId>,
+    sent: Time,
     /// The store had at least this revision when it was sent; an answer with a lower one comes from a store that
     /// went back. `None`: sent before it went back, so that the answer says nothing about the store as it is now.
     floor: Option<Revision>,
@@ -306,10 +307,11 @@ impl Engine {
 
     /// Sends what confirms the last renewal, if somebody needs that.
     fn confirm_renewal(&mut self) {
-        if !self.elections.any_win() || !self.keeper.ask_for_confirmation() {
+        if !self.elections.any_win() {
             return;
         }
-        let (patience, period) = (renewal_patience(self.ttl()), self.period());
+        let Some(patience) = self.keeper.ask_for_confirmation(self.fx.now) else { return };
+        let period = self.period();
         let Engine { fx, elections, former, reread, .. } = self;
         let former = former.values().map(|locks| (None, locks.as_slice()));
         let all = elections.iter().map(|e| (Some(e.id), e.ranges())).chain(former);
@@ -338,7 +340,8 @@ impl Engine {
             match action {
                 Action::Send { request, purpose, election, .. } => {
                     let (floor, confirms) = (Some(self.history.floor()), self.keeper.acknowledged());
-                    let asked = Asked { purpose: *purpose, election: *election, floor, confirms };
+                    let sent = self.fx.now;
+                    let asked = Asked { purpose: *purpose, election: *election, sent, floor, confirms };
                     self.asked.insert(*request, asked);
                 }
                 Action::Call { election, call, .. } => self.elections.started(*call, *election),

@@ -33,6 +33,7 @@ pub mod milvus;
 mod numbered;
 mod observing;
 mod obstacle;
+mod patience;
 pub mod plain;
 mod reread;
 mod rights;

@@ -11,6 +11,12 @@ use crate::store::{Answer, Failure, KeyValue};
 impl Engine {
     pub(super) fn answered(&mut self, request: RequestId, result: Result<Answer, Failure>) {
         let Some(asked) = self.asked.remove(&request) else { return };
+        // Not of what etcd has to write down first.
+        let is_quick = matches!(asked.purpose, Purpose::Renew | Purpose::Confirm | Purpose::Reread);
+        if is_quick && result.is_ok() {
+            let took = self.fx.now.since(asked.sent);
+            self.fx.round_trips.took(took);
+        }
         let went_back = match (&result, asked.floor) {
             (Ok(Answer::Txn(answer)), Some(floor)) => self.history.answered(answer, floor),
             _ => false,
@@ -19,9 +25,11 @@ impl Engine {
             self.store_rolled_back();
         }
         let change = match (&result, asked.confirms) {
-            (Ok(Answer::Txn(answer)), confirms) => self.keeper.heard(&mut self.fx, confirms, answer.origin),
+            (Ok(Answer::Txn(answer)), confirms) => {
+                self.keeper.heard(&mut self.fx, &self.setup, confirms, answer.origin)
+            }
             (Err(failure), Some(confirms)) if asked.purpose == Purpose::Confirm => {
-                self.keeper.not_confirmed(&mut self.fx, confirms, &failure.to_string())
+                self.keeper.not_confirmed(&mut self.fx, &self.setup, confirms, &failure.to_string())
             }
             _ => None,
         };

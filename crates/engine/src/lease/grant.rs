@@ -1,6 +1,6 @@
 //! Asking for a lease.
 
-use super::{Change, Held, Keeper, Lease, Renewal};
+use super::{Change, Held, Keeper, Lease};
 use crate::Level;
 use crate::Setup;
 use crate::action::{Action, Purpose};
@@ -59,7 +59,6 @@ impl Keeper {
                 }
                 let id = self.next;
                 self.next = LeaseId(id.0 + 1);
-                let renewal = Renewal::after(sent, *ttl);
                 self.lease = Lease::Held(Held {
                     id,
                     ttl: *ttl,
@@ -67,13 +66,16 @@ impl Keeper {
                     kept: deadline,
                     late: false,
                     since: fx.now,
-                    renewal,
+                    next: sent + *ttl / 3,
+                    under_way: Vec::new(),
+                    sent,
+                    heard: sent,
                     acknowledged: None,
                     asked: false,
                     confirmed: sent,
                 });
                 fx.push(Action::Deadline { lease: id, until: deadline });
-                self.renew_if_due(fx);
+                self.renew_if_due(fx, setup);
                 Some(Change::Granted)
             }
             (Err(failure @ Failure::Indefinite(_)), _) => {

@@ -16,8 +16,8 @@ mod retired;
 
 use std::time::Duration;
 
-use self::renewal::Renewal;
-pub(super) use self::renewal::{Acknowledged, renewal_patience};
+pub(super) use self::renewal::Acknowledged;
+use self::renewal::Sent;
 use self::retired::Retired;
 use crate::Level;
 use crate::Setup;
@@ -82,7 +82,14 @@ pub(super) struct Held {
     /// The last renewal was not confirmed in time; while nobody is primary: not acknowledged.
     pub late: bool,
     since: Time,
-    renewal: Renewal,
+    /// When the next renewal is sent. Until then the last one has time to be answered, and confirmed.
+    next: Time,
+    /// Renewals that are not answered yet, the latest one last. A good answer to any counts, from its own sending.
+    under_way: Vec<Sent>,
+    /// When the last one was sent.
+    sent: Time,
+    /// When the last one that was acknowledged was sent.
+    heard: Time,
     /// What waits for its confirmation.
     acknowledged: Option<Acknowledged>,
     /// A read that could confirm it is under way.
@@ -131,7 +138,7 @@ impl Keeper {
 
     /// Until when the lease is ours, for what stands on it now.
     pub fn held_until(&self) -> Option<Time> {
-        self.held().map(|held| if self.relied_on { held.deadline } else { held.kept })
+        self.held().map(|held| held.until(self.relied_on))
     }
 
     /// Whether somebody may begin to be primary under `lease`.
@@ -223,10 +230,7 @@ impl Keeper {
             Lease::Held(_) if self.held_until().is_some_and(|until| until <= fx.now) => {
                 self.ran_out(fx, setup)
             }
-            Lease::Held(_) => {
-                self.renew_if_due(fx);
-                None
-            }
+            Lease::Held(_) => self.renew_if_due(fx, setup),
             _ => None,
         }
     }
@@ -241,10 +245,8 @@ impl Keeper {
         match &self.lease {
             Lease::Waiting { at, .. } => due(*at, "grant due"),
             Lease::Held(held) => {
-                due(if self.relied_on { held.deadline } else { held.kept }, "deadline");
-                if let Renewal::Due(at) = held.renewal {
-                    due(at, "renewal due");
-                }
+                due(held.until(self.relied_on), "deadline");
+                due(held.next, "renewal due");
             }
             _ => {}
         }
@@ -267,8 +269,9 @@ impl Keeper {
                 let (sent, again) = (*sent, *again);
                 self.granted(fx, setup, sent, again, result)
             }
-            Lease::Held(Held { renewal: Renewal::Sent { request: asked, at }, .. }) if *asked == request => {
-                let sent = *at;
+            Lease::Held(held) => {
+                let at = held.under_way.iter().position(|sent| sent.request == request)?;
+                let sent = held.under_way.remove(at).at;
                 self.renewed(fx, setup, sent, result)
             }
             _ => None,
