@@ -16,20 +16,11 @@ type win struct {
 	over   chan struct{}
 }
 
-type callKind int32
-
-const (
-	callStandby callKind = 1
-	callWarmup  callKind = 2
-	callPrimary callKind = 3
-	callLost    callKind = 4
-)
-
 // One call of a handler.
 type call struct {
 	election *Election
 	id       uint64
-	kind     callKind
+	kind     Callback
 	reason   Reason
 	token    Token
 	lease    int64
@@ -54,21 +45,21 @@ func (e *Election) called(c *call) {
 	handlers := e.handlers
 	e.calls[c.id] = c
 	switch c.kind {
-	case callPrimary:
+	case CallbackPrimary:
 		// The context outlives the call.
 		c.win = &win{token: c.token, ctx: c.ctx, cancel: c.cancel, over: make(chan struct{})}
 		e.win = c.win
 		e.publish(Event{Kind: EventPrimary, Token: c.token})
-	case callLost:
+	case CallbackLost:
 		if e.win != nil && e.win.token == c.token {
 			c.win = e.win
 		}
 		e.publish(Event{Kind: EventLost, Token: c.token, Reason: c.reason})
-	case callStandby:
+	case CallbackStandby:
 		e.publish(Event{Kind: EventStandby, HolderID: c.holderID, HolderAddress: c.holder})
 	}
 	e.mu.Unlock()
-	if c.kind == callLost && c.win != nil {
+	if c.kind == CallbackLost && c.win != nil {
 		c.win.cancel(&LostError{Lost{Token: c.token, Lease: c.lease, Reason: c.reason}})
 	}
 	go e.run(c, handlers)
@@ -80,7 +71,7 @@ func (e *Election) cancelled(id uint64) {
 	c := e.calls[id]
 	e.mu.Unlock()
 	// The end of primacy comes with its reason, by the call of OnLost that is on its way.
-	if c != nil && c.kind != callPrimary {
+	if c != nil && c.kind != CallbackPrimary {
 		c.cancel(context.Canceled)
 	}
 }
@@ -98,7 +89,7 @@ func (e *Election) run(c *call, handlers *Handlers) {
 			switch {
 			case err != nil:
 				message = textOf(err.Error)
-			case c.kind == callWarmup && bool(warm):
+			case c.kind == CallbackWarmup && bool(warm):
 				outcome = outcomeWarm
 			default:
 				outcome = outcomeDone
@@ -116,22 +107,22 @@ func (e *Election) run(c *call, handlers *Handlers) {
 		}
 	}()
 	// A cancel that came before the call was in the list was told to nobody.
-	if c.kind != callPrimary && electionIsCancelled(e.handle, c.id) {
+	if c.kind != CallbackPrimary && electionIsCancelled(e.handle, c.id) {
 		c.cancel(context.Canceled)
 	}
 	switch c.kind {
-	case callStandby:
+	case CallbackStandby:
 		if handlers.OnStandby != nil {
 			err = handlers.OnStandby(c.ctx, Standby{HolderID: c.holderID, HolderAddress: c.holder})
 		}
-	case callWarmup:
+	case CallbackWarmup:
 		warm = true
 		if handlers.OnWarmup != nil {
 			warm, err = handlers.OnWarmup(c.ctx)
 		}
-	case callPrimary:
+	case CallbackPrimary:
 		err = handlers.OnPrimary(c.ctx, Win{Token: c.token, Lease: c.lease})
-	case callLost:
+	case CallbackLost:
 		err = handlers.OnLost(c.ctx, Lost{Token: c.token, Lease: c.lease, Reason: c.reason})
 	}
 	returned = true
@@ -150,12 +141,12 @@ func textOf(get func() string) (text string) {
 
 // Tells the library how a call ended.
 func (e *Election) complete(c *call, outcome int32, message string) {
-	if c.kind != callPrimary {
+	if c.kind != CallbackPrimary {
 		c.cancel(context.Canceled)
 	}
 	e.mu.Lock()
 	delete(e.calls, c.id)
-	if c.kind == callLost && c.win != nil && e.win == c.win {
+	if c.kind == CallbackLost && c.win != nil && e.win == c.win {
 		e.win = nil
 	}
 	e.mu.Unlock()
@@ -170,7 +161,7 @@ func (e *Election) complete(c *call, outcome int32, message string) {
 	for _, f := range after {
 		f()
 	}
-	if c.kind == callLost && c.win != nil {
+	if c.kind == CallbackLost && c.win != nil {
 		close(c.win.over)
 	}
 }

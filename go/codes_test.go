@@ -3,10 +3,13 @@
 package primacy
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -50,10 +53,19 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 		"LOST_ACTIVATION_FAILED": int32(ActivationFailed), "LOST_STORE_ROLLED_BACK": int32(StoreRolledBack),
 		"LOST_STOPPED": int32(Stopped), "LOST_INTERNAL_ERROR": int32(InternalError),
 		"LOST_HOST_UNRESPONSIVE": int32(HostUnresponsive),
-		"CALL_STANDBY":           int32(callStandby), "CALL_WARMUP": int32(callWarmup), "CALL_PRIMARY": int32(callPrimary),
-		"CALL_LOST": int32(callLost), "DONE": outcomeDone, "WARM": outcomeWarm, "FAILED": outcomeFailed,
+		"CALL_STANDBY":           int32(CallbackStandby), "CALL_WARMUP": int32(CallbackWarmup), "CALL_PRIMARY": int32(CallbackPrimary),
+		"CALL_LOST": int32(CallbackLost), "DONE": outcomeDone, "WARM": outcomeWarm, "FAILED": outcomeFailed,
 		"NOTICE_SUSPENDED": int32(EventSuspended), "NOTICE_RESUMED": int32(EventResumed),
 		"NOTICE_READY": int32(EventReady), "NOTICE_HOLDER": int32(EventHolder),
+		"SESSION_OPEN": int32(SessionOpen), "SESSION_STOPPING": int32(SessionStopping),
+		"SESSION_CLOSED": int32(SessionClosed), "SESSION_NEW": int32(SessionNew),
+		"SESSION_OPENING":      int32(SessionOpening),
+		"ELECTION_REGISTERING": int32(ElectionRegistering), "ELECTION_REGISTERED": int32(ElectionRegistered),
+		"ELECTION_CAMPAIGNING": int32(ElectionCampaigning), "ELECTION_STANDBY": int32(ElectionStandby),
+		"ELECTION_ACTIVATING": int32(ElectionActivating), "ELECTION_PRIMARY": int32(ElectionPrimary),
+		"ELECTION_SUSPENDED": int32(ElectionSuspended), "ELECTION_RESIGNING": int32(ElectionResigning),
+		"ELECTION_STUCK": int32(ElectionStuck), "ELECTION_STOPPING": int32(ElectionStopping),
+		"ELECTION_STOPPED":           int32(ElectionStopped),
 		"OBSTACLE_RECORD_TAKEN":      int32(ObstacleRecordTaken),
 		"OBSTACLE_HOST_UNRESPONSIVE": int32(ObstacleHostUnresponsive),
 		"OBSTACLE_OUTDATED":          int32(ObstacleOutdated),
@@ -71,14 +83,43 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 	}
 }
 
-func TestEveryObstacleOfTheLibraryIsKnownHere(t *testing.T) {
-	for o := ObstacleRecordTaken; o <= ObstacleLeaseLost; o++ {
-		if o.String() == "unknown" {
-			t.Errorf("obstacle %d has no name", o)
+// What the library tells is known here, all of it and by the same number: a new one can not come unnoticed.
+func TestEveryNameOfTheLibraryIsKnownHere(t *testing.T) {
+	for kind, last := range map[string]struct {
+		number int32
+		text   func(int32) string
+	}{
+		"session state":  {int32(SessionOpening), func(n int32) string { return SessionState(n).String() }},
+		"election state": {int32(ElectionStopped), func(n int32) string { return ElectionState(n).String() }},
+		"callback":       {int32(CallbackLost), func(n int32) string { return Callback(n).String() }},
+		"obstacle":       {int32(ObstacleLeaseLost), func(n int32) string { return Obstacle(n).String() }},
+		"reason":         {int32(HostUnresponsive), func(n int32) string { return Reason(n).String() }},
+	} {
+		for n := int32(1); n <= last.number; n++ {
+			if last.text(n) == "unknown" {
+				t.Errorf("%s %d has no name", kind, n)
+			}
+		}
+		if name := last.text(last.number + 1); name != "unknown" {
+			t.Errorf("%s %q has no constant here", kind, name)
 		}
 	}
-	if name := (ObstacleLeaseLost + 1).String(); name != "unknown" {
-		t.Errorf("obstacle %q has no constant here", name)
+}
+
+func TestStatesAreTheirNamesInJSON(t *testing.T) {
+	before := Status{State: SessionOpen, Elections: []ElectionStatus{{
+		State: ElectionStandby, Running: []Callback{CallbackStandby, CallbackWarmup},
+	}}}
+	text, err := json.Marshal(before)
+	if err != nil || !strings.Contains(string(text), `"state":"standby"`) {
+		t.Fatalf("%s, %v", text, err)
+	}
+	var after Status
+	if err := json.Unmarshal(text, &after); err != nil || !reflect.DeepEqual(before.Elections, after.Elections) {
+		t.Errorf("%+v, %v", after, err)
+	}
+	if err := json.Unmarshal([]byte(`{"state":"asleep"}`), &after); err == nil || !strings.Contains(err.Error(), "asleep") {
+		t.Errorf("a state that is none: %v", err)
 	}
 }
 

@@ -19,7 +19,7 @@ func primacyGoCall(known C.uintptr_t, id C.uint64_t, kind, reason C.int32_t, tok
 	holderAddress *C.char) {
 	cgo.Handle(known).Value().(*Election).called(&call{
 		id:       uint64(id),
-		kind:     callKind(kind),
+		kind:     Callback(kind),
 		reason:   Reason(reason),
 		token:    Token(token),
 		lease:    int64(lease),

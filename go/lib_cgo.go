@@ -133,6 +133,22 @@ func codeMayPass(code Code) bool { return C.primacy_status_may_pass(C.primacy_st
 
 func reasonText(reason Reason) string { return C.GoString(C.primacy_lost_string(C.int32_t(reason))) }
 
+func obstacleText(obstacle Obstacle) string {
+	return C.GoString(C.primacy_obstacle_string(C.int32_t(obstacle)))
+}
+
+func callbackText(callback Callback) string {
+	return C.GoString(C.primacy_call_string(C.int32_t(callback)))
+}
+
+func sessionStateText(state SessionState) string {
+	return C.GoString(C.primacy_session_state_string(C.int32_t(state)))
+}
+
+func electionStateText(state ElectionState) string {
+	return C.GoString(C.primacy_election_state_string(C.int32_t(state)))
+}
+
 // An error with the library's message, which it ends.
 func fault(status C.primacy_status, detail *C.primacy_error) error {
 	if status == C.PRIMACY_OK {
@@ -368,7 +384,7 @@ func electionWatch(election uint64, reached func(ElectionStatus) bool, told func
 		return ElectionStatus{}, false, plain(status)
 	}
 	status := ElectionStatus{
-		State:          C.GoString(C.primacy_election_state_string(state.state)),
+		State:          ElectionState(state.state),
 		Token:          Token(state.token),
 		Warm:           state.warm != 0,
 		RecordRevision: int64(state.record_revision),
@@ -376,9 +392,9 @@ func electionWatch(election uint64, reached func(ElectionStatus) bool, told func
 		Obstacle:       Obstacle(state.obstacle),
 		Trouble:        C.GoString(&state.trouble[0]),
 	}
-	for kind := callStandby; kind <= callLost; kind++ {
+	for kind := CallbackStandby; kind <= CallbackLost; kind++ {
 		if state.running&(1<<kind) != 0 {
-			status.Running = append(status.Running, C.GoString(C.primacy_call_string(C.int32_t(kind))))
+			status.Running = append(status.Running, kind)
 		}
 	}
 	if state.holder_id != 0 {
@@ -398,10 +414,6 @@ func electionWatch(election uint64, reached func(ElectionStatus) bool, told func
 		handle.Delete(known)
 	}
 	return status, false, plain(watched)
-}
-
-func obstacleText(obstacle Obstacle) string {
-	return C.GoString(C.primacy_obstacle_string(C.int32_t(obstacle)))
 }
 
 func electionGuard(election uint64, token Token) (*Result, error) {

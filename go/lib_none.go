@@ -8,10 +8,14 @@ import "time"
 
 func libVersion() string { return "none" }
 
-func codeText(Code) string         { return "the C library is not built in" }
-func codeMayPass(Code) bool        { return false }
-func obstacleText(Obstacle) string { return "unknown" }
-func reasonText(Reason) string     { return "unknown" }
+func codeText(Code) string     { return "the C library is not built in" }
+func codeMayPass(Code) bool    { return false }
+func reasonText(Reason) string { return "unknown" }
+
+func sessionStateText(SessionState) string   { return "unknown" }
+func electionStateText(ElectionState) string { return "unknown" }
+func callbackText(Callback) string           { return "unknown" }
+func obstacleText(Obstacle) string           { return "unknown" }
 
 func sessionOpen(*Config) (uint64, *queue[line], error)                 { return 0, nil, ErrUnsupported }
 func sessionServerID(uint64) int64                                      { return 0 }

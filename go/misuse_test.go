@@ -465,7 +465,7 @@ func TestAnElectionThatIsRegisteredWhileItsSessionClosesIsFreed(t *testing.T) {
 	expect(t, "Register", next(t, "Register", registered), ErrStopped)
 	eventually(t, "it has ended", func() bool {
 		status, err := session.Status()
-		return err == nil && (len(status.Elections) == 0 || status.Elections[0].State == "stopped")
+		return err == nil && (len(status.Elections) == 0 || status.Elections[0].State == ElectionStopped)
 	})
 	session.mu.Lock()
 	session.closing = false

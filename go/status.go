@@ -4,8 +4,8 @@ import "encoding/json"
 
 // A Status is where a session stands, at one moment, for status pages and tests.
 type Status struct {
-	// State is new, opening, open, stopping or closed.
-	State string `json:"state"`
+	// State of the session.
+	State SessionState `json:"state"`
 	// ServerID of this process in etcd.
 	ServerID int64 `json:"server_id"`
 	// Lease at present, as text; empty: none.
@@ -28,46 +28,18 @@ type Status struct {
 	Raw json.RawMessage `json:"-"`
 }
 
-// An Obstacle is what keeps an election from getting on. It goes on by itself once that is gone.
-type Obstacle int32
-
-// What can keep an election from getting on. The numbers are those of primacy.h, and never change.
-const (
-	// ObstacleRecordTaken: its record's key is somebody else's.
-	ObstacleRecordTaken Obstacle = 1
-	// ObstacleHostUnresponsive: its host takes nothing of what waits for it.
-	ObstacleHostUnresponsive Obstacle = 2
-	// ObstacleOutdated: the cluster has seen a newer version. Waiting does not help.
-	ObstacleOutdated Obstacle = 3
-	// ObstacleDenied: etcd's user may not do what the last write needs.
-	ObstacleDenied Obstacle = 4
-	// ObstacleNoSpace: etcd has no space for the last write.
-	ObstacleNoSpace Obstacle = 5
-	// ObstacleRefused: etcd refused the last write, for another reason.
-	ObstacleRefused Obstacle = 6
-	// ObstacleUnreachable: the last write was not sent.
-	ObstacleUnreachable Obstacle = 7
-	// ObstacleIndefinite: the last write got no answer in time; it may have happened.
-	ObstacleIndefinite Obstacle = 8
-	// ObstacleLeaseLost: the lease of the last write was gone.
-	ObstacleLeaseLost Obstacle = 9
-)
-
-// String returns its name, such as "outdated".
-func (o Obstacle) String() string { return obstacleText(o) }
-
 // An ElectionStatus is where an election stands, at one moment.
 type ElectionStatus struct {
 	// Role of the election.
 	Role string `json:"role"`
-	// State, such as standby or primary.
-	State string `json:"state"`
+	// State of the election.
+	State ElectionState `json:"state"`
 	// Token of the win, also while it drains; 0: none.
 	Token Token `json:"token"`
 	// Warm: the last warm-up said so.
 	Warm bool `json:"warm"`
-	// Running are the handlers that are running, by name.
-	Running []string `json:"running"`
+	// Running are the handlers that are running.
+	Running []Callback `json:"running"`
 	// RecordRevision is the revision at which the candidate's record was written last; 0: it is not in etcd, or not
 	// under the present lease.
 	RecordRevision int64 `json:"record_revision"`

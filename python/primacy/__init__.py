@@ -70,6 +70,10 @@ if TYPE_CHECKING:
     from primacy._result import KeyValue as KeyValue
     from primacy._result import Result as Result
     from primacy._session import Session as Session
+    from primacy._snapshot import CallKind as CallKind
+    from primacy._snapshot import ElectionState as ElectionState
+    from primacy._snapshot import Obstacle as Obstacle
+    from primacy._snapshot import SessionState as SessionState
     from primacy._snapshot import Snapshot as Snapshot
 
 # Loaded when they are asked for: `primacy.testing` does without the native half.
@@ -85,7 +89,7 @@ _HOME = {
     "_primacy": "Txn __version__",
     "_result": "KeyValue Result",
     "_session": "Session",
-    "_snapshot": "Snapshot",
+    "_snapshot": "CallKind ElectionState Obstacle SessionState Snapshot",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 

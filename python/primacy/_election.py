@@ -15,7 +15,9 @@ from primacy._calls import check_callbacks, failed, finish, invoke
 from primacy._dispatch import dispatcher, inside, within
 from primacy._ending import not_over, refuse_inside
 from primacy._errors import TimedOut
-from primacy._events import Call, Cancelled, Event, Notice, call_of, notice_of
+from primacy._events import Call, Cancelled, Event, Notice
+from primacy._primacy import Kind
+from primacy._raw import call_of, notice_of
 from primacy._result import Result
 from primacy._workers import Series
 
@@ -77,9 +79,9 @@ class CommonElection:
     def _take(self, raw: _primacy.Event) -> Event | None:
         """What an event of the queue says, if anything to the host; it may also say that the election has
         ended."""
-        if raw.kind == "stopped":
+        if raw.kind == Kind.Stopped:
             self._ended = True
-        elif raw.kind == "cancelled":
+        elif raw.kind == Kind.Cancelled:
             cancelled = self._calls.get(raw.call)
             if cancelled is not None and not cancelled._over.is_set():
                 cancelled._cancelled.set()

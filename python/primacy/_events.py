@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from primacy._errors import CallOver
 
@@ -223,38 +223,3 @@ class HolderChanged(Notice):
     """Another holder of the lock, or none."""
 
     holder: Holder | None
-
-
-def call_of(raw: _primacy.Event, election: _primacy.Election) -> Call | None:
-    """The call that an event of a queue is, if it is one."""
-    if raw.kind == "standby":
-        return StandbyCall(raw.call, election, holder=_holder(raw))
-    if raw.kind == "warmup":
-        return WarmupCall(raw.call, election)
-    if raw.kind == "primary":
-        return PrimaryCall(raw.call, election, token=raw.token, lease=raw.lease)
-    if raw.kind == "lost":
-        return LostCall(raw.call, election, token=raw.token, lease=raw.lease, reason=LostReason(raw.reason))
-    return None
-
-
-def notice_of(raw: _primacy.Event) -> Notice | None:
-    """The notice that an event of a queue is, if it is one."""
-    if raw.kind == "suspended":
-        return Suspended(raw.token)
-    if raw.kind == "resumed":
-        return Resumed(raw.token)
-    if raw.kind == "ready":
-        return Ready(raw.token)
-    if raw.kind == "holder":
-        return HolderChanged(_holder(raw))
-    return None
-
-
-def _holder(raw: _primacy.Event) -> Holder | None:
-    return Holder(*raw.holder) if raw.holder else None
-
-
-def primary_of(seen: Any) -> Primary | None:
-    """The primary that an observer of the engine tells."""
-    return Primary(*seen) if seen else None

@@ -9,7 +9,8 @@ from primacy import _primacy
 from primacy._config import Config, Value, raw_config
 from primacy._dispatch import dispatcher
 from primacy._errors import Stopped, TimedOut
-from primacy._events import Primary, primary_of
+from primacy._events import Primary
+from primacy._raw import primary_of
 from primacy._workers import Series
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ __all__ = [
     "Config",
     "Election",
     "Event",
+    "Kind",
     "Observer",
     "Operation",
     "Queue",
@@ -15,6 +16,7 @@ __all__ = [
     "__version__",
     "is_child",
     "log_queue",
+    "names",
     "open_observer",
     "open_session",
 ]
@@ -84,11 +86,27 @@ class Txn:
         """Reads all keys that begin with `prefix`, in the order of their bytes. Counts as one get."""
 
 @final
+class Kind:
+    Standby: Final[Kind]
+    Warmup: Final[Kind]
+    Primary: Final[Kind]
+    Lost: Final[Kind]
+    Cancelled: Final[Kind]
+    Suspended: Final[Kind]
+    Resumed: Final[Kind]
+    Ready: Final[Kind]
+    Holder: Final[Kind]
+    Stopped: Final[Kind]
+    Observed: Final[Kind]
+    Line: Final[Kind]
+    Woken: Final[Kind]
+
+@final
 class Event:
     @property
     def tag(self) -> int: ...
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> Kind: ...
     @property
     def call(self) -> int: ...
     @property
@@ -168,5 +186,6 @@ class Observer:
 
 def is_child() -> bool: ...
 def log_queue() -> Queue: ...
+def names() -> list[tuple[str, list[str]]]: ...
 def open_session(config: Config, candidate: _Candidate, waker: _Waker | None) -> Operation: ...
 def open_observer(config: Config, role: str, changes: _Waker | None, waker: _Waker | None) -> Operation: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -14,12 +13,12 @@ from primacy._dispatch import dispatcher, within
 from primacy._election import CommonElection, Election
 from primacy._ending import not_over, refuse_inside
 from primacy._result import Result
+from primacy._snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from primacy._callbacks import Callbacks
-    from primacy._snapshot import Snapshot
 
 Self = TypeVar("Self", bound="Session")
 
@@ -37,8 +36,7 @@ class CommonSession:
 
     def snapshot(self) -> Snapshot:
         """Where the session and its elections stand."""
-        snapshot: Snapshot = json.loads(self._raw.snapshot())
-        return snapshot
+        return snapshot_of(self._raw.snapshot())
 
     def mark_stopping(self) -> None:
         """Says that this server is going to stop: the records of its candidates, never the locks, have

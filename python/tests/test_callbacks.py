@@ -82,7 +82,7 @@ def test_a_pending_call_is_over_when_it_is_completed_and_only_once(open_session:
     election = session.register("r", calls)
     election.campaign()
     won = calls.next(primacy.PrimaryCall)
-    assert session.snapshot()["elections"][0]["running"] == ["on_primary"]
+    assert session.snapshot()["elections"][0]["running"] == [primacy.CallKind.PRIMARY]
     assert calls.notices.empty()
     won.done()
     assert calls.notices.get(timeout=SOON) == primacy.Ready(won.token)

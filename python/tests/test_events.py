@@ -10,6 +10,7 @@ from typing import Any
 import primacy
 import pytest
 from conftest import SOON, Open, Told, candidate
+from primacy import _primacy
 
 
 def test_events_tell_the_whole_story(open_session: Open) -> None:
@@ -105,7 +106,7 @@ def test_warm_is_told_to_others(open_session: Open) -> None:
         if election["warm"]:
             break
         threading.Event().wait(0.02)
-    assert election["warm"] and election["state"] == "standby"
+    assert election["warm"] and election["state"] is primacy.ElectionState.STANDBY
 
 
 def test_no_event_in_time_is_a_timeout(open_session: Open) -> None:
@@ -155,7 +156,7 @@ def test_a_close_leaves_to_another_thread_what_that_one_takes(config: primacy.Co
 
 def test_calls_that_two_threads_take_are_both_known(open_session: Open) -> None:
     def warmup(call: int) -> Any:
-        return SimpleNamespace(kind="warmup", call=call)
+        return SimpleNamespace(kind=_primacy.Kind.Warmup, call=call)
 
     class Election(primacy.Election):
         def _running(self) -> dict[int, primacy.Call]:

@@ -367,3 +367,13 @@ def test_a_session_may_be_closed_again(open_session: Open, config: primacy.Confi
         election.join(SOON)
         observer.close()
     assert not election.is_primary() and election.next_event() is None
+
+
+def test_every_name_of_the_library_is_known_here_by_its_number() -> None:
+    for kind, names in _primacy.names():
+        known = [member for member in getattr(primacy, kind) if member != primacy.Obstacle.NONE]
+        if kind == "Obstacle":
+            assert {o.value: o.name.lower() for o in known} == dict(enumerate(names, 1))
+        else:
+            assert [member.value for member in known] == names
+            assert [str(member) for member in known] == names

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use primacy::engine::{Call, Holder, Notice, Primary};
+use primacy::engine::{
+    Call, Callback, ElectionState, Holder, LostReason, Notice, Obstacle, Primary, SessionState,
+};
 use primacy::log::Level;
 use primacy::queue;
 use primacy::store::{KeyValue, TxnAnswer};
@@ -17,12 +19,32 @@ pub type Seen = (i64, String, i64, bool);
 /// For each get, what it found: key, value, create_revision, mod_revision, version, lease.
 pub type Reads = Vec<Vec<(Cow<'static, [u8]>, Cow<'static, [u8]>, i64, i64, i64, i64)>>;
 
+/// What an event is.
+#[pyclass(eq, frozen, module = "primacy._primacy")]
+#[derive(Clone, Copy, Default, PartialEq)]
+pub enum Kind {
+    Standby,
+    Warmup,
+    Primary,
+    Lost,
+    Cancelled,
+    Suspended,
+    Resumed,
+    Ready,
+    Holder,
+    Stopped,
+    Observed,
+    Line,
+    #[default]
+    Woken,
+}
+
 /// One event; what does not apply is 0, empty or None.
 #[pyclass(frozen, get_all, module = "primacy._primacy")]
 #[derive(Default)]
 pub struct Event {
     tag: u64,
-    kind: &'static str,
+    kind: Kind,
     call: u64,
     token: i64,
     lease: i64,
@@ -42,32 +64,40 @@ impl From<queue::Event> for Event {
                 let base = Event { call: call.0, ..base };
                 match what {
                     Call::Standby { holder } => {
-                        Event { kind: "standby", holder: holder.map(holding), ..base }
+                        Event { kind: Kind::Standby, holder: holder.map(holding), ..base }
                     }
-                    Call::Warmup => Event { kind: "warmup", ..base },
+                    Call::Warmup => Event { kind: Kind::Warmup, ..base },
                     Call::Primary { token, lease } => {
-                        Event { kind: "primary", token: token.0, lease: lease.0, ..base }
+                        Event { kind: Kind::Primary, token: token.0, lease: lease.0, ..base }
                     }
-                    Call::Lost { token, lease, reason } => {
-                        Event { kind: "lost", token: token.0, lease: lease.0, reason: reason.name(), ..base }
-                    }
+                    Call::Lost { token, lease, reason } => Event {
+                        kind: Kind::Lost,
+                        token: token.0,
+                        lease: lease.0,
+                        reason: reason.name(),
+                        ..base
+                    },
                 }
             }
-            queue::What::Cancelled(call) => Event { kind: "cancelled", call: call.0, ..base },
+            queue::What::Cancelled(call) => Event { kind: Kind::Cancelled, call: call.0, ..base },
             queue::What::Notice(Notice::Suspended { token }) => {
-                Event { kind: "suspended", token: token.0, ..base }
+                Event { kind: Kind::Suspended, token: token.0, ..base }
             }
             queue::What::Notice(Notice::Resumed { token }) => {
-                Event { kind: "resumed", token: token.0, ..base }
+                Event { kind: Kind::Resumed, token: token.0, ..base }
             }
-            queue::What::Notice(Notice::Ready { token }) => Event { kind: "ready", token: token.0, ..base },
+            queue::What::Notice(Notice::Ready { token }) => {
+                Event { kind: Kind::Ready, token: token.0, ..base }
+            }
             queue::What::Notice(Notice::Holder(holder)) => {
-                Event { kind: "holder", holder: holder.map(holding), ..base }
+                Event { kind: Kind::Holder, holder: holder.map(holding), ..base }
             }
-            queue::What::Stopped => Event { kind: "stopped", ..base },
-            queue::What::Observed(primary) => Event { kind: "observed", primary: primary.map(seen), ..base },
-            queue::What::Line(level, text) => Event { kind: "line", level: number(level), text, ..base },
-            queue::What::Woken => Event { kind: "woken", ..base },
+            queue::What::Stopped => Event { kind: Kind::Stopped, ..base },
+            queue::What::Observed(primary) => {
+                Event { kind: Kind::Observed, primary: primary.map(seen), ..base }
+            }
+            queue::What::Line(level, text) => Event { kind: Kind::Line, level: number(level), text, ..base },
+            queue::What::Woken => Event { kind: Kind::Woken, ..base },
         }
     }
 }
@@ -98,4 +128,16 @@ fn number(level: Level) -> u8 {
         Level::Info => 20,
         Level::Debug => 10,
     }
+}
+
+/// All names of what sessions, elections and their callbacks can be, in the order of their numbers.
+#[pyfunction]
+pub fn names() -> [(&'static str, Vec<&'static str>); 5] {
+    [
+        ("SessionState", SessionState::ALL.map(SessionState::name).into()),
+        ("ElectionState", ElectionState::ALL.map(ElectionState::name).into()),
+        ("CallKind", Callback::ALL.map(Callback::name).into()),
+        ("LostReason", LostReason::ALL.map(LostReason::name).into()),
+        ("Obstacle", Obstacle::ALL.map(Obstacle::name).into()),
+    ]
 }

@@ -34,11 +34,13 @@ fn _primacy(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<config::Config>()?;
     module.add_class::<election::Election>()?;
     module.add_class::<event::Event>()?;
+    module.add_class::<event::Kind>()?;
     module.add_class::<observer::Observer>()?;
     module.add_class::<operation::Operation>()?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<session::Session>()?;
     module.add_class::<txn::Txn>()?;
+    module.add_function(wrap_pyfunction!(event::names, module)?)?;
     module.add_function(wrap_pyfunction!(is_child, module)?)?;
     module.add_function(wrap_pyfunction!(log::log_queue, module)?)?;
     module.add_function(wrap_pyfunction!(observer::open_observer, module)?)?;

@@ -11,7 +11,8 @@ from primacy._bound import within
 from primacy._config import Config, Value, raw_config
 from primacy._dispatch import dispatcher
 from primacy._errors import Stopped, TimedOut
-from primacy._events import Primary, primary_of
+from primacy._events import Primary
+from primacy._raw import primary_of
 from primacy.aio._waiting import Waiting
 
 if TYPE_CHECKING:
