@@ -12,7 +12,8 @@
  *
  * Handles. primacy_config, primacy_session, primacy_election, primacy_txn, primacy_result, primacy_observer
  * and primacy_queue are numbers, not pointers. Copy them as you like. 0, a freed, a made-up one or one of
- * another kind gives PRIMACY_E_HANDLE and does nothing else. Each is ended by its own ..._free.
+ * another kind gives PRIMACY_E_HANDLE and does nothing else. Each is ended by its own ..._free; but those that
+ * the library gives to a lent store, primacy_request and primacy_watch, end with what they stand for.
  *
  * Statuses. Every function that can fail answers a primacy_status, PRIMACY_OK = 0. Their numbers never
  * change. An out parameter is set in any case: to the answer, or to 0 or NULL.
@@ -27,7 +28,8 @@
  *
  * Structs begin with struct_size. Set the whole struct to zero, then struct_size to its sizeof, then your
  * fields: programs built against an older or a newer header than the library keep working, and fields that
- * the library does not know are refused instead of ignored (PRIMACY_E_STRUCT_SIZE).
+ * the library does not know are refused instead of ignored (PRIMACY_E_STRUCT_SIZE). Those
+ * without it, which a lent store gets and gives in arrays, never grow.
  *
  * Units. Durations end in _ms: milliseconds, never "for ever" (they are bounded by a year). Tokens and
  * revisions are etcd revisions.
@@ -390,6 +392,78 @@
  * Room for the warnings of a session, their ending NUL included.
  */
 #define PRIMACY_WARNINGS_SIZE 1024
+
+/**
+ * A comparison with how often a key was written since it was created; 0: it is not there. As etcd numbers it.
+ */
+#define PRIMACY_COMPARE_VERSION 0
+
+/**
+ * With the revision that wrote it last.
+ */
+#define PRIMACY_COMPARE_MOD_REVISION 2
+
+/**
+ * With its value.
+ */
+#define PRIMACY_COMPARE_VALUE 3
+
+/**
+ * With the lease that it hangs on.
+ */
+#define PRIMACY_COMPARE_LEASE 4
+
+/**
+ * An operation that reads its range: all keys in it, in the order of their bytes, with their values.
+ */
+#define PRIMACY_OP_GET 1
+
+/**
+ * One that writes its key.
+ */
+#define PRIMACY_OP_PUT 2
+
+/**
+ * One that deletes its key, if it is there.
+ */
+#define PRIMACY_OP_DELETE 3
+
+/**
+ * It may have happened, or may happen later: no answer in time, a connection that was lost after it was sent, and
+ * whatever else is not known for sure.
+ */
+#define PRIMACY_FAILURE_INDEFINITE 1
+
+/**
+ * It did certainly not happen, and may succeed later: it was never sent, or the server said that it can not serve now
+ * (no leader, too many requests).
+ */
+#define PRIMACY_FAILURE_UNREACHABLE 2
+
+/**
+ * It did not happen: no permission, wrong password. It stays so until somebody changes something.
+ */
+#define PRIMACY_FAILURE_DENIED 3
+
+/**
+ * It did not happen: etcd has no space left (its alarm NOSPACE).
+ */
+#define PRIMACY_FAILURE_NO_SPACE 4
+
+/**
+ * It did not happen: etcd refused it as such, such as one that is too large.
+ */
+#define PRIMACY_FAILURE_REFUSED 5
+
+/**
+ * It did not happen: the lease that it names does not exist.
+ */
+#define PRIMACY_FAILURE_LEASE_NOT_FOUND 6
+
+/**
+ * It did not happen: a grant named a lease that exists.
+ */
+#define PRIMACY_FAILURE_LEASE_EXISTS 7
 
 /**
  * Why a call failed, in words. Owned by the caller, who ends it with `primacy_error_free`.
@@ -912,6 +986,252 @@ typedef struct primacy_election_state {
      */
     int32_t reserved;
 } primacy_election_state;
+
+/**
+ * A request that is under way with a lent store. Valid until it is completed or given up.
+ */
+typedef uint64_t primacy_request;
+
+/**
+ * One key of etcd, or those of a span. As other structs of a lent store that come in arrays, it never grows.
+ */
+typedef struct primacy_range {
+    /**
+     * The key, or the first one of the span.
+     */
+    const char *key;
+    /**
+     * Its size in bytes.
+     */
+    size_t key_size;
+    /**
+     * The first key after the span; NULL: the key alone.
+     */
+    const char *end;
+    /**
+     * Its size in bytes.
+     */
+    size_t end_size;
+} primacy_range;
+
+/**
+ * A comparison of a transaction: it holds if all keys of the range are equal in this. Of a key that is not there,
+ * and of a span without keys, etcd takes `version`, `mod_revision` and `lease` for 0.
+ */
+typedef struct primacy_compare {
+    /**
+     * Of what.
+     */
+    struct primacy_range range;
+    /**
+     * One of `PRIMACY_COMPARE_...`.
+     */
+    int32_t target;
+    /**
+     * Always 0.
+     */
+    int32_t reserved;
+    /**
+     * What a number must be equal to.
+     */
+    int64_t number;
+    /**
+     * What a value must be equal to, `value_size` bytes.
+     */
+    const char *value;
+    /**
+     * Its size in bytes.
+     */
+    size_t value_size;
+} primacy_compare;
+
+/**
+ * An operation of a transaction.
+ */
+typedef struct primacy_op {
+    /**
+     * One of `PRIMACY_OP_...`.
+     */
+    int32_t kind;
+    /**
+     * Always 0.
+     */
+    int32_t reserved;
+    /**
+     * What is read; or the key that is written or deleted.
+     */
+    struct primacy_range range;
+    /**
+     * What is put, `value_size` bytes.
+     */
+    const char *value;
+    /**
+     * Its size in bytes.
+     */
+    size_t value_size;
+    /**
+     * The lease to put it on; 0: none.
+     */
+    int64_t lease;
+} primacy_op;
+
+/**
+ * A transaction for a lent store: if all comparisons hold, or there are none, `then`, else `otherwise`; in one
+ * revision. One without puts and deletes is a linearizable read, never a serializable one.
+ */
+typedef struct primacy_store_txn {
+    /**
+     * The library's `sizeof(primacy_store_txn)`: fields beyond it are not there.
+     */
+    size_t struct_size;
+    /**
+     * The comparisons.
+     */
+    const struct primacy_compare *compares;
+    /**
+     * How many.
+     */
+    size_t compares_count;
+    /**
+     * What is done if all of them hold.
+     */
+    const struct primacy_op *then;
+    /**
+     * How many.
+     */
+    size_t then_count;
+    /**
+     * What is done if not.
+     */
+    const struct primacy_op *otherwise;
+    /**
+     * How many.
+     */
+    size_t otherwise_count;
+} primacy_store_txn;
+
+/**
+ * A watch of a lent store. Valid until it has ended, or is not wanted any more.
+ */
+typedef uint64_t primacy_watch;
+
+/**
+ * What a host lends to the library: an etcd client of its own, behind these functions. See
+ * `primacy_config_set_store`.
+ *
+ * The first four begin a request and return; what came of it is said by `primacy_request_complete`, later or at once,
+ * by any thread. Each is sent to etcd once: what may have been sent is not sent again, or it may happen twice. The
+ * library waits for `timeout_ms` and then takes it for unknown; who can should end it then too, by a deadline.
+ *
+ * All are called on threads of the library, never on the one that keeps leases, one after the other for each session
+ * and observer, and several at a time where there are several of those. They must return soon, and not call what
+ * blocks (`PRIMACY_E_DEADLOCK`): as long as one has not returned, the next of that session waits. What pointers lead
+ * to lives until the function returns.
+ */
+typedef struct primacy_store {
+    /**
+     * `sizeof(primacy_store)`.
+     */
+    size_t struct_size;
+    /**
+     * Makes a lease: under the id `lease`, and no other, for `ttl_s` seconds. Required.
+     */
+    void (*grant)(void *user_data, primacy_request request, int64_t lease, int64_t ttl_s, uint64_t timeout_ms);
+    /**
+     * Renews a lease once, with a request that is sent now: an answer to an earlier one is none to this. Required.
+     */
+    void (*keep_alive)(void *user_data, primacy_request request, int64_t lease, uint64_t timeout_ms);
+    /**
+     * Ends a lease. Required.
+     */
+    void (*revoke)(void *user_data, primacy_request request, int64_t lease, uint64_t timeout_ms);
+    /**
+     * Runs a transaction, or reads. Required.
+     */
+    void (*txn)(void *user_data,
+                primacy_request request,
+                const struct primacy_store_txn *txn,
+                uint64_t timeout_ms);
+    /**
+     * Watches `ranges_count` ranges from now on, without a start revision, on a member that has a leader
+     * (`hasleader`); `primacy_watch_confirmed`, `primacy_watch_events` and `primacy_watch_ended` say what becomes of
+     * it. One that is not confirmed within 15 seconds is given up. Required.
+     */
+    void (*watch)(void *user_data,
+                  primacy_watch watch,
+                  const struct primacy_range *ranges,
+                  size_t ranges_count);
+    /**
+     * The watch is not wanted any more. Not called for one that has ended by itself. Required.
+     */
+    void (*unwatch)(void *user_data, primacy_watch watch);
+    /**
+     * The last use of `user_data`. May be NULL.
+     */
+    void (*on_stopped)(void *user_data);
+} primacy_store;
+
+/**
+ * The keys that one get found, in the order of their bytes. It never grows.
+ */
+typedef struct primacy_found {
+    /**
+     * The keys, each with its `struct_size`.
+     */
+    const struct primacy_key_value *key_values;
+    /**
+     * How many.
+     */
+    size_t count;
+} primacy_found;
+
+/**
+ * What came of a request to a lent store. Set all of it to zero, then `struct_size` and what its request wants.
+ */
+typedef struct primacy_answer {
+    /**
+     * `sizeof(primacy_answer)`.
+     */
+    size_t struct_size;
+    /**
+     * One of `PRIMACY_FAILURE_...`, and then only `message` counts besides; 0: it was done.
+     */
+    int32_t failure;
+    /**
+     * Of a transaction: not 0 if all comparisons held, so that `then` was done.
+     */
+    int32_t succeeded;
+    /**
+     * Of a failure, what the client says, for people. May be NULL.
+     */
+    const char *message;
+    /**
+     * Of a grant or renewal: what etcd granted, in seconds. Of a renewal, 0: there is no such lease, which etcd says
+     * so and not as an error.
+     */
+    int64_t ttl_s;
+    /**
+     * Of a renewal or transaction: `cluster_id` of the answer's header.
+     */
+    uint64_t cluster_id;
+    /**
+     * Of a renewal or transaction: `raft_term` of the answer's header. A renewal only counts if a later answer bears
+     * the same, so it must be the one of this answer and no other.
+     */
+    uint64_t raft_term;
+    /**
+     * Of a transaction: `revision` of the answer's header.
+     */
+    int64_t revision;
+    /**
+     * Of a transaction: what each get of the branch that was done has found, in their order.
+     */
+    const struct primacy_found *found;
+    /**
+     * How many gets that branch has.
+     */
+    size_t found_count;
+} primacy_answer;
 
 /**
  * It did what it says.
@@ -1756,6 +2076,73 @@ const char *primacy_session_state_string(int32_t state);
  * The name of an election's state, by `PRIMACY_ELECTION_...`, such as "standby"; else as `primacy_obstacle_string`.
  */
 const char *primacy_election_state_string(int32_t state);
+
+/**
+ * Lends a store to the sessions and observers that are opened with this configuration from now on: they ask it, and
+ * open no connection of their own.
+ *
+ * What is set under `etcd.endpoints`, `etcd.ssl` and `etcd.auth` has no meaning for them; `etcd.rootPath`,
+ * `etcd.metaSubPath` and `etcd.requestTimeout` do. All guarantees hold as before, as far as the store does what its
+ * functions say. What is then its affair: which member of etcd serves, how soon one that is silent is given up, and
+ * the version of the servers, of which the library warns only on its own connections.
+ *
+ * `user_data` is handed to the functions; `on_stopped` tells when it is not needed any more, which is after this
+ * configuration and all that was opened with it, elections too, have been freed, or the store was set anew. It may
+ * come a moment after the free has returned, on a thread of the library.
+ *
+ * `store` is copied; NULL: none, and sessions connect by themselves. Any thread, does not block.
+ * `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_NULL` (a function that is required), `PRIMACY_E_HANDLE`. After an error
+ * `on_stopped` is not called.
+ */
+primacy_status primacy_config_set_store(primacy_config config,
+                                        const struct primacy_store *store,
+                                        void *user_data,
+                                        struct primacy_error **error_out);
+
+/**
+ * Says what came of a request to a lent store. Once for each; all that it points to is copied.
+ *
+ * Any thread, also inside the function of the store that began it, does not block.
+ *
+ * `PRIMACY_E_HANDLE`: it was completed before, given up because its time was over, or never made; nothing happens.
+ * `PRIMACY_E_ARGUMENT`: this is no answer to what was asked, such as one without a raft term, or with another number
+ * of gets; the message says which. `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_UTF8`. After these the request
+ * still waits, and without an answer it ends as one of which nothing is known.
+ */
+primacy_status primacy_request_complete(primacy_request request,
+                                        const struct primacy_answer *answer,
+                                        struct primacy_error **error_out);
+
+/**
+ * Says that all ranges of a watch of a lent store are watched: whatever happens to their keys from now on is told.
+ *
+ * Any thread, does not block. `PRIMACY_E_HANDLE`: it has ended, is not wanted any more, or was never made; nothing
+ * happens. So with the two functions below.
+ */
+primacy_status primacy_watch_confirmed(primacy_watch watch);
+
+/**
+ * Tells what a watch of a lent store saw: for each write of a key the key as it is since, for each delete the key with
+ * the revision that deleted it as `mod_revision`, and `version` 0. Those of one key come in the order of their
+ * revisions, none left out; keys that are not watched do no harm.
+ *
+ * `events` are copied, `count` of them, each with its `struct_size`. A watch whose client goes on by itself after its
+ * connection broke is good as long as it misses nothing; otherwise it has ended. Any thread, does not block.
+ * `PRIMACY_E_NULL`, `PRIMACY_E_STRUCT_SIZE`, `PRIMACY_E_ARGUMENT`: none of them was told. `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_watch_events(primacy_watch watch,
+                                    const struct primacy_key_value *events,
+                                    size_t count,
+                                    struct primacy_error **error_out);
+
+/**
+ * Says that a watch of a lent store watches no more, or never did; another one is opened. `why` is for people, and may
+ * be NULL.
+ *
+ * Any thread, does not block. `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_watch_ended(primacy_watch watch,
+                                   const char *why);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -21,8 +21,10 @@ pub mod embedded;
 pub mod etcd;
 pub mod host;
 mod in_time;
+pub mod lent;
 pub mod log;
 mod open;
+mod pace;
 pub mod platform;
 mod warning;
 

@@ -1,4 +1,5 @@
-//! Opens sessions and observers on an etcd: the one place that knows settings, the host layer and the etcd client.
+//! Opens sessions and observers on an etcd, or on what the host lends: the one place that knows settings, the host layer
+//! and the stores.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use crate::engine::{ObserverSetup, Setup};
 use crate::etcd::Etcd;
 use crate::host::observer::{Observer, OnChange};
 use crate::host::session::{OpenError, Session};
-use crate::host::{Environment, Opening, Runtime};
+use crate::host::{Environment, Opening, Runtime, Store};
+use crate::lent::{Lender, Lent};
 use crate::log::Log;
 use crate::milvus::{Candidate, Role};
 use crate::store::{Failure, LeaseId};
@@ -23,9 +25,25 @@ impl Session {
     /// # Errors
     /// See [`OpenError`]. Nothing is left behind: no thread, no descriptor, no lease that etcd can be told of.
     pub fn open(settings: Settings, candidate: Candidate, log: Log) -> Result<Session, OpenError> {
-        let of_address = warning::of_address(&settings, candidate.address());
-        let warnings = of_address.into_iter().chain(warning::of_user(&settings)).collect();
-        let environment = environment(&settings.etcd, log)?;
+        Session::open_on(None, settings, candidate, log)
+    }
+
+    /// The same, on what the host lends, if it does: then where etcd is, and how it is reached, is the host's affair.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(
+        lent: Option<Arc<dyn Lender>>,
+        settings: Settings,
+        candidate: Candidate,
+        log: Log,
+    ) -> Result<Session, OpenError> {
+        let mut warnings = Vec::new();
+        if lent.is_none() {
+            warnings.extend(warning::of_address(&settings, candidate.address()));
+            warnings.extend(warning::of_user(&settings));
+        }
+        let environment = environment(lent, &settings.etcd, log)?;
         Opening::begin(environment, setup(settings, candidate), warnings)?.finish()
     }
 }
@@ -42,10 +60,25 @@ impl Observer {
         log: Log,
         on_change: Option<OnChange>,
     ) -> Result<Observer, OpenError> {
+        Observer::open_on(None, settings, role, log, on_change)
+    }
+
+    /// The same, on what the host lends, if it does.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(
+        lent: Option<Arc<dyn Lender>>,
+        settings: Settings,
+        role: &str,
+        log: Log,
+        on_change: Option<OnChange>,
+    ) -> Result<Observer, OpenError> {
+        let unused_user = warning::of_user(&settings).filter(|_| lent.is_none());
         let role =
             Role::parse(role).map_err(|error| OpenError::Refused(Failure::Refused(error.to_string())))?;
-        let environment = environment(&settings.etcd, log)?;
-        if let Some(text) = warning::of_user(&settings) {
+        let environment = environment(lent, &settings.etcd, log)?;
+        if let Some(text) = unused_user {
             environment.log.warn(&text);
         }
         let setup = ObserverSetup {
@@ -61,15 +94,24 @@ impl Observer {
 }
 
 /// In the runtime that all sessions and observers share.
-fn environment(settings: &EtcdSettings, log: Log) -> Result<Environment, OpenError> {
+fn environment(
+    lent: Option<Arc<dyn Lender>>,
+    settings: &EtcdSettings,
+    log: Log,
+) -> Result<Environment, OpenError> {
     let runtime = Runtime::shared()?;
     let log = log.behind(runtime.callbacks());
     let (report, reports) = mpsc::unbounded_channel();
-    let etcd = {
-        let _inside = runtime.io().enter();
-        Etcd::new(settings, report, log.clone()).map_err(OpenError::Refused)?
+    let store: Arc<dyn Store> = match lent {
+        Some(lender) => {
+            Arc::new(Lent::new(lender, settings.request_timeout, runtime.callbacks().clone(), report))
+        }
+        None => {
+            let _inside = runtime.io().enter();
+            Arc::new(Etcd::new(settings, report, log.clone()).map_err(OpenError::Refused)?)
+        }
     };
-    Ok(Environment { store: Arc::new(etcd), reports, clock: Clock::BOOT, runtime, log })
+    Ok(Environment { store, reports, clock: Clock::BOOT, runtime, log })
 }
 
 fn setup(settings: Settings, candidate: Candidate) -> Setup {

@@ -19,7 +19,6 @@ mod endpoint;
 mod endpoints;
 mod failure;
 mod line;
-mod pace;
 mod tls;
 mod translate;
 mod watch;

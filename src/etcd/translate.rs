@@ -18,19 +18,12 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Refuses what etcd would understand as something else: an empty end means one key to it, a zero byte
-    /// everything from the first key on, and a watch of an empty key all keys there are.
     pub(super) fn of(range: &Range) -> Result<Bounds, Failure> {
+        range.check()?;
         let (from, to) = match range {
             Range::Key(key) => (key, None),
             Range::Span { from, to } => (from, Some(to)),
         };
-        if from.as_bytes().is_empty() {
-            return Err(Failure::Refused("a key is empty".to_owned()));
-        }
-        if to.is_some_and(|to| to.as_bytes() == [0] || to <= from) {
-            return Err(Failure::Refused(format!("a span that begins at {from} is empty")));
-        }
         Ok(Bounds { from: from.as_bytes().to_vec(), to: to.map(|k| k.as_bytes().to_vec()) })
     }
 

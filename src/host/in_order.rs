@@ -9,7 +9,7 @@ use super::threads::Callbacks;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs jobs one at a time, in the order in which they came.
-pub(super) struct InOrder {
+pub(crate) struct InOrder {
     /// On one of these threads, which it takes only while there are some. `None`: where they come from, at once, for jobs
     /// that do not block.
     threads: Option<Arc<Callbacks>>,

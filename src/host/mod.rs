@@ -40,6 +40,7 @@ mod unread;
 pub mod win;
 
 pub use environment::Environment;
+pub(crate) use in_order::InOrder;
 pub(crate) use lock::lock;
 pub use opening::Opening;
 pub use runtime::Runtime;

@@ -76,13 +76,20 @@ impl Callbacks {
         self.grow_to(KEPT)
     }
 
-    /// Runs `job` on a thread of its own as long as it takes.
+    /// Runs `job` on a thread of its own as long as it takes; after the end, which only what is dropped then gets to, here.
     pub fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
         if let (true, Some(io)) = (self.as_tasks, &self.io) {
             io.spawn(async move { job() });
             return;
         }
-        lock(&self.state).jobs.push_back(Box::new(job));
+        {
+            let mut state = lock(&self.state);
+            if state.closed {
+                drop(state);
+                return job();
+            }
+            state.jobs.push_back(Box::new(job));
+        }
         self.changed.notify_one();
         let Err(error) = self.grow_to(1) else { return };
         // Until there is another one, jobs wait for threads that come free.
@@ -187,6 +194,15 @@ mod tests {
         }
         drop(end);
         callbacks.close();
+    }
+
+    #[test]
+    fn a_job_that_comes_after_the_end_is_not_lost() {
+        let callbacks = Arc::new(Callbacks::default());
+        callbacks.close();
+        let (done, is_done) = channel();
+        callbacks.run(move || done.send(()).unwrap());
+        assert_eq!(is_done.try_recv(), Ok(()));
     }
 
     #[test]

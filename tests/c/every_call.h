@@ -44,6 +44,41 @@ static void every_on_result(void *user_data, primacy_status status, primacy_resu
 
 static void every_on_change(void *user_data) { (void)user_data; }
 
+static void every_on_grant(void *user_data, primacy_request request, int64_t lease, int64_t ttl_s, uint64_t timeout_ms) {
+    (void)user_data, (void)request, (void)lease, (void)ttl_s, (void)timeout_ms;
+}
+
+static void every_on_lease(void *user_data, primacy_request request, int64_t lease, uint64_t timeout_ms) {
+    (void)user_data, (void)request, (void)lease, (void)timeout_ms;
+}
+
+static void every_on_txn(void *user_data, primacy_request request, const primacy_store_txn *txn, uint64_t timeout_ms) {
+    (void)user_data, (void)request, (void)txn, (void)timeout_ms;
+}
+
+static void every_on_watch(void *user_data, primacy_watch watch, const primacy_range *ranges, size_t count) {
+    (void)user_data, (void)watch, (void)ranges, (void)count;
+}
+
+static void every_on_unwatch(void *user_data, primacy_watch watch) {
+    (void)user_data, (void)watch;
+}
+
+static const primacy_store every_store = {
+    .struct_size = sizeof(primacy_store),
+    .grant = every_on_grant,
+    .keep_alive = every_on_lease,
+    .revoke = every_on_lease,
+    .txn = every_on_txn,
+    .watch = every_on_watch,
+    .unwatch = every_on_unwatch,
+};
+
+/* There is no request and no watch of a lent store here. */
+static inline primacy_status every_of_none(primacy_status status) {
+    return status == PRIMACY_E_HANDLE ? PRIMACY_OK : status;
+}
+
 static const primacy_callbacks every_callbacks = {
     .struct_size = sizeof(primacy_callbacks), .on_primary = every_on_call, .on_lost = every_on_call};
 static const primacy_log every_log = {
@@ -71,6 +106,13 @@ static const primacy_candidate every_candidate = {
     X(primacy_config_set_log, PROMPT, primacy_config made; primacy_config_new(&made);                              \
       primacy_status status = primacy_config_set_log(made, &every_log, NULL, NULL); primacy_config_free(made);     \
       return status;)                                                                                              \
+    X(primacy_config_set_store, PROMPT, primacy_config made; primacy_config_new(&made);                            \
+      primacy_status status = primacy_config_set_store(made, &every_store, NULL, NULL); primacy_config_free(made); \
+      return status;)                                                                                              \
+    X(primacy_request_complete, PROMPT, return every_of_none(primacy_request_complete(0, NULL, NULL));)            \
+    X(primacy_watch_confirmed, PROMPT, return every_of_none(primacy_watch_confirmed(0));)                          \
+    X(primacy_watch_events, PROMPT, return every_of_none(primacy_watch_events(0, NULL, 0, NULL));)                 \
+    X(primacy_watch_ended, PROMPT, return every_of_none(primacy_watch_ended(0, NULL));)                            \
     X(primacy_session_open, WAITS, primacy_session made;                                                           \
       primacy_status status = primacy_session_open(t->config, &every_candidate, &made, NULL);                      \
       primacy_session_free(made); return status;)                                                                  \

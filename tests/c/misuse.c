@@ -4,7 +4,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 
-#include "check.h"
+#include "every_call.h"
 
 static const char bad_utf8[] = "\xff\xfe";
 
@@ -193,6 +193,38 @@ static void a_log_is_let_go_of_once(void) {
     CHECK_EQUAL(stopped, 3);
 }
 
+static void a_lent_store_has_all_its_functions_and_is_let_go_of_once(void) {
+    int stopped = 0;
+    primacy_config config;
+    primacy_store store = every_store;
+    store.on_stopped = count;
+    CHECK_OK(primacy_config_new(&config));
+    CHECK_ERROR(primacy_config_set_store(config, &store, &stopped, &error), PRIMACY_OK);
+    CHECK_ERROR(primacy_config_set_store(config, &store, &stopped, &error), PRIMACY_OK);
+    CHECK_EQUAL(stopped, 1);
+    CHECK_OK(primacy_config_set_store(config, NULL, NULL, NULL));
+    CHECK_EQUAL(stopped, 2);
+    store.struct_size--;
+    CHECK_ERROR(primacy_config_set_store(config, &store, &stopped, &error), PRIMACY_E_STRUCT_SIZE);
+    store.struct_size++;
+#define WITHOUT(field)                                                                                \
+    store.field = NULL;                                                                               \
+    CHECK_ERROR(primacy_config_set_store(config, &store, &stopped, &error), PRIMACY_E_NULL);           \
+    store.field = every_store.field
+    WITHOUT(grant);
+    WITHOUT(keep_alive);
+    WITHOUT(revoke);
+    WITHOUT(txn);
+    WITHOUT(watch);
+    WITHOUT(unwatch);
+#undef WITHOUT
+    CHECK_ERROR(primacy_config_set_store(0, &store, &stopped, &error), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(stopped, 2);
+    CHECK_OK(primacy_config_set_store(config, &store, &stopped, NULL));
+    CHECK_OK(primacy_config_free(config));
+    CHECK_EQUAL(stopped, 3);
+}
+
 static void an_observer_that_does_not_open_leaves_user_data_alone(void) {
     int stopped = 0;
     const primacy_observer_callbacks callbacks = {.struct_size = sizeof callbacks, .on_stopped = count};
@@ -252,6 +284,11 @@ static void refuse_everywhere(uint64_t handle) {
 
     CHECK_EQUAL(primacy_config_set(handle, "common.session.ttl", "20", NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_config_set_log(handle, &log, NULL, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_config_set_store(handle, &every_store, NULL, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_request_complete(handle, NULL, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_watch_confirmed(handle), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_watch_events(handle, NULL, 0, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_watch_ended(handle, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_config_free(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_open(handle, &candidate, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_server_id(handle, &number), PRIMACY_E_HANDLE);
@@ -400,6 +437,7 @@ int main(void) {
     structs_may_be_older_or_newer();
     a_candidate_says_what_it_lacks();
     a_log_is_let_go_of_once();
+    a_lent_store_has_all_its_functions_and_is_let_go_of_once();
     an_observer_that_does_not_open_leaves_user_data_alone();
     a_transaction_takes_bytes_and_refuses_none();
     freed_handles_are_refused();

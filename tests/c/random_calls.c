@@ -143,6 +143,38 @@ static void on_line(void *user_data, int32_t level, const char *line) {
     (void)user_data, (void)level, (void)line;
 }
 
+/* What a lent store was asked, and the watches of it: answered by whoever draws them. */
+static _Atomic uint64_t asked[64];
+static atomic_size_t askeds;
+
+static void on_asked(uint64_t what) {
+    asked[askeds++ % (sizeof asked / sizeof *asked)] = what;
+}
+
+static void on_grant(void *user_data, primacy_request request, int64_t lease, int64_t ttl_s, uint64_t timeout_ms) {
+    (void)user_data, (void)lease, (void)ttl_s, (void)timeout_ms;
+    on_asked(request);
+}
+
+static void on_lease(void *user_data, primacy_request request, int64_t lease, uint64_t timeout_ms) {
+    (void)user_data, (void)lease, (void)timeout_ms;
+    on_asked(request);
+}
+
+static void on_txn(void *user_data, primacy_request request, const primacy_store_txn *txn, uint64_t timeout_ms) {
+    (void)user_data, (void)txn, (void)timeout_ms;
+    on_asked(request);
+}
+
+static void on_watch(void *user_data, primacy_watch watch, const primacy_range *ranges, size_t count) {
+    (void)user_data, (void)ranges, (void)count;
+    on_asked(watch);
+}
+
+static void on_unwatch(void *user_data, primacy_watch watch) {
+    (void)user_data, (void)watch;
+}
+
 static const primacy_candidate candidate = {
     .struct_size = sizeof candidate, .address = "127.0.0.1:1", .version = "1.0.0"};
 
@@ -172,11 +204,51 @@ static void register_queued(struct thread *me) {
     }
 }
 
+static primacy_status lend(struct thread *me, primacy_config config) {
+    const primacy_store lent = {
+        .struct_size = sizeof lent,
+        .grant = on_grant,
+        .keep_alive = one_in(me, 8) ? NULL : on_lease,
+        .revoke = on_lease,
+        .txn = on_txn,
+        .watch = on_watch,
+        .unwatch = on_unwatch,
+    };
+    return primacy_config_set_store(config, one_in(me, 8) ? NULL : &lent, NULL, NULL);
+}
+
+static void answer_something(struct thread *me) {
+    const uint64_t what = asked[below(me, sizeof asked / sizeof *asked)];
+    const primacy_key_value kv = {.struct_size = sizeof kv, .key = "k", .key_size = 1, .version = (int64_t)below(me, 2)};
+    const primacy_found found[] = {{NULL, 0}, {&kv, 1}};
+    const primacy_answer answer = {
+        .struct_size = one_in(me, 8) ? below(me, sizeof answer) : sizeof answer,
+        .failure = one_in(me, 2) ? 0 : (int32_t)below(me, 9),
+        .succeeded = (int32_t)below(me, 2),
+        .message = text(me),
+        .ttl_s = (int64_t)below(me, 3),
+        .cluster_id = below(me, 3),
+        .raft_term = below(me, 3),
+        .revision = (int64_t)below(me, 3),
+        .found = found,
+        .found_count = below(me, 3),
+    };
+    switch (below(me, 8)) {
+    case 0: primacy_watch_events(what, &kv, below(me, 2), NULL); break;
+    case 1: primacy_watch_ended(what, text(me)); break;
+    case 2: primacy_watch_confirmed(what); break;
+    case 3: primacy_request_complete(what, NULL, NULL); break;
+    default: primacy_request_complete(what, &answer, NULL);
+    }
+}
+
 static void open_something(struct thread *me) {
     const primacy_observer_callbacks watching = {.struct_size = sizeof watching, .on_change = on_change};
     uint64_t made = 0;
     primacy_config config = good_config();
     primacy_error *error = NULL;
+    if (one_in(me, 4))
+        lend(me, config);
     if (one_in(me, 2))
         primacy_session_open(config, &candidate, &made, &error);
     else if (one_in(me, 2))
@@ -207,7 +279,7 @@ static void call_something(struct thread *me) {
     primacy_error *error = NULL;
     primacy_error **error_out = one_in(me, 2) ? &error : NULL;
     primacy_status status = PRIMACY_OK;
-    switch (below(me, 44)) {
+    switch (below(me, 48)) {
     case 0: if (one_in(me, 8)) primacy_config_new(&made); break;
     case 1: if (one_in(me, 8)) primacy_txn_new(&made); break;
     case 2: if (one_in(me, 8)) primacy_queue_new(&made, error_out); break;
@@ -262,6 +334,8 @@ static void call_something(struct thread *me) {
     case 41: if (one_in(me, 8)) primacy_session_stop(handle(me), timeout(me)); break;
     case 42: if (one_in(me, 8)) primacy_election_stop(handle(me), timeout(me)); break;
     case 43: if (one_in(me, 8)) end(handle(me)); break;
+    case 44: status = lend(me, handle(me)); break;
+    default: answer_something(me);
     }
     CHECK(status != PRIMACY_E_INTERNAL && status != PRIMACY_E_FORKED);
     CHECK(primacy_error_status(error) != PRIMACY_E_INTERNAL);

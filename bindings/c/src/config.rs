@@ -2,9 +2,10 @@
 //! files.
 
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use primacy::config::Settings;
+use primacy::lent::Lender;
 use primacy::log::Log;
 
 use crate::error::{Fault, primacy_error};
@@ -20,12 +21,31 @@ pub type primacy_config = u64;
 pub(crate) struct Config {
     values: Mutex<primacy::config::Config>,
     log: Mutex<Log>,
+    lent: Mutex<Option<Arc<dyn Lender>>>,
+}
+
+/// What sessions and observers are opened with.
+pub(crate) struct Settled {
+    /// The settings, checked together.
+    pub settings: Settings,
+    /// Where to log.
+    pub log: Log,
+    /// A store of the host's.
+    pub lent: Option<Arc<dyn Lender>>,
 }
 
 impl Config {
-    /// The settings as they are now, checked together, and where to log.
-    pub fn settled(&self) -> Result<(Settings, Log), Fault> {
-        Ok((lock(&self.values).settings()?, lock(&self.log).clone()))
+    /// All of it as it is now.
+    pub fn settled(&self) -> Result<Settled, Fault> {
+        let settings = lock(&self.values).settings()?;
+        Ok(Settled { settings, log: lock(&self.log).clone(), lent: lock(&self.lent).clone() })
+    }
+
+    /// The store for what is opened from now on.
+    pub fn lend(&self, lent: Option<Arc<dyn Lender>>) {
+        let old = std::mem::replace(&mut *lock(&self.lent), lent);
+        // With the lock released: this may be the last use of the old one, which calls the host.
+        drop(old);
     }
 }
 
@@ -44,7 +64,7 @@ pub unsafe extern "C" fn primacy_config_new(config_out: *mut primacy_config) -> 
     ffi::enter_plain(|| {
         out.required("config_out")?;
         let values = Mutex::new(primacy::config::Config::new());
-        out.set(handle::new(Config { values, log: Mutex::new(Log::none()) })?);
+        out.set(handle::new(Config { values, log: Mutex::new(Log::none()), lent: Mutex::default() })?);
         Ok(())
     })
 }

@@ -10,7 +10,7 @@ use primacy::milvus::Role;
 use primacy::observer::{Observer, OnChange, WaitError};
 use primacy::platform;
 
-use crate::config::{Config, primacy_config};
+use crate::config::{Config, Settled, primacy_config};
 use crate::error::{Fault, primacy_error};
 use crate::ffi::{self, Out, UserData};
 use crate::primary::{primacy_primary, show, token_of};
@@ -146,10 +146,10 @@ pub unsafe extern "C" fn primacy_observer_open_queued(
 
 fn open(config: primacy_config, role: &str, on_change: Option<OnChange>) -> Result<Observer, Fault> {
     scope::may_block()?;
-    let (settings, log) = handle::find::<Config>(config)?.settled()?;
+    let Settled { settings, log, lent } = handle::find::<Config>(config)?.settled()?;
     Role::parse(role).map_err(|e| Fault::new(PRIMACY_E_ROLE, e.to_string()))?;
     platform::mark_children();
-    Ok(Observer::open(settings, role, log, on_change)?)
+    Ok(Observer::open_on(lent, settings, role, log, on_change)?)
 }
 
 /// Who is primary, as far as this observer has heard: an earlier answer is never taken back.

@@ -7,7 +7,7 @@ use std::ffi::{CString, c_char, c_void};
 
 use crate::callbacks::{self, primacy_callbacks};
 use crate::candidate::{self, primacy_candidate};
-use crate::config::{Config, primacy_config};
+use crate::config::{Config, Settled, primacy_config};
 use crate::election::{self, primacy_election};
 use crate::ending;
 use crate::error::{Fault, owned, primacy_error};
@@ -55,11 +55,11 @@ pub unsafe extern "C" fn primacy_session_open(
     let inside = || {
         out.required("session_out")?;
         scope::may_block()?;
-        let (settings, log) = handle::find::<Config>(config)?.settled()?;
+        let Settled { settings, log, lent } = handle::find::<Config>(config)?.settled()?;
         // SAFETY: the header's contract for structs.
         let candidate = unsafe { candidate::check(&versioned::read(candidate)?) }?;
         platform::mark_children();
-        out.set(handle::new(Session::open(settings, candidate, log)?)?);
+        out.set(handle::new(Session::open_on(lent, settings, candidate, log)?)?);
         Ok(())
     };
     // SAFETY: the header's contract for error_out.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
-const FILES: [&str; 18] = [
+const FILES: [&str; 21] = [
     "status",
     "error",
     "version",
@@ -26,6 +26,9 @@ const FILES: [&str; 18] = [
     "observer",
     "queue",
     "state",
+    "store",
+    "request",
+    "watch",
 ];
 
 fn fresh() -> String {

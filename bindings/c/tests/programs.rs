@@ -53,6 +53,13 @@ fn a_hosts_unit_test_needs_no_server() {
 }
 
 #[test]
+fn a_host_may_lend_its_own_store() {
+    for shared in [false, true] {
+        check("tests/c/lent.c", shared, &[]);
+    }
+}
+
+#[test]
 fn random_calls_crash_nothing() {
     // A failure, of whatever kind, shows the arguments.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();

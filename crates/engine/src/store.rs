@@ -71,6 +71,25 @@ impl Range {
         Range::Span { from: prefix.clone(), to: end.as_slice().into() }
     }
 
+    /// What etcd would understand as something else is refused: an empty key means all keys there are to a watch, an
+    /// empty end one key, a zero byte everything from the first key on.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`].
+    pub fn check(&self) -> Result<(), Failure> {
+        let (from, to) = match self {
+            Range::Key(key) => (key, None),
+            Range::Span { from, to } => (from, Some(to)),
+        };
+        if from.as_bytes().is_empty() {
+            return Err(Failure::Refused("a key is empty".to_owned()));
+        }
+        if to.is_some_and(|to| to.as_bytes() == [0] || to <= from) {
+            return Err(Failure::Refused(format!("a span that begins at {from} is empty")));
+        }
+        Ok(())
+    }
+
     /// Whether `key` lies in this range.
     pub fn contains(&self, key: &Key) -> bool {
         match self {
@@ -146,6 +165,16 @@ pub enum Op {
     Put(Key, Value, LeaseId),
     /// Deletes a key, if it is there.
     Delete(Key),
+}
+
+impl Op {
+    /// What it reads, if it does.
+    pub fn range_read(&self) -> Option<&Range> {
+        match self {
+            Op::Get(range) => Some(range),
+            Op::Put(..) | Op::Delete(_) => None,
+        }
+    }
 }
 
 /// `If` all of `when` hold `Then` do `then` `Else` do `otherwise`, atomically.

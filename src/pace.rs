@@ -14,7 +14,7 @@ const MOST: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace(Option<Smoothed>);
+pub(crate) struct Pace(Option<Smoothed>);
 
 #[derive(Clone, Copy, Debug)]
 struct Smoothed {
@@ -24,7 +24,7 @@ struct Smoothed {
 
 impl Pace {
     /// Something was answered after so long, or not yet.
-    pub(super) fn took(&mut self, time: Duration) {
+    pub(crate) fn took(&mut self, time: Duration) {
         self.0 = Some(match self.0 {
             None => Smoothed { time, variation: time / 2 },
             Some(before) => Smoothed {
@@ -35,7 +35,7 @@ impl Pace {
     }
 
     /// How long to wait for the next answer before something is done about it.
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.0.map_or(AT_FIRST, |known| (known.time + known.variation * 4).clamp(LEAST, MOST))
     }
 }
