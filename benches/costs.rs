@@ -338,6 +338,7 @@ fn step(elections: u32) -> f64 {
         candidate: Candidate::new("127.0.0.1:1", "host", "1.0.0".parse().unwrap()).unwrap(),
         ttl: Duration::from_secs(10),
         margin: None,
+        priority: 1,
         warmup_interval: Duration::from_secs(1),
         activation_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(30),

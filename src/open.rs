@@ -122,6 +122,7 @@ fn setup(settings: Settings, candidate: Candidate) -> Setup {
         candidate,
         ttl: settings.ttl,
         margin: settings.margin,
+        priority: 1,
         warmup_interval: settings.warmup_interval,
         activation_timeout: settings.activation_timeout,
         drain_timeout: settings.drain_timeout,

@@ -115,6 +115,7 @@ fn setup(layout: Layout) -> Setup {
         candidate: Candidate::new("a:1", "host", Version::new(3, 0, 0)).unwrap(),
         ttl: Duration::from_secs(5),
         margin: None,
+        priority: 1,
         warmup_interval: Duration::from_millis(500),
         activation_timeout: Duration::from_secs(2),
         drain_timeout: Duration::from_secs(2),

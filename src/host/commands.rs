@@ -125,9 +125,9 @@ fn key(command: &Command) -> Key {
         Event::Register { election, .. } | Event::Campaign { election } | Event::Unread { election, .. } => {
             (Some(*election), None)
         }
-        Event::Resign { election, within } | Event::Withdraw { election, within, .. } => {
-            (Some(*election), *within)
-        }
+        Event::Resign { election, within }
+        | Event::Transfer { election, within, .. }
+        | Event::Withdraw { election, within, .. } => (Some(*election), *within),
         Event::Stop { within, .. } => (None, *within),
         Event::Taken { call } | Event::Completed { call, .. } => (None, Some(*call)),
         Event::Tick | Event::Open | Event::MarkStopping => (None, None),

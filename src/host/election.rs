@@ -44,7 +44,19 @@ impl Election {
         }
     }
 
-    /// Gives primacy up and goes on as standby; without primacy nothing happens. Returns at once; inside a callback
+    /// Hands primacy over to a warm standby, the one with this server id or the best one, and goes on as standby itself;
+    /// without primacy nothing happens. The standby is asked first. Until it has agreed, and if none does within a second
+    /// or two, this process is primary. Then `on_lost` is called, and once that has ended one transaction makes the
+    /// standby primary. Should it have gone by then, the next one is asked; if there is none this process is primary again,
+    /// by another `on_primary` with a new token. Returns at once; inside a callback of this election it takes effect when
+    /// that call is completed.
+    pub fn transfer(&self, to: Option<i64>) {
+        let within = self.shared.commands.current_call();
+        self.shared.commands.ask(Event::Transfer { election: self.lane.id, to, within });
+    }
+
+    /// Gives primacy up and goes on as standby; without primacy nothing happens. A warm standby takes over as by
+    /// [`transfer`](Self::transfer); if there is none, the lock is released. Returns at once; inside a callback
     /// of this election it takes effect when that call is completed.
     pub fn resign(&self) {
         self.shared
@@ -52,7 +64,8 @@ impl Election {
             .ask(Event::Resign { election: self.lane.id, within: self.shared.commands.current_call() });
     }
 
-    /// Ends the election: `on_lost` if it is primary, its keys deleted, then [`Host::stopped`]. Callbacks that
+    /// Ends the election: `on_lost` if it is primary, its keys handed over to a warm standby as by
+    /// [`transfer`](Self::transfer), or deleted, then [`Host::stopped`]. Callbacks that
     /// still run hold its keys for `timeout` at most. Returns at once; inside a callback of this election it takes
     /// effect when that call is completed.
     pub fn stop(&self, timeout: Duration) {

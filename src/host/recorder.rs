@@ -219,6 +219,7 @@ mod tests {
             candidate: Candidate::new("a:1", "host", "3.0.0".parse().unwrap()).unwrap(),
             ttl: second * 10,
             margin: Some(second),
+            priority: 1,
             warmup_interval: second,
             activation_timeout: second,
             drain_timeout: second,

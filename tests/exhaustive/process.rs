@@ -118,6 +118,7 @@ impl Process {
                 .expect("a candidate"),
             ttl: UNIT * TTL,
             margin: Some(UNIT * MARGIN),
+            priority: 1,
             warmup_interval: UNIT * 1000,
             activation_timeout: UNIT * 2,
             drain_timeout: UNIT * 2,
@@ -279,10 +280,14 @@ impl Process {
                         given_up: false,
                     });
                 }
+                // Of the other candidates, for handovers, which nobody asks for here.
+                Action::Watch { ranges, .. } if matches!(ranges[..], [Range::Span { .. }]) => {}
                 Action::Watch { watch, ranges } => {
                     self.watch = Some(Watch { watch, ranges, open: false, says: Vec::new(), silent: false });
                 }
-                Action::Unwatch { .. } => self.watch = None,
+                Action::Unwatch { watch } => {
+                    self.watch.take_if(|present| present.watch == watch);
+                }
                 Action::Call { call, what, .. } => {
                     if let Call::Primary { token, .. } = what
                         && token <= std::mem::replace(&mut self.last, token)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use primacy_engine::milvus::{self, Root};
-use primacy_engine::store::{Answer, Failure, Key, KeyValue, LeaseId, Request, Value};
+use primacy_engine::store::{Answer, Failure, Key, KeyValue, LeaseId, Request, Revision, Value};
 use primacy_engine::time::Time;
 use primacy_engine::{Purpose, Token};
 use primacy_model::{Keys, Model, Options, StreamId, WatchResponse};
@@ -235,7 +235,8 @@ impl Cluster {
             let owner = self.owner(key);
             let shared =
                 *key == TABLE.id || *key == TABLE.version || key.as_bytes().starts_with(DATA.as_bytes());
-            if matches!(who, Who::Session(..)) && owner != Some(who) && !shared {
+            if matches!(who, Who::Session(..)) && owner != Some(who) && !shared && !self.is_offer(who, write)
+            {
                 self.broken = Some(("somebody else's key", format!("{who:?} wrote {key} of {owner:?}")));
             }
             if let Some(at) = self.truth.locks.remove(key) {
@@ -252,13 +253,25 @@ impl Cluster {
             self.version_before = write.previous.as_ref().map(|kv| kv.value.clone());
         }
         if write.event.now.is_some() {
-            self.truth.owners.insert(key.clone(), who);
+            // What hangs on somebody's lease is somebody's, whoever has put it there.
+            let of_lease = write.event.now.as_ref().and_then(|kv| self.lease_of(kv.lease));
+            self.truth.owners.insert(key.clone(), of_lease.unwrap_or(who));
         } else {
             self.truth.owners.remove(key);
         }
     }
 
-    /// Notes a campaign of ours that has succeeded: the whole key set must stand under its revision.
+    /// Whether the holder of a lock writes into a candidate's record that it would hand over, and nothing else.
+    fn is_offer(&self, who: Who, write: &primacy_model::Event) -> bool {
+        let (Some(before), Some(now)) = (&write.previous, &write.event.now) else { return false };
+        let mut held = self.truth.locks.values().filter(|win| self.wins[**win].who == who);
+        let offer = |win: &Win| milvus::with_offer(&before.value, Revision(win.token.0));
+        let of_role = |win: &Win| TABLE.records(win.role).contains(&now.key);
+        now.lease == before.lease
+            && held.any(|at| of_role(&self.wins[*at]) && offer(&self.wins[*at]).as_ref() == Some(&now.value))
+    }
+
+    /// Notes a campaign or a handover of ours that has succeeded: the whole key set must stand under its revision.
     pub fn won(
         &mut self,
         now: Time,
@@ -400,9 +413,10 @@ pub fn may_lead(stored: &Value, own: &Version) -> bool {
     }
 }
 
-/// A campaign's purpose says that its success is a win.
+/// The purpose says that its success is a win, of whose lease the lock is on then.
 pub fn is_win(purpose: Purpose, result: &Result<Answer, Failure>) -> bool {
-    purpose == Purpose::Campaign && matches!(result, Ok(Answer::Txn(answer)) if answer.succeeded)
+    matches!(purpose, Purpose::Campaign | Purpose::HandOver)
+        && matches!(result, Ok(Answer::Txn(answer)) if answer.succeeded)
 }
 
 fn open_spy(model: &mut Model, now: Time) -> StreamId {

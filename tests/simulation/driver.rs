@@ -45,6 +45,7 @@ impl World<'_> {
             candidate: Candidate::new(&address, "", version).expect("a candidate"),
             ttl: Duration::from_secs(scenario.ttl),
             margin: scenario.margin,
+            priority: 1,
             warmup_interval: scenario.warmup_interval,
             activation_timeout: scenario.activation_timeout,
             drain_timeout: scenario.drain_timeout,

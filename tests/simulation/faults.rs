@@ -113,6 +113,11 @@ impl World<'_> {
                     self.tell_engine(process, Event::Resign { election, within: None });
                 }
             }
+            Fault::Transfer { process, election, to } => {
+                if let Some(election) = self.election_at(process, election) {
+                    self.tell_engine(process, Event::Transfer { election, to, within: None });
+                }
+            }
             Fault::Withdraw { process, election, timeout, again } => {
                 if let Some(election) = self.election_at(process, election) {
                     let session = self.processes[process].session.as_mut();

@@ -199,7 +199,7 @@ impl World<'_> {
         let what = Happening::CallEnds { process, life, election, call, outcome: Outcome::Done };
         self.queue.push(at, what);
         let within = Some(call);
-        match r.u32(0..4) {
+        match r.u32(0..5) {
             0 => {
                 e.deferred.push((call, Deferred::Withdraw(now + timeout)));
                 e.again = again;
@@ -211,6 +211,7 @@ impl World<'_> {
                 p.returns = again.is_some();
                 self.step(process, Event::Stop { timeout, within });
             }
+            2 => self.step(process, Event::Transfer { election, to: None, within }),
             _ => self.step(process, Event::Resign { election, within }),
         }
     }

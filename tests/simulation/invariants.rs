@@ -39,8 +39,12 @@ impl World<'_> {
                     e.will_end(now + *timeout);
                 }
             }
-            Event::Answered { result: Ok(Answer::Txn(answer)), .. } => {
+            Event::Answered { request, result: Ok(Answer::Txn(answer)) } => {
                 session.sees(answer.reads.iter().flatten());
+                let handed = session.elections.iter_mut().find(|e| e.hands_over == Some(*request));
+                if let Some(lost) = handed.and_then(|e| e.lost.as_mut()).filter(|_| answer.succeeded) {
+                    lost.seen_other = true;
+                }
             }
             Event::Watched { events, .. } => session.sees(events.iter().filter_map(|e| e.now.as_ref())),
             _ => {}
@@ -56,6 +60,11 @@ impl World<'_> {
         let now = p.stepped;
         let Some(session) = &mut p.session else { return };
         let broken = session.contract.action(action).err();
+        if let Action::Send { request, purpose: Purpose::HandOver, election: Some(of), .. } = action
+            && let Some(e) = session.election(*of)
+        {
+            e.hands_over = Some(*request);
+        }
         let broken = broken.or_else(|| match action {
             Action::Call { election, what, .. } => session.may_call(*election, what),
             Action::Send { purpose, election, what, .. } => session.may_send(
@@ -266,7 +275,7 @@ impl Session {
         match what {
             Call::Lost { token, lease, reason } => {
                 e.called.1 += 1;
-                e.resigned += u32::from(*reason == LostReason::Resigned);
+                e.resigned += u32::from(matches!(reason, LostReason::Resigned | LostReason::Transferred));
                 let (token, lease, reason, seen_other) = (*token, *lease, *reason, false);
                 e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
                 None
@@ -307,7 +316,10 @@ impl Session {
         if busy {
             return Some(("one operation at a time", "another one is under way".into()));
         }
-        if purpose == Purpose::Release && e.keeps(None, now, drain, drains_until) && deletes(what, &e.lock) {
+        if matches!(purpose, Purpose::Release | Purpose::HandOver)
+            && e.keeps(None, now, drain, drains_until)
+            && writes(what, &e.lock)
+        {
             return Some(("keys stay while callbacks run", format!("{:?}", e.running)));
         }
         if purpose != Purpose::Campaign {
@@ -323,9 +335,13 @@ impl Session {
             return Some(("no campaign unless asked to", String::new()));
         }
         let held_off = e.lost.as_ref().is_some_and(|lost| {
-            let voluntary =
-                [LostReason::Resigned, LostReason::ActivationFailed, LostReason::HostUnresponsive]
-                    .contains(&lost.reason);
+            let voluntary = matches!(
+                lost.reason,
+                LostReason::Resigned
+                    | LostReason::Transferred
+                    | LostReason::ActivationFailed
+                    | LostReason::HostUnresponsive
+            );
             voluntary && !lost.seen_other && now < lost.at + ttl
         });
         (held_off && !self.went_back)
@@ -350,6 +366,7 @@ impl Election {
     }
 }
 
-fn deletes(what: &Request, key: &Key) -> bool {
-    matches!(what, Request::Txn(txn) if txn.then.iter().any(|op| matches!(op, Op::Delete(k) if k == key)))
+fn writes(what: &Request, key: &Key) -> bool {
+    let is_there = |op: &Op| matches!(op, Op::Delete(k) | Op::Put(k, ..) if k == key);
+    matches!(what, Request::Txn(txn) if txn.then.iter().any(is_there))
 }

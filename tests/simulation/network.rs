@@ -239,12 +239,12 @@ impl World<'_> {
     fn look_at_write(&mut self, sent: &Sent, result: &Result<Answer, Failure>) {
         if let (true, Ok(answer), Some(_)) = (cluster::is_win(sent.purpose, result), result, sent.election)
             && let Request::Txn(txn) = &sent.what
+            && let Some((role, keys)) = self.keys_of(sent.process, txn)
+            && let Some(lock) = self.cluster.key(self.now, &keys.locks[0].key)
+            && let Some(who @ Who::Session(process, _)) = self.cluster.lease_of(lock.lease)
         {
-            let who = Who::Session(sent.process, sent.life);
-            if let Some((role, keys)) = self.keys_of(sent.process, txn) {
-                let version = self.scenario.processes[sent.process].version();
-                self.cluster.won(self.now, who, role, keys, &version, answer);
-            }
+            let version = self.scenario.processes[process].version();
+            self.cluster.won(self.now, who, role, keys, &version, answer);
         }
         if sent.purpose == Purpose::Release && matches!(result, Ok(Answer::Txn(answer)) if answer.succeeded) {
             self.cluster.released(self.now, Who::Session(sent.process, sent.life));

@@ -141,6 +141,8 @@ pub struct Election {
     pub running: Vec<Running>,
     /// The highest token that `on_primary` was called with.
     pub last_token: Token,
+    /// The request that hands its key set over.
+    pub hands_over: Option<RequestId>,
     /// What is known of the last loss.
     pub lost: Option<Lost>,
     /// When `is_primary` began to say no last, by its own clock; `on_lost` waits until `on_primary` has been taken.
@@ -322,6 +324,7 @@ impl Election {
             published: None,
             running: Vec::new(),
             last_token: Token(0),
+            hands_over: None,
             lost: None,
             ended: Time::ZERO,
             called: (0, 0),

@@ -145,7 +145,7 @@ const WAYS: [Way; 7] =
     [Way::Lost, Way::Unanswered, Way::Late, Way::Slow, Way::Refused, Way::BrokenBefore, Way::BrokenAfter];
 
 /// Purposes that luck is aimed at; those that take and give back primacy most often.
-const PURPOSES: [Purpose; 22] = [
+const PURPOSES: [Purpose; 28] = [
     Purpose::Grant,
     Purpose::Renew,
     Purpose::Renew,
@@ -168,6 +168,12 @@ const PURPOSES: [Purpose; 22] = [
     Purpose::Reread,
     Purpose::Confirm,
     Purpose::Confirm,
+    Purpose::Heirs,
+    Purpose::Offer,
+    Purpose::Offer,
+    Purpose::Accept,
+    Purpose::HandOver,
+    Purpose::HandOver,
 ];
 
 /// How the hosts are: of a thousand calls, how many go how.
@@ -229,6 +235,8 @@ pub enum Fault {
     Operator { what: Operator, pick: u64 },
     /// The host asks to resign.
     Resign { process: usize, election: usize },
+    /// The host hands over, to the best candidate or to the one of a server id that may be there.
+    Transfer { process: usize, election: usize, to: Option<i64> },
     /// The host ends an election, and registers it again later.
     Withdraw { process: usize, election: usize, timeout: Duration, again: Option<Duration> },
     /// The host ends the session, and opens another one later.
@@ -302,7 +310,7 @@ const OPERATOR: [Operator; 9] = [
 const GAP: [Operator; 3] = [Operator::DeleteLock, Operator::OverwriteLock, Operator::Revoke];
 
 /// Kinds of faults; a scenario has some of them, so that each gets a run in which little else happens.
-const KINDS: [fn(&mut Rng, &Frame) -> Fault; 19] = [
+const KINDS: [fn(&mut Rng, &Frame) -> Fault; 20] = [
     |r, f| Fault::Pause { process: f.process(r), length: f.length(r), within_step: r.bool() },
     |r, f| Fault::Crash { process: f.process(r), back: f.back(r) },
     |r, f| Fault::Cut {
@@ -322,6 +330,11 @@ const KINDS: [fn(&mut Rng, &Frame) -> Fault; 19] = [
     |r, f| Fault::HoldWatches { process: f.process(r), length: f.length(r) },
     |r, _| Fault::Operator { what: r.pick(&OPERATOR), pick: r.u64(..) },
     |r, f| Fault::Resign { process: f.process(r), election: r.usize(0..3) },
+    |r, f| Fault::Transfer {
+        process: f.process(r),
+        election: r.usize(0..3),
+        to: r.permille(300).then(|| r.i64(1..6)),
+    },
     |r, f| Fault::Withdraw {
         process: f.process(r),
         election: r.usize(0..3),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::contract_of_the_driver::{Broken, Contract};
 use primacy_engine::Level;
 use primacy_engine::milvus::{Candidate, Root};
-use primacy_engine::store::{Answer, KeyValue, LeaseId, Op, Request, TxnAnswer};
+use primacy_engine::store::{Answer, KeyValue, LeaseId, Op, Range, Request, TxnAnswer};
 use primacy_engine::time::Time;
 use primacy_engine::{Action, CallId, ElectionId, Engine, Event, ParseError, RequestId, Setup, Token};
 
@@ -208,21 +208,17 @@ impl Player {
         &self,
         request: RequestId,
         succeeded: bool,
-        mut left: Vec<KeyValue>,
+        mut keys: Vec<KeyValue>,
     ) -> Result<Vec<Vec<KeyValue>>, String> {
         let Some(Request::Txn(txn)) = self.requests.get(&request) else {
             return Err(format!("{request} is no transaction under way"));
         };
-        left.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut reads = Vec::new();
-        for op in if succeeded { &txn.then } else { &txn.otherwise } {
-            if let Op::Get(range) = op {
-                let (found, others) = left.into_iter().partition(|kv| range.contains(&kv.key));
-                reads.push(found);
-                left = others;
-            }
-        }
-        match left.first() {
+        keys.sort_by(|a, b| a.key.cmp(&b.key));
+        let ops = if succeeded { &txn.then } else { &txn.otherwise };
+        let gets = ops.iter().filter_map(|op| if let Op::Get(range) = op { Some(range) } else { None });
+        let found = |range: &Range| keys.iter().filter(|kv| range.contains(&kv.key)).cloned().collect();
+        let reads = gets.clone().map(found).collect();
+        match keys.iter().find(|kv| !gets.clone().any(|range| range.contains(&kv.key))) {
             Some(stray) => Err(format!("{request} does not read {}", stray.key)),
             None => Ok(reads),
         }
@@ -312,13 +308,14 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 }
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "root",
         "layout",
         "address",
         "version",
         "ttl",
         "margin",
+        "priority",
         "warmup",
         "activation",
         "drain",
@@ -341,6 +338,7 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
         candidate: Candidate::new(&get("address", "a:1"), "host", version).unwrap(),
         ttl: seconds("ttl", "10"),
         margin: settings.get("margin").map(|_| seconds("margin", "")),
+        priority: get("priority", "1").parse().unwrap(),
         warmup_interval: seconds("warmup", "1"),
         activation_timeout: seconds("activation", "10"),
         drain_timeout: seconds("drain", "30"),

@@ -143,6 +143,7 @@ impl World {
             candidate: Candidate::new(&format!("a:{number}"), "host", "3.0.0".parse().unwrap()).unwrap(),
             ttl,
             margin: None,
+            priority: 1,
             warmup_interval: ms(1000),
             activation_timeout: ms(10_000),
             drain_timeout: ms(30_000),

@@ -245,6 +245,14 @@ numbered! {
         Reread = 14, "reread";
         /// The same, to confirm a renewal under which somebody is primary.
         Confirm = 15, "confirm";
+        /// Look who else stands by; of a primary.
+        Heirs = 16, "heirs";
+        /// Offer primacy to a standby, in the standby's record; of a primary.
+        Offer = 17, "offer";
+        /// Take an offer, in the own record.
+        Accept = 18, "accept";
+        /// Hand the key set over to who has taken the offer.
+        HandOver = 19, "hand_over";
     }
 }
 

@@ -7,7 +7,9 @@
 use super::Setup;
 use super::ids::Token;
 use super::view::View;
-use crate::milvus::{self, Facts, Keys, Role};
+use semver::Version;
+
+use crate::milvus::{self, Facts, Keys, Record, Role};
 use crate::store::{Compare, Condition, Key, KeyValue, LeaseId, Op, Range, Revision, Txn};
 
 /// The keys of one candidate, under one server id.
@@ -62,6 +64,16 @@ impl Claim {
         self.keys.locks.iter().chain(&self.keys.services).map(|key| Range::Key(key.key.clone())).collect()
     }
 
+    /// Where the records of all candidates of the role lie, its own among them.
+    pub fn candidates(&self) -> &Range {
+        &self.keys.candidates
+    }
+
+    /// The key of its own record.
+    pub fn own_key(&self) -> &Key {
+        &self.keys.record
+    }
+
     /// The candidate's own record.
     pub fn record<'v>(&self, view: &'v View) -> Option<&'v KeyValue> {
         view.get(&self.keys.record)
@@ -114,6 +126,12 @@ impl Claim {
         self.broken(view, token, lease).is_none().then_some(token)
     }
 
+    /// Whether the key set has been put on `lease`, and some of that is not known yet: each key is told of by itself.
+    pub fn is_coming(&self, view: &View, lease: LeaseId) -> bool {
+        let put = self.held(view, lease).iter().map(|kv| kv.mod_revision).max();
+        put.is_some_and(|at| self.keys.locks.iter().any(|lock| view.known(&lock.key) < at))
+    }
+
     /// A key that must be absent for a win, and is there as far as is known: somebody's lock, or that or the record of
     /// an older kind of coordinator.
     pub fn in_the_way<'v>(&'v self, view: &'v View) -> Option<&'v KeyValue> {
@@ -123,9 +141,15 @@ impl Claim {
 
     /// Why the candidate is too old to campaign, if it is: the cluster has seen a newer version.
     pub fn outdated(&self, view: &View, setup: &Setup) -> Option<String> {
-        let stored = view.get(self.keys.version.as_ref()?)?;
-        let refused = milvus::may_lead(&stored.value, setup.candidate.version()).err()?;
-        Some(format!("{}: {refused}", stored.key))
+        self.may_lead(view, Some(setup.candidate.version())).err()
+    }
+
+    /// Whether a candidate of that version may be primary, as far as the cluster has seen.
+    pub fn may_lead(&self, view: &View, version: Option<&Version>) -> Result<(), String> {
+        let Some(key) = &self.keys.version else { return Ok(()) };
+        let Some(version) = version else { return Err("its record has no version".into()) };
+        let Some(stored) = view.get(key) else { return Ok(()) };
+        milvus::may_lead(&stored.value, version).map_err(|refused| format!("{key}: {refused}"))
     }
 
     /// `If` nobody holds a key of the set or stands in its way, and the own record is as it is known `Then` take the
@@ -138,20 +162,62 @@ impl Claim {
         );
         when.extend(unchanged(&own.key, own.mod_revision, own.lease));
         let mut then: Vec<Op> = self.puts(&self.keys.locks, setup, own.lease);
+        self.raise_version(view, setup.candidate.version(), &mut when, &mut then);
+        Txn { when, then, otherwise: self.reads() }
+    }
+
+    /// The next primary's version becomes the newest that has been primary.
+    fn raise_version(&self, view: &View, version: &Version, when: &mut Vec<Compare>, then: &mut Vec<Op>) {
         if let Some(key) = &self.keys.version {
             // By revision: one that was deleted and put anew has been written as often as before.
             let revision = view.get(key).map_or_else(Revision::default, |kv| kv.mod_revision);
             when.push(compare(key, Condition::ModRevision(revision)));
-            then.push(Op::Put(key.clone(), milvus::version_value(setup.candidate.version()), LeaseId::NONE));
+            then.push(Op::Put(key.clone(), milvus::version_value(version), LeaseId::NONE));
         }
-        Txn { when, then, otherwise: self.reads() }
+    }
+
+    /// Reads the records of all candidates.
+    pub fn look_at_candidates(&self) -> Txn {
+        Txn { then: vec![Op::Get(self.keys.candidates.clone())], ..Txn::default() }
+    }
+
+    /// `If` the key set is ours and a standby's record as it is known `Then` write an offer into that.
+    pub fn offer(&self, token: Token, lease: LeaseId, to: &KeyValue) -> Option<Txn> {
+        let value = milvus::with_offer(&to.value, Revision(token.0))?;
+        let then = vec![Op::Put(to.key.clone(), value, to.lease)];
+        Some(self.of_holder(token, lease, to, then))
+    }
+
+    /// `If` the key set is ours and the record of who has taken the offer as it is known `Then` put the key set with that
+    /// record, on that lease.
+    pub fn hand_over(&self, view: &View, token: Token, lease: LeaseId, taker: &KeyValue) -> Option<Txn> {
+        let put = |lock: &milvus::Claimed| {
+            let value = milvus::as_lock(&taker.value, &lock.role)?;
+            Some(Op::Put(lock.key.clone(), value, taker.lease))
+        };
+        let then = self.keys.locks.iter().map(put).collect::<Option<_>>()?;
+        let mut txn = self.of_holder(token, lease, taker, then);
+        if let Some(version) = Record::parse(&taker.value).ok()?.version {
+            self.raise_version(view, &version, &mut txn.when, &mut txn.then);
+        }
+        Some(txn)
+    }
+
+    /// What the holder does with another candidate, if both are as they are known; otherwise it looks at all of them.
+    fn of_holder(&self, token: Token, lease: LeaseId, other: &KeyValue, then: Vec<Op>) -> Txn {
+        let mut when = self.guard(token, lease);
+        when.extend(unchanged(&other.key, other.mod_revision, other.lease));
+        let mut otherwise = self.reads();
+        otherwise.push(Op::Get(self.keys.candidates.clone()));
+        Txn { when, then, otherwise }
     }
 
     /// Puts the own record, over what is known of it.
     pub fn write_record(&self, view: &View, setup: &Setup, says: Says, lease: LeaseId) -> Txn {
         let mut candidate = setup.candidate.clone();
         candidate.stopping = says.stopping;
-        let value = milvus::encode(&candidate, &self.role, self.server_id, lease, Some(says.facts));
+        let facts = Facts { priority: setup.priority, ..says.facts };
+        let value = milvus::encode(&candidate, &self.role, self.server_id, lease, Some(facts));
         let when = match self.record(view) {
             Some(kv) => unchanged(&kv.key, kv.mod_revision, kv.lease).into(),
             None => vec![compare(&self.keys.record, Condition::Absent)],

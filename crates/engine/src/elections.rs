@@ -47,7 +47,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Noted {
     due: Option<Time>,
-    watch: Option<WatchId>,
+    watches: [Option<WatchId>; 2],
     needs: Option<LeaseId>,
     displaced: bool,
     has_win: bool,
@@ -110,7 +110,7 @@ impl Elections {
         self.all.values_mut().map(|entry| &mut entry.election)
     }
 
-    /// The one whose present watch has this name.
+    /// The one of whose present watches one has this name.
     pub fn change_of_watch(&mut self, watch: WatchId) -> Option<&mut Election> {
         let id = *self.watches.get(&watch)?;
         self.change(id)
@@ -179,7 +179,7 @@ impl Elections {
         });
         let after = Noted {
             due,
-            watch: election.watch(),
+            watches: election.watches(),
             needs: election.needs(now),
             displaced: election.others_record(ground).is_some(),
             has_win: election.has_win(),
@@ -200,9 +200,9 @@ impl Elections {
             before.due.map(|at| self.timers.remove(&(at, id)));
             after.due.map(|at| self.timers.insert((at, id)));
         }
-        if before.watch != after.watch {
-            before.watch.map(|watch| self.watches.remove(&watch));
-            after.watch.map(|watch| self.watches.insert(watch, id));
+        if before.watches != after.watches {
+            before.watches.iter().flatten().for_each(|watch| _ = self.watches.remove(watch));
+            after.watches.iter().flatten().for_each(|watch| _ = self.watches.insert(*watch, id));
         }
         if before.needs != after.needs {
             before.needs.map(|lease| self.needs.remove(&(lease, id)));

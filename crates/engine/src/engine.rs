@@ -191,6 +191,11 @@ impl Engine {
                     e.resign(fx, setup, within);
                 }
             }
+            Event::Transfer { election, to, within } => {
+                if let Some(e) = self.elections.change(election) {
+                    e.transfer(fx, to, within);
+                }
+            }
             Event::MarkStopping => {
                 self.stopping = true;
                 self.elections.touch_all();
@@ -215,19 +220,19 @@ impl Engine {
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.change_of_watch(watch) {
-                    let wish = e.watching(fx);
+                    let wish = e.watching(fx, watch);
                     self.grant(wish);
                 }
             }
             Event::Watched { watch, events } => {
                 if let Some(e) = self.elections.change_of_watch(watch) {
                     self.history.told(&events);
-                    e.watched(events);
+                    e.watched(watch, events);
                 }
             }
             Event::WatchEnded { watch, why } => {
                 if let Some(e) = self.elections.change_of_watch(watch) {
-                    e.watch_ended(fx, &why);
+                    e.watch_ended(fx, watch, &why);
                 }
             }
         }

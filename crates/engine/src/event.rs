@@ -34,6 +34,16 @@ pub enum Event {
         /// Asked for inside this call: takes effect when the call is completed.
         within: Option<CallId>,
     },
+    /// The host hands its primacy over to a warm standby, if it has it, and goes on as standby. It stays primary until one
+    /// has agreed, and if none does.
+    Transfer {
+        /// Which one.
+        election: ElectionId,
+        /// To the candidate with this server id; `None`: to the best one.
+        to: Option<i64>,
+        /// As in [`Event::Resign`].
+        within: Option<CallId>,
+    },
     /// The host says that it is going to stop: the records of its candidates tell so from now on, whatever they are
     /// rewritten for; the lock's does not. Nothing else changes.
     MarkStopping,

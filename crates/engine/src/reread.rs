@@ -210,6 +210,7 @@ mod tests {
             candidate: Candidate::new("a:1", "host", semver::Version::new(3, 0, 0)).unwrap(),
             ttl: Duration::from_secs(10),
             margin: None,
+            priority: 1,
             warmup_interval: Duration::from_secs(1),
             activation_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),

@@ -19,6 +19,8 @@ pub struct Setup {
     pub ttl: Duration,
     /// How long before the lease's end primacy ends; `None`: a tenth of the granted TTL.
     pub margin: Option<Duration>,
+    /// Who is preferred as the next primary: the highest one; 0: never.
+    pub priority: u32,
     /// Between two warm-ups of a standby that is not warm yet.
     pub warmup_interval: Duration,
     /// From the win to the start of `on_primary`.

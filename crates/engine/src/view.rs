@@ -6,6 +6,7 @@
 //! left over) is read off this view, so that it does not matter which way a fact came in.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included};
 
 use crate::store::{Key, KeyEvent, KeyValue, LeaseId, Op, Range, Revision, Txn, TxnAnswer};
 
@@ -27,6 +28,11 @@ impl View {
         self.keys.get(key).and_then(|seen| seen.now.as_ref())
     }
 
+    /// Up to which revision the key is known.
+    pub fn known(&self, key: &Key) -> Revision {
+        self.keys.get(key).map_or_else(Revision::default, |seen| seen.known)
+    }
+
     /// The first key present in `range`.
     pub fn first(&self, range: &Range) -> Option<&KeyValue> {
         match range {
@@ -35,6 +41,20 @@ impl View {
                 self.keys.range(from..).take_while(|(key, _)| *key < to).find_map(|(_, s)| s.now.as_ref())
             }
         }
+    }
+
+    /// All keys present in `range`.
+    pub fn all<'v>(&'v self, range: &'v Range) -> impl Iterator<Item = &'v KeyValue> {
+        let (from, to) = match range {
+            Range::Key(key) => (key, Included(key)),
+            Range::Span { from, to } => (from, Excluded(to)),
+        };
+        self.keys.range((Included(from), to)).filter_map(|(_, seen)| seen.now.as_ref())
+    }
+
+    /// Forgets what is known of `range`, but for one key.
+    pub fn forget(&mut self, range: &Range, but: &Key) {
+        self.keys.retain(|key, _| key == but || !range.contains(key));
     }
 
     /// Takes in one event of a watch on `ranges`. What is not in there is nobody's, and kept by nobody.

@@ -15,6 +15,9 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Deferred {
     Resign,
+    Transfer {
+        to: Option<i64>,
+    },
     /// Begun at `begin` at the latest: a call that hangs does not put off the end.
     Withdraw {
         begin: Time,
@@ -50,7 +53,7 @@ impl Election {
             Want::Nothing { until: earlier } => Want::Nothing { until: earlier.min(until) },
             _ => Want::Nothing { until },
         };
-        self.lose(fx, setup, LostReason::Stopped);
+        self.give_up(fx, setup, LostReason::Stopped);
         if let Phase::Draining(drain) = &mut self.phase {
             drain.until = drain.until.min(until);
         }
@@ -62,7 +65,8 @@ impl Election {
         for (within, what) in std::mem::take(&mut self.deferred) {
             let waits = self.calls.is_running(within);
             match what {
-                Deferred::Resign if !waits => self.lose(fx, setup, LostReason::Resigned),
+                Deferred::Resign if !waits => self.give_up(fx, setup, LostReason::Resigned),
+                Deferred::Transfer { to } if !waits => self.begin_transfer(fx, to),
                 Deferred::Withdraw { begin, until } if !waits || begin <= fx.now => {
                     self.withdraw_by(fx, setup, until);
                 }
@@ -76,6 +80,7 @@ impl Election {
     pub(super) fn finish(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         if !self.withdrawn && self.is_settled(fx.now, ground) && self.calls.is_empty() {
             self.watch.close(fx);
+            self.line.watch.close(fx);
             self.withdrawn = true;
             fx.push(Action::Withdrawn { election: self.id });
         }

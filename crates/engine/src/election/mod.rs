@@ -6,18 +6,24 @@
 
 mod ending;
 mod ground;
+mod handover;
 mod host;
+mod line;
 mod phase;
 mod report;
 mod standby;
+mod taking;
 mod win;
 mod writes;
 
 use self::ending::Deferred;
 pub(super) use self::ending::reserve;
 pub(super) use self::ground::{Ground, Wish};
+use self::handover::Handover;
+use self::line::Line;
 use self::phase::{Phase, Stage, Win};
 use self::standby::Standby;
+use self::taking::Offers;
 use self::writes::{Doubt, Operation};
 use super::Setup;
 use super::action::{Action, Call, Callback, LostReason, Purpose};
@@ -60,6 +66,12 @@ pub(super) struct Election {
     /// Writes in a row that changed nothing.
     vain: u32,
     phase: Phase,
+    /// The key set is being handed to another candidate.
+    handover: Option<Handover>,
+    /// The other candidates, while it is primary.
+    line: Line,
+    /// What the holder of the lock has offered, while it is standby.
+    offers: Offers,
     standby: Option<Standby>,
     /// Others first: no campaign before this time, or before another holder was seen.
     yielding: Option<Time>,
@@ -112,6 +124,9 @@ impl Election {
             last_write: None,
             vain: 0,
             phase: Phase::Free,
+            handover: None,
+            line: Line::new(),
+            offers: Offers::default(),
             standby: None,
             yielding: None,
             calls: Calls::default(),
@@ -139,7 +154,7 @@ impl Election {
     pub fn resign(&mut self, fx: &mut Effects, setup: &Setup, within: Option<CallId>) {
         match within.filter(|call| self.calls.is_running(*call)) {
             Some(call) => self.defer(call, Deferred::Resign),
-            None => self.lose(fx, setup, LostReason::Resigned),
+            None => self.give_up(fx, setup, LostReason::Resigned),
         }
     }
 
@@ -163,16 +178,25 @@ impl Election {
 
     // What the store says.
 
-    pub fn watching(&mut self, fx: &Effects) -> Wish {
+    pub fn watching(&mut self, fx: &Effects, watch: WatchId) -> Wish {
+        if self.line.watch.is(watch) {
+            self.line.confirmed(fx);
+            return Wish::default();
+        }
         Wish { reread: self.watch.confirmed(fx), ..Wish::default() }
     }
 
-    /// The name of its present watch.
-    pub fn watch(&self) -> Option<WatchId> {
-        self.watch.id()
+    /// The names of its present watches: on its own keys, and on the other candidates.
+    pub fn watches(&self) -> [Option<WatchId>; 2] {
+        [self.watch.id(), self.line.watch.id()]
     }
 
-    pub fn watched(&mut self, events: Vec<KeyEvent>) {
+    pub fn watched(&mut self, watch: WatchId, events: Vec<KeyEvent>) {
+        if self.line.watch.is(watch) {
+            let line = self.claim.as_ref().map_or(&[][..], |claim| std::slice::from_ref(claim.candidates()));
+            events.into_iter().for_each(|event| self.view.watched(line, event));
+            return;
+        }
         let ranges = self.claim.as_ref().map_or(&[][..], Claim::ranges);
         for event in events {
             self.view.watched(ranges, event);
@@ -182,9 +206,13 @@ impl Election {
         self.retry = None;
     }
 
-    pub fn watch_ended(&mut self, fx: &mut Effects, why: &str) {
+    pub fn watch_ended(&mut self, fx: &mut Effects, watch: WatchId, why: &str) {
         fx.log(Level::Debug, Some(self.id), format!("{}: watch ended: {why}; opened again", self.role));
-        self.watch.ended(fx);
+        if self.line.watch.is(watch) {
+            self.line.watch.ended(fx);
+        } else {
+            self.watch.ended(fx);
+        }
     }
 
     pub fn reread(&mut self, revision: Revision, reads: &[Vec<KeyValue>]) {
@@ -219,6 +247,9 @@ impl Election {
     /// Forgets all that it knows of the keys under the present server id.
     pub fn forget(&mut self, fx: &mut Effects) {
         self.watch.close(fx);
+        self.line.watch.close(fx);
+        self.line.known = false;
+        self.offers = Offers::default();
         self.unchecked = true;
         self.view = View::default();
         self.claim = None;
@@ -252,6 +283,8 @@ impl Election {
         self.look_at_win(fx, ground);
         // After the keys: the reason of a loss is the first one observed, and a win that is gone asks nothing of its host.
         self.look_at_host(fx, ground.setup);
+        // After all that ends a win for other reasons, which leaves nothing to hand over; before the drain, that this ends.
+        self.look_at_handover(fx, ground);
         // After all that ends a win, before the next operation: a win that ended without a key or a callback left would
         // count as draining for one more step, and keep the election from campaigning.
         self.look_at_drain(fx, ground);
@@ -260,8 +293,12 @@ impl Election {
         self.look_at_holder(fx, ground);
         // After the drain, since only who could campaign is kept from it; before the operation, which asks for it.
         self.look_at_obstacle(fx, ground);
+        // After the obstacle, which keeps it from taking over; before the operation, which says what it takes, and before the
+        // lock on its own lease is adopted, which it may be because an offer was taken.
+        self.look_at_offer(ground);
         // Before the operation: the watch is on its way before the record is, and both are back after one round trip.
         self.open_watch(fx);
+        self.watch_line(fx);
         // Before the operation: a lock that was won in doubt would be released as one that belongs to nobody.
         let won = self.adopt(fx, ground);
         // Before the calls: a campaign that begins now puts `on_standby` off, since it may be over before it has begun.
@@ -273,7 +310,9 @@ impl Election {
         // Last: what has just been started keeps it from being over.
         self.finish(fx, ground);
         let another_id = !ground.id_in_use && self.others_record(ground).is_some();
-        Wish { won, another_id, ..Wish::default() }
+        // What the watch does not tell is read.
+        let reread = ground.lease().is_some_and(|lease| self.is_being_given(lease));
+        Wish { won, another_id, reread, ..Wish::default() }
     }
 
     fn start_calls(&mut self, fx: &mut Effects, ground: Ground<'_>) {
@@ -326,6 +365,7 @@ impl Election {
             return;
         }
         self.watch.timers(&mut due);
+        self.line.watch.timers(&mut due);
         if let Phase::Holding(Win { stage: Stage::Won { give_back } | Stage::Called { give_back }, .. }) =
             self.phase
         {
@@ -336,6 +376,9 @@ impl Election {
         }
         if let Some(drain) = self.phase.drain().filter(|drain| self.calls.of(drain.token)) {
             due(drain.until, "drain over");
+        }
+        if let Some(at) = self.handover_due() {
+            due(at, "offer over");
         }
         if let Some(at) = self.yielding {
             due(at, "yield over");

@@ -103,7 +103,7 @@ impl Election {
     }
 
     pub fn is_warm(&self) -> bool {
-        self.facts().warm
+        self.standby.as_ref().is_some_and(|standby| standby.warm)
     }
 
     /// The callbacks that are running.

@@ -42,7 +42,10 @@ impl Election {
             self.yielding = None;
         }
         let announced = self.standby.as_ref().is_some_and(|standby| standby.announced);
-        if announced && self.want == Want::Primacy && !self.has_win() && self.told_holder != revision {
+        // One on our own lease is ours as soon as the whole key set is.
+        let is_ours = self.lock().is_some_and(|kv| ground.is_lease(kv.lease));
+        let tells = announced && self.want == Want::Primacy && !self.has_win() && !is_ours;
+        if tells && self.told_holder != revision {
             self.told_holder = revision;
             let holder = self.others_lock(ground).and_then(holder);
             fx.push(Action::Notice { election: self.id, what: Notice::Holder(holder) });

@@ -3,11 +3,11 @@
 use super::ground::Ground;
 use super::phase::{Drain, Phase, Stage, Win};
 use super::standby::Standby;
-use super::writes::Doubt;
+use super::writes::{Doubt, Operation};
 use super::{Election, Want};
 use crate::Level;
 use crate::Setup;
-use crate::action::{Action, Call, LostReason, Notice};
+use crate::action::{Action, Call, LostReason, Notice, Purpose};
 use crate::effects::Effects;
 use crate::ids::Token;
 use crate::store::{Compare, LeaseId};
@@ -22,19 +22,24 @@ impl Election {
         self.last_token = token;
         self.unchecked = false;
         self.yielding = None;
+        self.offers.taken = None;
         let give_back = fx.now + ground.setup.activation_timeout;
         self.phase = Phase::Holding(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
         self.calls.cancel_all(fx, self.id);
         fx.log(Level::Info, Some(self.id), format!("{}: won, token {token}, lease {lease}", self.role));
     }
 
-    /// A campaign that got no answer had won after all.
+    /// A campaign that got no answer had won after all; or who held the key set has handed it over.
     pub(super) fn adopt(&mut self, fx: &mut Effects, ground: Ground<'_>) -> bool {
-        if self.operation.is_some() || self.doubt == Doubt::Campaign || self.has_win() {
+        // What decides about the key set is waited for; not what is written into the own record meanwhile.
+        let decides =
+            |op: &Operation| matches!(op.purpose, Purpose::Campaign | Purpose::Release | Purpose::HandOver);
+        let open = self.doubt == Doubt::Campaign || self.operation.as_ref().is_some_and(decides);
+        if open || self.has_win() {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
-        match claim.won(&self.view, lease).filter(|_| self.may_have_won) {
+        match claim.won(&self.view, lease).filter(|_| self.may_have_won || self.offers.taken.is_some()) {
             Some(token) if self.may_campaign() => self.take_win(fx, ground, token, lease),
             Some(_) => {}
             None => self.may_have_won = false,
@@ -118,6 +123,7 @@ impl Election {
     pub(super) fn lose(&mut self, fx: &mut Effects, setup: &Setup, reason: LostReason) {
         let Some(win) = self.phase.win().copied() else { return };
         let (token, lease) = (win.token, win.lease);
+        self.handover = None;
         let mut owed = None;
         if win.is_called() {
             fx.push(Action::Primacy { election: self.id, win: None });
@@ -131,10 +137,16 @@ impl Election {
         }
         let yields = matches!(
             reason,
-            LostReason::Resigned | LostReason::ActivationFailed | LostReason::HostUnresponsive
+            LostReason::Resigned
+                | LostReason::Transferred
+                | LostReason::ActivationFailed
+                | LostReason::HostUnresponsive
         );
-        self.phase =
-            Phase::Draining(Drain { token, lease, until: fx.now + setup.drain_timeout, yields, owed });
+        let mut until = fx.now + setup.drain_timeout;
+        if let Want::Nothing { until: end } = self.want {
+            until = until.min(end);
+        }
+        self.phase = Phase::Draining(Drain { token, lease, until, yields, owed });
         self.standby.get_or_insert_with(|| Standby::new(fx.now));
     }
 

@@ -148,8 +148,21 @@ impl Election {
                 self.unchecked = false;
                 self.refused(fx);
             }
+            Purpose::Heirs => self.line.known = true,
+            Purpose::Offer if succeeded => self.offered(operation, at),
+            Purpose::HandOver if succeeded => {
+                if self.handed_over(fx, operation) {
+                    self.take_win(fx, ground, Token(at.0), operation.lease);
+                }
+                return Wish { won: self.has_win(), ..Wish::default() };
+            }
             // Whichever branch ran, the record is not what a campaign in doubt compared: that one is decided now.
-            Purpose::Register | Purpose::Move | Purpose::Settle | Purpose::Update | Purpose::Unregister => {
+            Purpose::Register
+            | Purpose::Move
+            | Purpose::Settle
+            | Purpose::Update
+            | Purpose::Accept
+            | Purpose::Unregister => {
                 self.doubt = Doubt::Nothing;
                 if succeeded {
                     self.told = operation.says;
@@ -203,6 +216,10 @@ impl Election {
         let is_own = record.is_some_and(|kv| ground.keeper.is_own(kv.lease));
         let campaign_in_doubt = self.doubt == Doubt::Campaign;
 
+        // First of all: every other write of this election puts it off.
+        if let Some(next) = self.next_of_handover(now, ground) {
+            return Some(next);
+        }
         if !self.has_win() {
             // The service's record goes before the drain, the lock after it.
             let published = claim.published(view, lease);
@@ -210,7 +227,12 @@ impl Election {
                 return Some((Purpose::Unpublish, claim.release(&published)));
             }
             let held = claim.held(view, lease);
-            if !held.is_empty() && !campaign_in_doubt && !self.is_draining(now) {
+            // What is handed over stays until somebody has it.
+            let stays = campaign_in_doubt
+                || self.is_draining(now)
+                || self.handover.is_some()
+                || self.is_being_given(lease);
+            if !held.is_empty() && !stays {
                 return Some((Purpose::Release, claim.release(&held)));
             }
         }
@@ -218,7 +240,7 @@ impl Election {
             |purpose| Some((purpose, claim.write_record(view, ground.setup, self.says(ground), lease)));
         if matches!(self.want, Want::Nothing { .. }) {
             return match record {
-                _ if self.is_draining(now) => None,
+                _ if self.is_draining(now) || self.handover.is_some() => None,
                 // One on a former lease goes with that.
                 Some(kv) if kv.lease == lease || (is_own && campaign_in_doubt) => {
                     Some((Purpose::Unregister, claim.delete_record(kv)))
@@ -255,8 +277,13 @@ impl Election {
             (Some(win), Some(own)) => own.mod_revision.0 < win.token.0,
             _ => false,
         };
-        let news = of_an_earlier_win || self.told != self.says(ground);
-        if is_own && settled && news { rewrite(Purpose::Update) } else { None }
+        let offered = self.offers.got.is_some();
+        let news = of_an_earlier_win || offered || self.told != self.says(ground);
+        if is_own && settled && news {
+            let takes = offered && self.offers.taken.is_some();
+            return rewrite(if takes { Purpose::Accept } else { Purpose::Update });
+        }
+        self.asks_for_line().then(|| (Purpose::Heirs, claim.look_at_candidates()))
     }
 
     /// What its record should say.
@@ -266,8 +293,10 @@ impl Election {
 
     pub(super) fn facts(&self) -> Facts {
         Facts {
-            warm: self.standby.as_ref().is_some_and(|standby| standby.warm),
+            warm: self.is_warm(),
             ready: self.phase.win().is_some_and(Win::is_ready),
+            accepts: self.offers.taken,
+            ..Facts::default()
         }
     }
 

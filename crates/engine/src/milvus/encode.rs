@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::{Candidate, IndexVersions, Role};
-use crate::store::{LeaseId, Value};
+use crate::store::{LeaseId, Revision, Value};
 
 /// What a candidate says of itself beyond Milvus's fields, in its `ROLE-ID` record only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,10 +12,20 @@ pub struct Facts {
     pub warm: bool,
     /// It is primary and `on_primary` has succeeded.
     pub ready: bool,
+    /// Who is preferred as the next primary: the highest one; 0: never. Also of a neighbour that knows of no handover.
+    pub priority: u32,
+    /// The holder of the lock at this revision has written here that it would hand primacy over.
+    pub offer: Option<Revision>,
+    /// It takes the offer of the holder of the lock at this revision.
+    pub accepts: Option<Revision>,
 }
 
+/// The field of a record that is ours.
+pub(super) const OURS: &str = "Primacy";
 /// What the facts mean is of this version; those of another are not read.
 pub(super) const PROTOCOL: i64 = 1;
+pub(super) const OFFER: &str = "Offer";
+pub(super) const ACCEPTS: &str = "Accepts";
 
 /// As long as most records are.
 const USUAL: usize = 512;
@@ -48,27 +58,37 @@ pub fn encode(
     fields.number("LeaseID", lease.0);
     fields.text("HostName", &candidate.host_name);
     if !candidate.server_labels.is_empty() {
-        let mut labels = Fields(String::from("{"));
+        let mut labels = Fields::new();
         for (name, value) in &candidate.server_labels {
             labels.raw(name, Quoted(value));
         }
         fields.raw("ServerLabels", labels.end());
     }
-    if let Some(Facts { warm, ready }) = facts {
-        let mut ours = Fields(String::from("{"));
+    if let Some(Facts { warm, ready, priority, offer, accepts }) = facts {
+        let mut ours = Fields::new();
         ours.raw("Protocol", PROTOCOL);
         ours.raw("Warm", warm);
         ours.raw("Ready", ready);
-        fields.raw("Primacy", ours.end());
+        ours.raw("Priority", priority);
+        for (name, lock) in [(OFFER, offer), (ACCEPTS, accepts)] {
+            if let Some(Revision(lock)) = lock {
+                ours.raw(name, lock);
+            }
+        }
+        fields.raw(OURS, ours.end());
     }
     fields.end().into()
 }
 
 /// An object under construction. `number`, `text` and `flag` leave a zero value out, like Go's `omitempty`.
-struct Fields(String);
+pub(super) struct Fields(String);
 
 impl Fields {
-    fn raw(&mut self, name: &str, value: impl Display) {
+    pub(super) fn new() -> Fields {
+        Fields(String::from("{"))
+    }
+
+    pub(super) fn raw(&mut self, name: &str, value: impl Display) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
@@ -95,14 +115,14 @@ impl Fields {
     }
 
     fn index_versions(&mut self, name: &str, versions: &IndexVersions) {
-        let mut inner = Fields(String::from("{"));
+        let mut inner = Fields::new();
         for (name, number) in versions.iter() {
             inner.raw(name, number);
         }
         self.raw(name, inner.end());
     }
 
-    fn end(mut self) -> String {
+    pub(super) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
@@ -110,7 +130,7 @@ impl Fields {
 
 /// A JSON string as Milvus's encoder escapes it: besides what JSON demands, what HTML and JavaScript would
 /// stumble over; and no short form for backspace and form feed.
-struct Quoted<'a>(&'a str);
+pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,6 +165,9 @@ fn is_escaped(c: char) -> bool {
 mod tests {
     use super::*;
     use semver::Version;
+
+    const FACTS: Facts =
+        Facts { warm: true, ready: false, priority: 3, offer: None, accepts: Some(Revision(9)) };
 
     fn record(candidate: &Candidate, lease: i64, facts: Option<Facts>) -> String {
         encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts).to_string()
@@ -202,7 +225,7 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into();
         assert_eq!(
-            record(&candidate, 7, Some(Facts { warm: true, ready: false })),
+            record(&candidate, 7, Some(FACTS)),
             concat!(
                 r#"{"ServerID":1,"ServerName":"mixcoord","Address":"h:1","Exclusive":true,"Stopping":true,"#,
                 r#""TriggerKill":false,"Version":"1.2.3-rc.1+b","#,
@@ -212,7 +235,7 @@ mod tests {
                 "\u{7f}",
                 r#"","ServerLabels":{"":"e","B":"x","a":"\u003c","b":"2","é":"","#,
                 "\"\u{ffff}\"",
-                r#":"1","😀":"2"},"Primacy":{"Protocol":1,"Warm":true,"Ready":false}}"#
+                r#":"1","😀":"2"},"Primacy":{"Protocol":1,"Warm":true,"Ready":false,"Priority":3,"Accepts":9}}"#
             )
         );
     }

@@ -73,6 +73,8 @@ pub struct Keys {
     /// neighbour configured otherwise never makes a second primary, and for a mixcoord the candidates of the
     /// roles that it is.
     pub rivals: Vec<Range>,
+    /// Where the own records of all candidates of the role lie.
+    pub candidates: Range,
     /// `ROOT/session/version`, which only a mixcoord reads and writes.
     pub version: Option<Key>,
 }
@@ -180,6 +182,7 @@ impl Keys {
                 Layout::AfterStart => others,
             },
             rivals,
+            candidates: root.candidates(role),
             version: role.is_mixcoord().then(|| root.version_key()),
         }
     }

@@ -8,6 +8,7 @@ mod candidate;
 mod encode;
 mod keys;
 mod record;
+mod relay;
 mod role;
 mod version;
 
@@ -15,5 +16,6 @@ pub use candidate::{Candidate, CandidateError, IndexVersions, IndexVersionsError
 pub use encode::{Facts, encode};
 pub use keys::{Claimed, IdError, Keys, Layout, LayoutError, Root, RootError};
 pub use record::{Record, RecordError};
+pub use relay::{as_lock, with_offer};
 pub use role::{Role, RoleError};
 pub use version::{VersionError, may_lead, version_value};

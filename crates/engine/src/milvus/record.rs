@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde_json::{Map, Value as Json};
 
-use super::encode::{Facts, PROTOCOL};
+use super::encode::{ACCEPTS, Facts, OFFER, OURS, PROTOCOL};
 use crate::plain::{BRIEF, plain};
-use crate::store::{LeaseId, Value};
+use crate::store::{LeaseId, Revision, Value};
 
 /// A record as read. Fields that are not listed here are ignored; absent ones have their zero value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,22 +132,33 @@ fn labels(object: &Map<String, Json>) -> Result<BTreeMap<String, String>, Record
 
 /// Facts of another protocol are facts we do not know: a neighbour of tomorrow is no error.
 fn facts(object: &Map<String, Json>) -> Result<Option<Facts>, RecordError> {
-    let ours = match object.get("Primacy") {
+    let ours = match object.get(OURS) {
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Object(ours)) => ours,
-        Some(other) => return Err(wrong("Primacy", other, "an object")),
+        Some(other) => return Err(wrong(OURS, other, "an object")),
     };
     if number(ours, "Protocol").map_err(within_primacy)? != PROTOCOL {
         return Ok(None);
     }
     let fact = |name| Ok(flag(ours, name).map_err(within_primacy)?.unwrap_or_default());
-    Ok(Some(Facts { warm: fact("Warm")?, ready: fact("Ready")? }))
+    let lock = |name| match number(ours, name).map_err(within_primacy)? {
+        0 => Ok(None),
+        revision => Ok(Some(Revision(revision))),
+    };
+    let priority = number(ours, "Priority").map_err(within_primacy)?;
+    Ok(Some(Facts {
+        warm: fact("Warm")?,
+        ready: fact("Ready")?,
+        priority: u32::try_from(priority.max(0)).unwrap_or(u32::MAX),
+        offer: lock(OFFER)?,
+        accepts: lock(ACCEPTS)?,
+    }))
 }
 
 fn within_primacy(error: RecordError) -> RecordError {
     match error {
         RecordError::Field { field, found, expected } => {
-            RecordError::Field { field: format!("Primacy.{field}"), found, expected }
+            RecordError::Field { field: format!("{OURS}.{field}"), found, expected }
         }
         other => other,
     }
@@ -209,7 +220,7 @@ mod tests {
     fn facts_of_another_protocol_are_not_read() {
         assert_eq!(
             parse(r#"{"Primacy":{"Protocol":1,"Warm":true,"Later":[]}}"#).unwrap().facts,
-            Some(Facts { warm: true, ready: false })
+            Some(Facts { warm: true, ..Facts::default() })
         );
         for unknown in [r#"{"Primacy":{"Protocol":2,"Warm":"very"}}"#, r#"{"Primacy":{"Warm":true}}"#] {
             assert_eq!(parse(unknown).unwrap().facts, None);
@@ -273,10 +284,12 @@ mod tests {
             candidate in candidates(),
             server_id in any::<i64>(),
             lease in any::<i64>(),
-            facts in any::<Option<(bool, bool)>>(),
+            facts in any::<Option<(bool, bool, u32)>>(),
+            (offer, accepts) in any::<(Option<i64>, Option<i64>)>(),
         ) -> (Record, Value) {
             let role = Role::parse("rootcoord").unwrap();
-            let facts = facts.map(|(warm, ready)| Facts { warm, ready });
+            let [offer, accepts] = [offer, accepts].map(|lock| lock.filter(|lock| *lock != 0).map(Revision));
+            let facts = facts.map(|(warm, ready, priority)| Facts { warm, ready, priority, offer, accepts });
             let value = encode(&candidate, &role, server_id, LeaseId(lease), facts);
             let record = Record {
                 server_id,

@@ -10,7 +10,7 @@ use crate::milvus::Role;
 use crate::store::{Answer, Failure, KeyEvent, KeyValue, LeaseId, Origin, Revision, TxnAnswer};
 
 /// What [`Event::Tick`] is called where it is known which timer is due.
-const TIMERS: [&str; 16] = [
+const TIMERS: [&str; 17] = [
     "tick",
     "deadline",
     "renewal due",
@@ -25,6 +25,7 @@ const TIMERS: [&str; 16] = [
     "unread too long",
     "drain over",
     "yield over",
+    "offer over",
     "stop due",
     "stop over",
 ];
@@ -166,6 +167,10 @@ impl<'a> Reader<'a> {
             }
             "campaign" => Event::Campaign { election: self.election()? },
             "resign" => Event::Resign { election: self.election()?, within: self.call_in()? },
+            "transfer" => {
+                let election = self.election()?;
+                Event::Transfer { election, to: self.field("to=")?, within: self.call_in()? }
+            }
             "mark" if self.take("stopping") => Event::MarkStopping,
             "withdraw" => Event::Withdraw {
                 election: self.election()?,

@@ -10,7 +10,7 @@ use crate::ids::CallId;
 use crate::milvus::Record;
 use crate::store::{
     Answer, Compare, Condition, Escaped, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request,
-    Txn, TxnAnswer,
+    Revision, Txn, TxnAnswer,
 };
 use crate::time::Time;
 
@@ -71,13 +71,16 @@ fn within(f: &mut Formatter<'_>, call: Option<CallId>) -> fmt::Result {
 /// engine decides by.
 impl Display for Setup {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Setup { root, layout, candidate, ttl, margin, warmup_interval, .. } = self;
+        let Setup { root, layout, candidate, ttl, margin, priority, warmup_interval, .. } = self;
         write!(f, "setup root={root} layout={layout} address={} ", candidate.address())?;
         write!(f, "version={} ttl={}", candidate.version(), Seconds(*ttl))?;
         if let Some(margin) = margin {
             write!(f, " margin={}", Seconds(*margin))?;
         }
         let Setup { activation_timeout, drain_timeout, request_timeout, first_lease, seed, .. } = self;
+        if *priority != 1 {
+            write!(f, " priority={priority}")?;
+        }
         write!(f, " warmup={} activation={}", Seconds(*warmup_interval), Seconds(*activation_timeout))?;
         write!(f, " drain={} request={}", Seconds(*drain_timeout), Seconds(*request_timeout))?;
         write!(f, " lease={first_lease} seed={seed}")
@@ -93,6 +96,13 @@ impl Display for Event {
             Event::Campaign { election } => write!(f, "campaign {election}"),
             Event::Resign { election, within: call } => {
                 write!(f, "resign {election}")?;
+                within(f, *call)
+            }
+            Event::Transfer { election, to, within: call } => {
+                write!(f, "transfer {election}")?;
+                if let Some(id) = to {
+                    write!(f, " to={id}")?;
+                }
                 within(f, *call)
             }
             Event::MarkStopping => f.write_str("mark stopping"),
@@ -289,7 +299,11 @@ fn branch(ops: &[Op]) -> String {
                 let warm = if facts.warm { " warm" } else { "" };
                 let ready = if facts.ready { " ready" } else { "" };
                 let stopping = if record.stopping { " stopping" } else { "" };
-                parts.push(format!("put({key} lease={lease}{warm}{ready}{stopping})"));
+                let lock = |name, lock: Option<Revision>| {
+                    lock.map(|lock| format!(" {name}={lock}")).unwrap_or_default()
+                };
+                let (offer, accepts) = (lock("offer", facts.offer), lock("accepts", facts.accepts));
+                parts.push(format!("put({key} lease={lease}{warm}{ready}{stopping}{offer}{accepts})"));
             }
             Op::Delete(key) => parts.push(format!("delete({key})")),
         }

@@ -1,0 +1,57 @@
+//! What a standby does with the offers of the holder of the lock, which are written into its own record.
+//!
+//! It takes one by rewriting the record. From then on the key set may be put on its lease at any time: then it has won, as
+//! by a campaign. It is bound to nothing: whatever else it writes into its record, or a lost lease, ends what it has agreed to.
+
+use super::Election;
+use super::ground::Ground;
+use super::writes::Doubt;
+use crate::milvus::Record;
+use crate::store::{LeaseId, Revision};
+
+/// Of the holder of the lock at which revision the own record has an offer, and whose this election has taken.
+#[derive(Clone, Copy, Debug, Default, Hash)]
+pub(super) struct Offers {
+    /// The record that was looked at.
+    seen: Revision,
+    pub(super) got: Option<Revision>,
+    pub(super) taken: Option<Revision>,
+}
+
+impl Election {
+    /// Looks what the own record says, and decides whether to take what is offered.
+    pub(super) fn look_at_offer(&mut self, ground: Ground<'_>) {
+        let record = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
+        let seen = record.map(|kv| kv.mod_revision).unwrap_or_default();
+        let got = if seen == self.offers.seen {
+            self.offers.got
+        } else {
+            record.and_then(|kv| Record::parse(&kv.value).ok()?.facts?.offer)
+        };
+        // One that is on our lease has been put there: whether that is a win is decided elsewhere.
+        let is_ours = self.lock().is_some_and(|kv| ground.is_lease(kv.lease));
+        let holder = self.others_lock(ground).map(|kv| kv.mod_revision);
+        // That of a former holder may still be there.
+        let stands = |of: &Revision| holder == Some(*of) && self.would_take_over(ground);
+        let taken = got.or(self.offers.taken).filter(stands);
+        self.offers = Offers { seen, got, taken: if is_ours { self.offers.taken } else { taken } };
+    }
+
+    /// Whether the key set is being put on its lease, as it has agreed to, and a part of that is not known yet.
+    pub(super) fn is_being_given(&self, lease: LeaseId) -> bool {
+        let claim = self.claim.as_ref().filter(|_| self.offers.taken.is_some());
+        claim.is_some_and(|claim| claim.is_coming(&self.view, lease))
+    }
+
+    /// Whether it could begin to be primary now.
+    fn would_take_over(&self, ground: Ground<'_>) -> bool {
+        let record = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
+        self.is_warm()
+            && self.may_campaign()
+            && self.obstacle.is_none()
+            && self.doubt != Doubt::Campaign
+            && self.watch.is_open()
+            && !ground.stopping
+            && record.is_some_and(|kv| ground.is_lease(kv.lease))
+    }
+}
