@@ -77,6 +77,11 @@ static void on_result(void *go, primacy_status status, primacy_result result, pr
     primacyGoResult((uintptr_t)go, status, result, error);
 }
 
+static primacy_status start_open(primacy_config config, const primacy_candidate *candidate, uintptr_t go,
+                                 primacy_session *session_out, primacy_error **error_out) {
+    return primacy_session_start_open(config, candidate, on_result, (void *)go, session_out, error_out);
+}
+
 static primacy_status start_read(primacy_session session, primacy_txn txn, uint64_t timeout_ms, uintptr_t go,
                                  primacy_error **error_out) {
     return primacy_session_start_read(session, txn, timeout_ms, on_result, (void *)go, error_out);
@@ -223,7 +228,8 @@ func setConfig(config C.primacy_config, s setting) error {
 	return fault(C.primacy_config_set(config, t.text(s.name), t.text(s.value), &detail), detail)
 }
 
-func sessionOpen(config *Config) (uint64, *queue[line], error) {
+// opened is told how it ended, once, if there is no error.
+func sessionStartOpen(config *Config, opened func(error)) (uint64, *queue[line], error) {
 	made, log, err := newConfig(config)
 	if err != nil {
 		return 0, nil, err
@@ -256,7 +262,11 @@ func sessionOpen(config *Config) (uint64, *queue[line], error) {
 	}
 	var session C.primacy_session
 	var detail *C.primacy_error
-	status := C.primacy_session_open(made, &candidate, &session, &detail)
+	known := handle.New(waiting{told: func(_ *Result, err error) { opened(err) }})
+	status := C.start_open(made, &candidate, C.uintptr_t(known), &session, &detail)
+	if status != C.PRIMACY_OK {
+		handle.Delete(known)
+	}
 	return uint64(session), log, fault(status, detail)
 }
 
@@ -285,7 +295,7 @@ func sessionStartRead(session uint64, txn *Txn, timeout uint64, told func(*Resul
 	})
 }
 
-// What is told once of a commit or a read: also of one that nobody waits for any more.
+// What is told once of a commit, a read or an opening: also of one that nobody waits for any more.
 type waiting struct {
 	gets int
 	told func(*Result, error)

@@ -17,7 +17,9 @@ func electionStateText(ElectionState) string { return "unknown" }
 func callbackText(Callback) string           { return "unknown" }
 func obstacleText(Obstacle) string           { return "unknown" }
 
-func sessionOpen(*Config) (uint64, *queue[line], error)                 { return 0, nil, ErrUnsupported }
+func sessionStartOpen(*Config, func(error)) (uint64, *queue[line], error) {
+	return 0, nil, ErrUnsupported
+}
 func sessionServerID(uint64) int64                                      { return 0 }
 func sessionRegister(uint64, string, *Election) (uint64, error)         { return 0, ErrUnsupported }
 func sessionStartRead(uint64, *Txn, uint64, func(*Result, error)) error { return ErrUnsupported }

@@ -21,32 +21,31 @@ type Session struct {
 
 // Open opens a session: connects to etcd, asks for a lease, takes a server id.
 //
-// It waits for as long as ctx and the setting etcd.requestTimeout allow; if it fails, nothing is left over. [MayPass]
-// says whether trying again can help.
+// It waits for as long as ctx and the setting etcd.requestTimeout allow, and 100 ms more to clean up where ctx ends it;
+// if it fails, nothing is left over. [MayPass] says whether trying again can help.
 func Open(ctx context.Context, config Config) (*Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "open", Code: ErrTimeout, cause: err}
 	}
-	type opened struct {
-		handle uint64
-		log    *queue[line]
-		err    error
+	opened := make(chan error, 1)
+	handle, log, err := sessionStartOpen(&config, func(err error) { opened <- err })
+	if err != nil {
+		return nil, named("open", err)
 	}
-	got, ok := await(ctx, func() opened {
-		handle, log, err := sessionOpen(&config)
-		return opened{handle, log, err}
-	}, func(late opened) {
-		if late.err == nil {
-			_ = sessionFree(late.handle)
+	select {
+	case err = <-opened:
+	case <-ctx.Done():
+		select {
+		case err = <-opened:
+		default:
+			err = &Error{Code: ErrTimeout, cause: ctx.Err()}
 		}
-	})
-	if !ok {
-		return nil, &Error{Op: "open", Code: ErrTimeout, cause: ctx.Err()}
 	}
-	if got.err != nil {
-		return nil, named("open", got.err)
+	if err != nil {
+		_ = sessionFree(handle)
+		return nil, named("open", err)
 	}
-	return &Session{handle: got.handle, log: got.log, closed: make(chan struct{})}, nil
+	return &Session{handle: handle, log: log, closed: make(chan struct{})}, nil
 }
 
 // ServerID is this process's id in etcd: positive, and the same for as long as the session lives, unless etcd is put

@@ -568,6 +568,23 @@ typedef struct primacy_candidate {
 typedef uint64_t primacy_session;
 
 /**
+ * What a commit or a read brought.
+ */
+typedef uint64_t primacy_result;
+
+/**
+ * Is told what came of `primacy_election_start_commit`, `primacy_session_start_read` or `primacy_session_start_open`.
+ *
+ * `status` is that of `primacy_election_commit`, `primacy_session_read` or `primacy_session_open`. `result`, where
+ * there is one, and `error`, NULL with `PRIMACY_OK`, are yours to free. It runs on a thread of the library; it must
+ * return soon, and not call what blocks.
+ */
+typedef void (*primacy_on_result)(void *user_data,
+                                  primacy_status status,
+                                  primacy_result result,
+                                  struct primacy_error *error);
+
+/**
  * An election: a role on a session.
  */
 typedef uint64_t primacy_election;
@@ -713,23 +730,6 @@ typedef uint64_t primacy_queue;
  * A transaction under construction.
  */
 typedef uint64_t primacy_txn;
-
-/**
- * What a commit or a read brought.
- */
-typedef uint64_t primacy_result;
-
-/**
- * Is told what came of `primacy_election_start_commit` or `primacy_session_start_read`.
- *
- * `status` is that of `primacy_election_commit` or `primacy_session_read`. `result`, where there is one, and `error`,
- * NULL with `PRIMACY_OK`, are yours to free. It runs on a thread of the library; it must return soon, and not call
- * what blocks.
- */
-typedef void (*primacy_on_result)(void *user_data,
-                                  primacy_status status,
-                                  primacy_result result,
-                                  struct primacy_error *error);
 
 /**
  * A key with what etcd knows of it.
@@ -1479,8 +1479,26 @@ primacy_status primacy_session_open(primacy_config config,
                                     struct primacy_error **error_out);
 
 /**
+ * Begins what `primacy_session_open` does, and returns at once: no thread waits. `on_result` is called once, with
+ * `PRIMACY_OK` when the session is open, else with why it is not; maybe before this returns, and without a result.
+ *
+ * `*session_out` is there at once, to be freed in either case. Elections can be registered on it before it is open: they
+ * begin when it is. `primacy_session_stop`, `_close` and `_free` end an opening that is under way, within 100 ms whatever
+ * etcd does; `on_result` hears of it by `PRIMACY_E_STOPPED`. `user_data` is handed to `on_result`, and not used if this
+ * fails. Any thread, also inside a callback, does not block.
+ *
+ * The statuses are those of `primacy_session_open`; those that are known at once are answered here.
+ */
+primacy_status primacy_session_start_open(primacy_config config,
+                                          const struct primacy_candidate *candidate,
+                                          primacy_on_result on_result,
+                                          void *user_data,
+                                          primacy_session *session_out,
+                                          struct primacy_error **error_out);
+
+/**
  * The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put
- * back to an older state.
+ * back to an older state. 0: it is not open yet.
  *
  * Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
  */

@@ -38,14 +38,38 @@ impl Session {
         candidate: Candidate,
         log: Log,
     ) -> Result<Session, OpenError> {
-        let mut warnings = Vec::new();
-        if lent.is_none() {
-            warnings.extend(warning::of_address(&settings, candidate.address()));
-            warnings.extend(warning::of_user(&settings));
-        }
-        let environment = environment(lent, &settings.etcd, log)?;
-        Opening::begin(environment, setup(settings, candidate), warnings)?.finish()
+        opening(lent, settings, candidate, log)?.finish()
     }
+
+    /// Starts what [`open_on`](Self::open_on) does, and returns at once; `done` is told how it ended, once. Elections can be
+    /// registered before: they begin when it is open. A stop ends the opening, with [`OpenError::Stopped`].
+    ///
+    /// # Errors
+    /// Those that are known at once; then `done` is not called.
+    pub fn start_open(
+        lent: Option<Arc<dyn Lender>>,
+        settings: Settings,
+        candidate: Candidate,
+        log: Log,
+        done: impl FnOnce(Result<(), OpenError>) + Send + 'static,
+    ) -> Result<Session, OpenError> {
+        Ok(opening(lent, settings, candidate, log)?.finish_later(done))
+    }
+}
+
+fn opening(
+    lent: Option<Arc<dyn Lender>>,
+    settings: Settings,
+    candidate: Candidate,
+    log: Log,
+) -> Result<Opening, OpenError> {
+    let mut warnings = Vec::new();
+    if lent.is_none() {
+        warnings.extend(warning::of_address(&settings, candidate.address()));
+        warnings.extend(warning::of_user(&settings));
+    }
+    let environment = environment(lent, &settings.etcd, log)?;
+    Ok(Opening::begin(environment, setup(settings, candidate), warnings)?)
 }
 
 impl Observer {

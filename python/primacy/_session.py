@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Session")
 
+# An opening that nobody waits for any more ends within this, in seconds.
+CANCELLED_WITHIN = 0.1
+
 
 class CommonSession:
     """What is the same for threads and for asyncio: all that does not wait."""
@@ -80,7 +83,12 @@ class Session(CommonSession):
         dispatcher()
         self._elections: list[Election] = []
         self._lock = threading.Lock()  # for changes of `_elections`
-        self._raw = _primacy.open_session(raw, candidate, None).wait()
+        self._raw, opening = _primacy.open_session(raw, candidate, None)
+        try:
+            opening.wait()
+        except BaseException:  # Ctrl-C, too
+            self._raw.close(CANCELLED_WITHIN, [])
+            raise
         dispatcher().opened(self)
 
     def register(self, role: str, callbacks: Callbacks | None = None) -> Election:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -203,6 +204,27 @@ def test_a_wait_ends_with_its_task_and_blocks_nobody(config: primacy.Config) -> 
                     await asyncio.wait_for(session.join(), 0.02)
 
     run(story)
+
+
+def test_an_opening_that_is_cancelled_ends() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent.settimeout(SOON)
+    config = primacy.Config(etcd_endpoints=f"127.0.0.1:{silent.getsockname()[1]}")
+
+    async def story() -> None:
+        opening = asyncio.create_task(aio.Session(config, candidate()).open())
+        await asyncio.sleep(0.1)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    run(story)
+    began = time.monotonic()
+    with silent, silent.accept()[0] as connection:
+        connection.settimeout(SOON)
+        while connection.recv(1 << 16):
+            pass
+    assert time.monotonic() - began < 5, "it went on for etcd.requestTimeout"
 
 
 async def engine_waits_are(most: int) -> None:

@@ -154,7 +154,7 @@ def test_every_error_is_one_of_primacy_and_survives_pickling() -> None:
 def test_a_defect_is_an_error_of_primacys_too() -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     config = primacy.Config(etcd_endpoints=f"127.0.0.1:{silent.getsockname()[1]}", etcd_requestTimeout=300)
-    opening = _primacy.open_session(raw_config(config), candidate(), None)
+    _, opening = _primacy.open_session(raw_config(config), candidate(), None)
     with pytest.raises(primacy.InternalError) as defect:
         opening.result()
     assert isinstance(defect.value, primacy.Error) and isinstance(defect.value, RuntimeError)

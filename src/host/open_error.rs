@@ -13,6 +13,9 @@ pub enum OpenError {
     /// Trying again does not help until somebody changes something.
     #[error("no session: {0}")]
     Refused(Failure),
+    /// It was stopped before it was open.
+    #[error("no session: it was stopped before it was open")]
+    Stopped,
     /// No thread, descriptor or memory left.
     #[error("no session: {0}")]
     System(#[from] io::Error),
@@ -21,6 +24,6 @@ pub enum OpenError {
 impl OpenError {
     /// Whether opening the same session again later may succeed.
     pub fn may_pass(&self) -> bool {
-        !matches!(self, OpenError::Refused(_))
+        !matches!(self, OpenError::Refused(_) | OpenError::Stopped)
     }
 }

@@ -4,8 +4,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::lock::lock;
+use crate::in_time::timeout_at;
 use crate::store::Failure;
 
 /// How far it is.
@@ -51,6 +53,17 @@ impl Progress {
     pub fn wait(&self, timeout: Duration, reached: impl Fn(&Stage) -> bool) -> Stage {
         let waited = self.advanced.wait_timeout_while(lock(&self.stage), timeout, |stage| !reached(stage));
         waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// The same, for who must not block.
+    pub async fn reach(&self, timeout: Duration, reached: impl Fn(&Stage) -> bool) -> Stage {
+        let (until, mut steps) = (Instant::now() + timeout, self.steps());
+        loop {
+            let stage = self.now();
+            if reached(&stage) || timeout_at(until, steps.changed()).await.is_err() {
+                return stage;
+            }
+        }
     }
 
     pub fn now(&self) -> Stage {

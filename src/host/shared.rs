@@ -57,7 +57,7 @@ impl Shared {
             let outcome = panic::caught(work).await.unwrap_or_else(defect);
             // The runtime, which tells it, is there until it is told.
             shared.outcomes.clone().run(move || {
-                callback::tell(0, &shared.log, "what a commit or a read ends with", || done(outcome));
+                callback::tell(0, &shared.log, "what was started ends with", || done(outcome));
             });
         });
     }

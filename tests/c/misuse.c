@@ -291,6 +291,8 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_watch_ended(handle, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_config_free(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_open(handle, &candidate, &made, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_start_open(handle, &candidate, on_result, NULL, &made, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_start_open(handle, &candidate, NULL, NULL, &made, NULL), PRIMACY_E_NULL);
     CHECK_EQUAL(primacy_session_server_id(handle, &number), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_register(handle, "rootcoord", &callbacks, NULL, &made, NULL),
                 PRIMACY_E_HANDLE);

@@ -175,6 +175,12 @@ static void on_unwatch(void *user_data, primacy_watch watch) {
     (void)user_data, (void)watch;
 }
 
+static void on_result(void *user_data, primacy_status status, primacy_result result, primacy_error *error) {
+    (void)user_data, (void)status;
+    primacy_result_free(result);
+    primacy_error_free(error);
+}
+
 static const primacy_candidate candidate = {
     .struct_size = sizeof candidate, .address = "127.0.0.1:1", .version = "1.0.0"};
 
@@ -251,6 +257,8 @@ static void open_something(struct thread *me) {
         lend(me, config);
     if (one_in(me, 2))
         primacy_session_open(config, &candidate, &made, &error);
+    else if (one_in(me, 2))
+        primacy_session_start_open(config, &candidate, one_in(me, 32) ? NULL : on_result, NULL, &made, &error);
     else if (one_in(me, 2))
         primacy_observer_open(config, text(me), &watching, NULL, &made, &error);
     else

@@ -285,9 +285,11 @@ impl World<'_> {
     /// The session is over. If it is clean, nothing that it wrote is left.
     fn closed(&mut self, process: usize, clean: bool) {
         let who = self.processes[process].who();
+        self.settle_store();
+        let cluster = &self.cluster;
+        let holds = cluster.holders().any(|(_, win)| cluster.wins[win].who == who);
         // A backup brings back what hung on leases that were ended since.
         if clean && self.cluster.restored.is_none() {
-            self.settle_store();
             let keys = self.cluster.keys(self.now);
             let left =
                 keys.iter().find(|kv| self.cluster.owner(&kv.key) == Some(who) && kv.lease != LeaseId::NONE);
@@ -297,7 +299,7 @@ impl World<'_> {
         }
         let p = &mut self.processes[process];
         let Some(session) = &mut p.session else { return };
-        session.closed = Some(clean);
+        session.closed = Some(clean || !holds);
         // Whatever comes to it after its end, it asks for nothing more.
         let what = Happening::Reaches { process, life: p.life, event: Event::Tick };
         self.queue.push(self.now + AFTER_THE_END, what);

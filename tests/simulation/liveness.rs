@@ -311,7 +311,7 @@ impl World<'_> {
                 Some(false) => {
                     let asked_now = session.again.is_none() && session.stop.is_some();
                     if asked_now && session.stopped_calmly {
-                        self.violate("a stop is clean", format!("p{process} did not close clean"));
+                        self.violate("a stop releases", format!("p{process} closed and left a lock"));
                     }
                 }
                 Some(true) => {}

@@ -76,7 +76,7 @@ pub struct Session {
     pub stop: Option<Time>,
     /// A stop was asked for at the latest at this time, by its own clock; drains may be shortened.
     pub drains_until: Time,
-    /// It is over: whether clean.
+    /// It is over: whether without a lock.
     pub closed: Option<bool>,
     /// The host opens another session when this one is over, after this long.
     pub again: Option<Duration>,

@@ -14,4 +14,5 @@ mod links;
 mod player;
 mod recordings;
 mod requests;
+mod stops;
 mod world;

@@ -134,6 +134,28 @@ impl World {
         log: Log,
     ) -> Member {
         let cables: Vec<_> = (0..links).map(|_| Cable::default()).collect();
+        let (etcd, opening) = self.opening(clock, number, ttl, &cables, log);
+        let session = loop {
+            if let Some(session) = opening.opened() {
+                break session;
+            }
+            sleep(STEP).await;
+        };
+        let diary = Diary::default();
+        let election = session.register("rootcoord", Arc::new(diary.clone())).unwrap();
+        election.campaign();
+        Member { cables, etcd, diary, election, session }
+    }
+
+    /// Begins to open a session over these cables.
+    pub fn opening(
+        &self,
+        clock: Clock,
+        number: usize,
+        ttl: Duration,
+        cables: &[Cable],
+        log: Log,
+    ) -> (Etcd, Opening) {
         let (report, reports) = mpsc::unbounded_channel();
         let diallers = cables.iter().map(|cable| cable.dialler(&self.server)).collect();
         let etcd = Etcd::through(diallers, Credentials::new(None), report, log.clone()).unwrap();
@@ -154,16 +176,7 @@ impl World {
         let (store, runtime) = (Arc::new(etcd.clone()), Runtime::here());
         let opening =
             Opening::begin(Environment { store, reports, clock, runtime, log }, setup, Vec::new()).unwrap();
-        let session = loop {
-            if let Some(session) = opening.opened() {
-                break session;
-            }
-            sleep(STEP).await;
-        };
-        let diary = Diary::default();
-        let election = session.register("rootcoord", Arc::new(diary.clone())).unwrap();
-        election.campaign();
-        Member { cables, etcd, diary, election, session }
+        (etcd, opening)
     }
 
     /// Lets time pass; at every step at most one candidate says yes.

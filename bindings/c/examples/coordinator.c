@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -445,19 +446,42 @@ static void set_root(primacy_config config, const char *path) {
     root = path;
 }
 
-/* Waits for SIGTERM or SIGINT, `ms` at most; -1: for ever. */
-static bool told_to_stop(int signals, int ms) {
-    struct pollfd ready = {signals, POLLIN, 0};
-    return poll(&ready, 1, ms) > 0;
+/* Waits for SIGTERM or SIGINT, `ms` at most; -1: for ever. Not if `ended`, an eventfd, is written first; -1: none is. */
+static bool told_to_stop(int signals, int ms, int ended) {
+    struct pollfd ready[] = {{signals, POLLIN, 0}, {ended, POLLIN, 0}};
+    return poll(ready, 2, ms) > 0 && ready[0].revents != 0;
+}
+
+/* How an opening ended. */
+static struct {
+    int ended; /* an eventfd */
+    primacy_status status;
+    primacy_error *error;
+} opening;
+
+static void on_open(void *user_data, primacy_status status, primacy_result result, primacy_error *error) {
+    (void)user_data, (void)result;
+    opening.status = status;
+    opening.error = error;
+    eventfd_write(opening.ended, 1);
 }
 
 /* While etcd can not be reached, tries again until it is told to stop; false: that came first. */
 static bool open_session(primacy_config config, const char *version, int signals) {
     primacy_candidate candidate = {.struct_size = sizeof candidate, .address = address, .version = version};
+    opening.ended = eventfd(0, EFD_CLOEXEC);
     for (;;) {
         primacy_session opened;
-        primacy_error *error;
-        primacy_status status = primacy_session_open(config, &candidate, &opened, &error);
+        eventfd_t one;
+        primacy_status status = primacy_session_start_open(config, &candidate, on_open, NULL, &opened, &opening.error);
+        if (status == PRIMACY_OK) {
+            if (told_to_stop(signals, -1, opening.ended)) {
+                primacy_session_free(opened);
+                return false;
+            }
+            eventfd_read(opening.ended, &one);
+            status = opening.status;
+        }
         if (status == PRIMACY_OK) {
             int64_t id;
             primacy_session_server_id(opened, &id);
@@ -465,11 +489,12 @@ static bool open_session(primacy_config config, const char *version, int signals
             session = opened;
             return true;
         }
+        primacy_session_free(opened); /* 0 where it did not even begin, which does no harm */
         if (!primacy_status_may_pass(status))
-            fail("%s", primacy_error_message(error));
-        fprintf(stderr, "coordinator: %s; trying again\n", primacy_error_message(error));
-        primacy_error_free(error);
-        if (told_to_stop(signals, RETRY_MS))
+            fail("%s", primacy_error_message(opening.error));
+        fprintf(stderr, "coordinator: %s; trying again\n", primacy_error_message(opening.error));
+        primacy_error_free(opening.error);
+        if (told_to_stop(signals, RETRY_MS, -1))
             return false;
     }
 }
@@ -580,7 +605,7 @@ int main(int argc, char **argv) {
 
     if (open_session(config, version, signals)) {
         start_elections();
-        told_to_stop(signals, -1);
+        told_to_stop(signals, -1, -1);
         stop_session();
     }
     primacy_config_free(config);

@@ -46,11 +46,11 @@ impl TxnResult {
     }
 }
 
-/// Is told what came of `primacy_election_start_commit` or `primacy_session_start_read`.
+/// Is told what came of `primacy_election_start_commit`, `primacy_session_start_read` or `primacy_session_start_open`.
 ///
-/// `status` is that of `primacy_election_commit` or `primacy_session_read`. `result`, where there is one, and `error`,
-/// NULL with `PRIMACY_OK`, are yours to free. It runs on a thread of the library; it must return soon, and not call
-/// what blocks.
+/// `status` is that of `primacy_election_commit`, `primacy_session_read` or `primacy_session_open`. `result`, where
+/// there is one, and `error`, NULL with `PRIMACY_OK`, are yours to free. It runs on a thread of the library; it must
+/// return soon, and not call what blocks.
 pub type primacy_on_result = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,

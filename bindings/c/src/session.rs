@@ -27,6 +27,7 @@ impl From<OpenError> for Fault {
             OpenError::Unavailable(_) => PRIMACY_E_UNREACHABLE,
             OpenError::Refused(Failure::Denied(_)) => PRIMACY_E_DENIED,
             OpenError::Refused(_) => PRIMACY_E_REFUSED,
+            OpenError::Stopped => PRIMACY_E_STOPPED,
             OpenError::System(_) => PRIMACY_E_SYSTEM,
         };
         Fault::new(status, error.to_string())
@@ -66,8 +67,45 @@ pub unsafe extern "C" fn primacy_session_open(
     unsafe { ffi::enter(error_out, inside) }
 }
 
+/// Begins what `primacy_session_open` does, and returns at once: no thread waits. `on_result` is called once, with
+/// `PRIMACY_OK` when the session is open, else with why it is not; maybe before this returns, and without a result.
+///
+/// `*session_out` is there at once, to be freed in either case. Elections can be registered on it before it is open: they
+/// begin when it is. `primacy_session_stop`, `_close` and `_free` end an opening that is under way, within 100 ms whatever
+/// etcd does; `on_result` hears of it by `PRIMACY_E_STOPPED`. `user_data` is handed to `on_result`, and not used if this
+/// fails. Any thread, also inside a callback, does not block.
+///
+/// The statuses are those of `primacy_session_open`; those that are known at once are answered here.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_start_open(
+    config: primacy_config,
+    candidate: *const primacy_candidate,
+    on_result: primacy_on_result,
+    user_data: *mut c_void,
+    session_out: *mut primacy_session,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the header's contract for out parameters.
+    let out = unsafe { Out::zeroed(session_out) };
+    let inside = || {
+        out.required("session_out")?;
+        let (on_result, user_data) = (result::required(on_result)?, UserData(user_data));
+        let Settled { settings, log, lent } = handle::find::<Config>(config)?.settled()?;
+        // SAFETY: the header's contract for structs.
+        let candidate = unsafe { candidate::check(&versioned::read(candidate)?) }?;
+        platform::mark_children();
+        let tell = move |ended: Result<(), OpenError>| {
+            result::tell(on_result, user_data, (ended.map_err(Fault::from), None));
+        };
+        out.set(handle::new(Session::start_open(lent, settings, candidate, log, tell)?)?);
+        Ok(())
+    };
+    // SAFETY: the header's contract for error_out.
+    unsafe { ffi::enter(error_out, inside) }
+}
+
 /// The session's server id in etcd: positive, and kept for as long as the session lives, unless etcd is put
-/// back to an older state.
+/// back to an older state. 0: it is not open yet.
 ///
 /// Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]

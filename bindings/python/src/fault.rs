@@ -121,6 +121,7 @@ impl From<OpenError> for Fault {
             OpenError::Unavailable(_) => Fault::Unavailable(text),
             OpenError::Refused(Failure::Denied(_)) => Fault::Denied(text),
             OpenError::Refused(_) => Fault::Refused(text),
+            OpenError::Stopped => Fault::Stopped(text),
             OpenError::System(_) => Fault::Exhausted(text),
         }
     }

@@ -38,15 +38,22 @@ impl Session {
     }
 }
 
-/// Opens a session: the operation ends with it.
+/// Begins to open a session: the operation ends when it is open. Until then an end of the session ends that, too.
 #[pyfunction]
-pub fn open_session(config: &Config, candidate: Fields, waker: Option<Waker>) -> PyResult<Operation> {
+pub fn open_session(
+    config: &Config,
+    candidate: Fields,
+    waker: Option<Waker>,
+) -> PyResult<(Session, Operation)> {
     if platform::is_child() {
         return Err(Fault::Forked.into());
     }
     let (settings, candidate, log) = (config.settings()?, candidate.check()?, log()?);
-    let open = move || Ok(Session::new(primacy::session::Session::open(settings, candidate, log)?));
-    Ok(Operation::start(waker, open)?)
+    let (operation, end) = Operation::new(waker)?;
+    let session = primacy::session::Session::start_open(None, settings, candidate, log, |ended| {
+        end.is(ended.map_err(Fault::from));
+    });
+    Ok((Session::new(session.map_err(Fault::from)?), operation))
 }
 
 #[pymethods]

@@ -30,6 +30,7 @@ pub(super) struct Elections {
     needs: BTreeSet<(LeaseId, ElectionId)>,
     won: BTreeSet<ElectionId>,
     primaries: usize,
+    holders: usize,
     readers: usize,
     writers: usize,
     settled: usize,
@@ -52,6 +53,7 @@ struct Noted {
     displaced: bool,
     has_win: bool,
     is_primary: bool,
+    may_hold: bool,
     reads: bool,
     writes: bool,
     settled: bool,
@@ -184,6 +186,7 @@ impl Elections {
             displaced: election.others_record(ground).is_some(),
             has_win: election.has_win(),
             is_primary: election.is_primary(),
+            may_hold: election.may_hold(ground),
             reads: !election.ranges().is_empty(),
             writes: election.may_have_written(),
             settled: election.is_settled(now, ground),
@@ -222,6 +225,7 @@ impl Elections {
             *count = *count + usize::from(after) - usize::from(before);
         };
         count(&mut self.primaries, before.is_primary, after.is_primary);
+        count(&mut self.holders, before.may_hold, after.may_hold);
         count(&mut self.readers, before.reads, after.reads);
         count(&mut self.writers, before.writes, after.writes);
         count(&mut self.settled, before.settled, after.settled);
@@ -276,6 +280,11 @@ impl Elections {
     /// Those that have won.
     pub fn won(&self) -> impl Iterator<Item = &Election> {
         self.won.iter().filter_map(|id| self.get(*id))
+    }
+
+    /// Whether any may have keys of its set in the store, or callbacks of a win that count on them.
+    pub fn any_may_hold(&self) -> bool {
+        self.holders > 0
     }
 
     /// Whether any has keys to read.

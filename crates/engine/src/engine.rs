@@ -280,9 +280,10 @@ impl Engine {
 
     fn advance(&mut self, id: ElectionId) {
         let barred = self.is_barred(id);
-        let Engine { setup, fx, keeper, identity, elections, former, stopping, .. } = self;
+        let Engine { setup, fx, keeper, identity, elections, former, stopping, life, .. } = self;
         let Some(election) = elections.look(id) else { return };
         let mut ground = Ground::new(setup, keeper, identity, *stopping);
+        ground.ending = matches!(life, Life::Stopping { .. });
         ground.server_id = ground.server_id.filter(|_| !barred);
         let wish = election.advance(fx, ground);
         if election.is_over(fx.now, ground) || (election.is_withdrawn() && self.life == Life::Closed) {

@@ -12,7 +12,7 @@ from primacy._dispatch import dispatcher
 from primacy._ending import refuse_inside
 from primacy._errors import CallOver
 from primacy._result import Result
-from primacy._session import CommonSession
+from primacy._session import CANCELLED_WITHIN, CommonSession
 from primacy.aio._election import Election
 from primacy.aio._waiting import End, Waiting
 
@@ -38,18 +38,26 @@ class Session(CommonSession):
         self._elections: list[Election] = []
 
     async def open(self) -> Session:
-        """Opens it, once."""
+        """Opens it, once. A cancellation ends the opening."""
         if hasattr(self, "_waiting"):
             raise RuntimeError("a session is opened once")
         keeper = dispatcher()
         waiting = Waiting()
+        begun: list[_primacy.Session] = []
+
+        def begin(waker: tuple[_primacy.Queue, int]) -> _primacy.Operation:
+            raw, opening = _primacy.open_session(self._config, self._candidate, waker)
+            begun.append(raw)
+            return opening
+
         try:
-            self._raw = await waiting.outcome(
-                lambda waker: _primacy.open_session(self._config, self._candidate, waker)
-            )
+            await waiting.outcome(begin)
         except BaseException:
+            for raw in begun:
+                raw.begin_close(CANCELLED_WITHIN, [])
             waiting.end()
             raise
+        (self._raw,) = begun
         self._waiting, self._loop = waiting, waiting.loop
         self._end = End(waiting, self._raw)
         keeper.opened(self)

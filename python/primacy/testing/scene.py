@@ -396,10 +396,18 @@ class Scene:
         ]
         ids = {id_ for candidate in self.candidates for id_ in candidate.ids_of_clean_stops()}
         if self._etcd and ids:
-            for kv in await self._etcd.gateway().prefix(f"{self.root}/session/"):
-                if kv.lease and json.loads(kv.value)["ServerID"] in ids:
-                    wrong.append(f"stop: {kv.key} was left in etcd")
+            wrong += [f"stop: {key} was left in etcd" for key in await self._left(self._etcd, ids)]
         return wrong
+
+    async def _left(self, etcd: Etcd, ids: set[int]) -> list[str]:
+        """Keys under leases of these. Who held nothing has not waited long for their end."""
+        end = now() + 2e9
+        while True:
+            stored = await etcd.gateway().prefix(f"{self.root}/session/")
+            left = [kv.key for kv in stored if kv.lease and json.loads(kv.value)["ServerID"] in ids]
+            if not left or now() > end:
+                return left
+            await asyncio.sleep(0.05)
 
     def _seen(self) -> int:
         """The newest revision that the watch has told."""

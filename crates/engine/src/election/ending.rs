@@ -7,7 +7,8 @@ use super::ground::Ground;
 use super::phase::Phase;
 use super::{Election, Want};
 use crate::Setup;
-use crate::action::{Action, LostReason};
+use crate::action::{Action, LostReason, Purpose};
+use crate::claim::Claim;
 use crate::effects::Effects;
 use crate::ids::CallId;
 use crate::time::Time;
@@ -86,10 +87,12 @@ impl Election {
         }
     }
 
-    /// Whether it has been ended and nothing of it is left in the store, or there is no more time to see to it.
+    /// Whether it has been ended and nothing of it is left in the store that the lease does not take along, or there is no
+    /// more time to see to it.
     pub fn is_settled(&self, now: Time, ground: Ground<'_>) -> bool {
         let Want::Nothing { until } = self.want else { return false };
-        now >= until || self.withdrawn || self.leaves_nothing(now, ground)
+        let is_clean = if ground.ending { !self.may_hold(ground) } else { self.leaves_nothing(now, ground) };
+        now >= until || self.withdrawn || is_clean
     }
 
     pub(super) fn leaves_nothing(&self, now: Time, ground: Ground<'_>) -> bool {
@@ -102,6 +105,17 @@ impl Election {
             _ => true,
         };
         nothing && !self.may_have_written() && !self.is_draining(now)
+    }
+
+    /// Whether keys of its set may be its own in the store, or callbacks of a win on them run.
+    pub fn may_hold(&self, ground: Ground<'_>) -> bool {
+        let holds = |claim: &Claim, lease| {
+            !(claim.held(&self.view, lease).is_empty() && claim.published(&self.view, lease).is_empty())
+        };
+        !self.phase.is_free()
+            || self.may_have_won
+            || self.operation.as_ref().is_some_and(|operation| operation.purpose == Purpose::Campaign)
+            || self.claim.as_ref().zip(ground.lease()).is_some_and(|(claim, lease)| holds(claim, lease))
     }
 
     /// Whether it can be forgotten.

@@ -17,11 +17,20 @@ pub(crate) struct Ground<'a> {
     pub id_in_use: bool,
     /// The host is going to stop.
     pub stopping: bool,
+    /// The session ends, and its lease with it.
+    pub ending: bool,
 }
 
 impl<'a> Ground<'a> {
     pub fn new(setup: &'a Setup, keeper: &'a Keeper, identity: &Identity, stopping: bool) -> Self {
-        Ground { setup, keeper, server_id: identity.known(), id_in_use: identity.is_in_use(), stopping }
+        Ground {
+            setup,
+            keeper,
+            server_id: identity.known(),
+            id_in_use: identity.is_in_use(),
+            stopping,
+            ending: false,
+        }
     }
 
     pub(super) fn lease(self) -> Option<LeaseId> {

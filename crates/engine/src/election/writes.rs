@@ -241,6 +241,7 @@ impl Election {
         if matches!(self.want, Want::Nothing { .. }) {
             return match record {
                 _ if self.is_draining(now) || self.handover.is_some() => None,
+                _ if ground.ending && !campaign_in_doubt => None,
                 // One on a former lease goes with that.
                 Some(kv) if kv.lease == lease || (is_own && campaign_in_doubt) => {
                     Some((Purpose::Unregister, claim.delete_record(kv)))

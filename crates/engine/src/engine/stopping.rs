@@ -8,6 +8,9 @@ use crate::election::reserve;
 use crate::ids::CallId;
 use crate::time::Time;
 
+/// How long a stop that has nothing to release waits for the store: its process ends within 100 ms.
+const PARTING: Duration = Duration::from_millis(80);
+
 impl Engine {
     pub(super) fn stop(&mut self, timeout: Duration, within: Option<CallId>) {
         let now = self.fx.now;
@@ -37,8 +40,14 @@ impl Engine {
 
     /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
     pub(super) fn end_leases(&mut self) {
-        let stopping = matches!(self.life, Life::Stopping { .. });
-        if stopping && self.elections.all_settled() {
+        if let Life::Stopping { until } = &mut self.life
+            && self.elections.all_settled()
+            && !self.keeper.is_closed()
+        {
+            // Nobody waits for what goes with the lease: whether that is revoked or runs out.
+            if !self.elections.any_may_hold() {
+                *until = (*until).min(self.fx.now + PARTING);
+            }
             self.keeper.close(&mut self.fx);
             self.identity.close();
         }

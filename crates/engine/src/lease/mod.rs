@@ -161,9 +161,14 @@ impl Keeper {
         self.first <= lease && lease <= self.next
     }
 
+    /// Whether there is none, and none is wanted.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.lease, Lease::Closed)
+    }
+
     /// Whether nothing of ours is left in the store that we know of.
     pub fn is_clean(&self) -> bool {
-        matches!(self.lease, Lease::Closed) && self.retired.is_empty()
+        self.is_closed() && self.retired.is_empty()
     }
 
     /// Asks for a lease.

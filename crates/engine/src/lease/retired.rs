@@ -31,8 +31,10 @@ impl Retired {
         self.push(id, Revoke::Due(Time::ZERO));
     }
 
-    /// Adds one that was asked for and may be granted yet.
+    /// Adds one that was asked for and may be granted yet. It is revoked now as well: most likely behind the request, and
+    /// there may be no time left when that is answered.
     pub fn add_after(&mut self, id: LeaseId, request: RequestId) {
+        self.add(id);
         self.push(id, Revoke::After(request));
     }
 
