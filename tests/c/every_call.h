@@ -119,7 +119,7 @@ static const primacy_candidate every_candidate = {
     X(primacy_session_start_open, PROMPT, primacy_session made;                                                    \
       primacy_status status =                                                                                      \
           primacy_session_start_open(t->config, &every_candidate, every_on_result, NULL, &made, NULL);             \
-      primacy_session_stop(made, 0); return status;)                                                               \
+      primacy_session_free(made); return status;)                                                                  \
     X(primacy_session_server_id, PROMPT, int64_t id; return primacy_session_server_id(t->session, &id);)           \
     X(primacy_session_register, PROMPT, primacy_election made;                                                     \
       primacy_status status =                                                                                      \
