@@ -80,7 +80,32 @@ func (e *Election) Remaining() time.Duration {
 	return electionRemaining(e.handle)
 }
 
-// Resign gives primacy up, if this process has it, and goes on as a standby that lets others go first.
+// Transfer hands primacy over to a warm standby, if this process has it, and goes on as a standby.
+//
+// to is the server id of the standby; 0: the best one, which is the one of the highest "primacy.priority", and of those
+// the one that has been there for longest. It is asked first, and has half a second to agree; then the next one is asked,
+// three at most. Until one has agreed this process is primary, and it stays so if none does: the log says why. Then
+// [Handlers.OnLost] is called with [Transferred], and when it has returned one transaction makes the standby primary.
+// Should that have gone by then and there is no other, this process is primary again, under a new token.
+//
+// It does not wait for any of this. With the context of a handler of this election it takes effect when that handler
+// returns.
+func (e *Election) Transfer(ctx context.Context, to int64) error {
+	const op = "transfer"
+	if e == nil {
+		return failed(op, ErrClosed, "")
+	}
+	if c := callOf(ctx); c != nil && c.election == e && c.then(func() { _ = electionTransfer(e.handle, to) }) {
+		return nil
+	}
+	if err := electionTransfer(e.handle, to); err != nil {
+		return named(op, err)
+	}
+	return nil
+}
+
+// Resign gives primacy up, if this process has it, and goes on as a standby that lets others go first. A warm standby
+// takes over as by [Election.Transfer]; if there is none, or none that answers, the lock is released.
 //
 // It waits until [Handlers.OnLost] has returned, or ctx is done, which does not take it back. Where this process is
 // not primary there is nothing to wait for. With the context of a handler of this election it returns nil at once, and

@@ -350,6 +350,10 @@ func electionCampaign(election uint64) error {
 	return plain(C.primacy_election_campaign(C.primacy_election(election)))
 }
 
+func electionTransfer(election uint64, to int64) error {
+	return plain(C.primacy_election_transfer(C.primacy_election(election), C.int64_t(to)))
+}
+
 func electionResign(election uint64) error {
 	return plain(C.primacy_election_resign(C.primacy_election(election)))
 }

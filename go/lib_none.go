@@ -29,6 +29,7 @@ func sessionStop(uint64, uint64) error                                  { return
 func sessionClose(uint64, uint64) error                                 { return ErrUnsupported }
 func sessionFree(uint64) error                                          { return ErrUnsupported }
 func electionCampaign(uint64) error                                     { return ErrUnsupported }
+func electionTransfer(uint64, int64) error                              { return ErrUnsupported }
 func electionResign(uint64) error                                       { return ErrUnsupported }
 func electionStop(uint64, uint64) error                                 { return ErrUnsupported }
 func electionFree(uint64) error                                         { return ErrUnsupported }

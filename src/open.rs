@@ -146,7 +146,7 @@ fn setup(settings: Settings, candidate: Candidate) -> Setup {
         candidate,
         ttl: settings.ttl,
         margin: settings.margin,
-        priority: 1,
+        priority: settings.priority,
         warmup_interval: settings.warmup_interval,
         activation_timeout: settings.activation_timeout,
         drain_timeout: settings.drain_timeout,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::etcd::EtcdServer;
 use primacy::config::Config;
@@ -157,13 +157,29 @@ fn takes_over(config: &Config) {
         assert_eq!((now.token, now.address.as_str()), (new, "127.0.0.1:1002"));
     }
 
+    // Back to the one that is named, once that has said in its record that it is warm.
+    let deadline = Instant::now() + SOON;
+    while second.token() == Some(new) {
+        assert!(Instant::now() < deadline, "{}", second.recording());
+        second.transfer(Some(a.server_id()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(matches!(next(&second_calls), Call::Lost { reason: LostReason::Transferred, .. }));
+    let newest = token(&next(&first_calls));
+    assert!(newest > new);
+    assert_eq!(second.commit(new, put("x"), SOON), Err(CommitError::NotPrimary(new)));
+    first.commit(newest, put("x"), SOON).unwrap();
+    assert!(
+        matches!(next(&second_calls), Call::Standby { holder: Some(holder) } if holder.server_id == a.server_id())
+    );
+
     for session in [&a, &b] {
         session.stop(SOON);
     }
     for session in [&a, &b] {
         session.join(SOON).unwrap();
     }
-    assert!(matches!(next(&second_calls), Call::Lost { reason: LostReason::Stopped, .. }));
+    assert!(matches!(next(&first_calls), Call::Lost { reason: LostReason::Stopped, .. }));
 }
 
 /// No process has a say here but the store: what was guarded while the lock was held arrives when it no longer is.

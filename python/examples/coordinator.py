@@ -147,9 +147,11 @@ class Coordinator:
             return self.who(role)
         if what == "append":
             return self.append(role, text)
-        if what == "transfer":
-            return refused("not supported")
-        if role.election:
+        if what == "transfer" and has_text and not text.isdecimal():
+            return refused("bad request")
+        if role.election and what == "transfer":
+            role.election.transfer(int(text) if has_text else None)
+        elif role.election:
             role.election.resign()
         return {"ok": True}
 

@@ -51,6 +51,7 @@ const TTL: &str = "whole seconds from 1 to 86400";
 const TTL_KIND: Kind = Kind::Number(1, 86_400);
 const CALL_MS: &str = "whole milliseconds from 100 to 3600000";
 const CALL_MS_KIND: Kind = Kind::Number(100, 3_600_000);
+const PRIORITY: &str = "a whole number from 0 to 1000";
 const MS: &str = "whole milliseconds from 1 to 3600000";
 const MS_KIND: Kind = Kind::Number(1, 3_600_000);
 
@@ -94,6 +95,8 @@ pub(super) static NAMES: &[Name] = &[
         "s, asked of etcd for the lease; what it grants counts"),
     name("primacy.margin_ms", "", MS, MS_KIND,
         "ms before the lease's end at which primacy ends; else a tenth of the TTL"),
+    name("primacy.priority", "1", PRIORITY, Kind::Number(0, 1000),
+        "who is handed primacy first: the warm standby with the highest; 0: never handed to this one"),
     name("primacy.warmup_interval_ms", "1000", MS, MS_KIND,
         "ms between warm-ups of a standby that is not warm yet"),
     name("primacy.activation_timeout_ms", "10000", MS, MS_KIND,

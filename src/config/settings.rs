@@ -19,6 +19,8 @@ pub struct Settings {
     pub ttl: Duration,
     /// How long before the lease's end primacy ends. `None`: a tenth of the TTL that etcd granted.
     pub margin: Option<Duration>,
+    /// As in the setup of the engine.
+    pub priority: u32,
     /// Between warm-ups of a standby that is not warm yet.
     pub warmup_interval: Duration,
     /// From the win to the start of `on_primary`.
@@ -131,6 +133,8 @@ impl Config {
                 .map_err(|e| ConfigError::Relation(e.to_string()))?,
             ttl,
             margin: margin(self, ttl)?,
+            priority: u32::try_from(number(self, "primacy.priority")?)
+                .map_err(|_| unchecked(self, "primacy.priority"))?,
             warmup_interval: millis(self, "primacy.warmup_interval_ms")?,
             activation_timeout: millis(self, "primacy.activation_timeout_ms")?,
             drain_timeout: millis(self, "primacy.drain_timeout_ms")?,
@@ -293,6 +297,7 @@ mod tests {
             root: Root::join("by-dev", "meta").unwrap(),
             ttl: Duration::from_secs(10),
             margin: None,
+            priority: 1,
             warmup_interval: Duration::from_secs(1),
             activation_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
@@ -321,6 +326,7 @@ mod tests {
             ("etcd.requestTimeout", "500"),
             ("common.session.ttl", "30"),
             ("primacy.margin_ms", "700"),
+            ("primacy.priority", "7"),
             ("primacy.warmup_interval_ms", "20"),
             ("primacy.activation_timeout_ms", "30"),
             ("primacy.drain_timeout_ms", "40"),
@@ -345,6 +351,7 @@ mod tests {
             root: Root::join("prod", "m").unwrap(),
             ttl: Duration::from_secs(30),
             margin: Some(Duration::from_millis(700)),
+            priority: 7,
             warmup_interval: Duration::from_millis(20),
             activation_timeout: Duration::from_millis(30),
             drain_timeout: Duration::from_millis(40),

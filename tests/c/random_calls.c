@@ -307,7 +307,12 @@ static void call_something(struct thread *me) {
     case 13:
     case 14:
     case 15: primacy_election_campaign(handle(me)); break;
-    case 16: primacy_election_resign(handle(me)); break;
+    case 16:
+        if (below(me, 2) == 0)
+            primacy_election_resign(handle(me));
+        else
+            primacy_election_transfer(handle(me), (int64_t)below(me, 4) - 1);
+        break;
     case 17: primacy_election_join(handle(me), timeout(me)); break;
     case 18:
         size = pendings == 0 ? 0 : below(me, pendings);

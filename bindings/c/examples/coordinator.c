@@ -351,11 +351,14 @@ static void answer(FILE *out, char *line) {
         who(out, role);
     } else if (*what == 'a') {
         append(out, role, rest);
-    } else if (*what == 'r') {
-        primacy_election_resign(role->election);
-        fputs("{\"ok\":true}\n", out);
     } else {
-        refuse(out, "not supported");
+        primacy_status status = *what == 'r'
+                                    ? primacy_election_resign(role->election)
+                                    : primacy_election_transfer(role->election, rest ? strtoll(rest, NULL, 10) : 0);
+        if (status == PRIMACY_OK)
+            fputs("{\"ok\":true}\n", out);
+        else
+            refuse(out, primacy_status_string(status));
     }
 }
 

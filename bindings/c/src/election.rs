@@ -115,10 +115,35 @@ pub extern "C" fn primacy_election_campaign(election: primacy_election) -> prima
     ffi::enter_plain(|| handle::find(election).map(|found: Arc<Election>| found.inner.campaign()))
 }
 
+/// Hands primacy over to a warm standby, if this process has it, and goes on as a standby.
+///
+/// `server_id` names the standby; 0: the best one, which is the one of the highest `primacy.priority`, and of those the
+/// one that has been there for longest. It is asked first, by way of etcd, and has half a second to agree; then the
+/// next one is asked, three at most. Until one has agreed this process is primary, and it stays so if none does: the
+/// log says why. Then `on_lost` follows, with `PRIMACY_LOST_TRANSFERRED`, and when it has ended one transaction makes the
+/// standby primary: there is no moment without a holder of the lock. Should the standby have gone by then, the next one
+/// is asked; where there is none this process is primary again, by another `on_primary` with a new token.
+///
+/// Returns at once; without primacy, or while it is being handed over already, nothing happens. Inside a callback of this
+/// election it takes effect when that call is completed. Any thread. `PRIMACY_E_ARGUMENT`: `server_id` is negative.
+/// `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_election_transfer(election: primacy_election, server_id: i64) -> primacy_status {
+    ffi::enter_plain(|| {
+        let found: Arc<Election> = handle::find(election)?;
+        if server_id < 0 {
+            return Err(Fault::new(PRIMACY_E_ARGUMENT, "server_id is negative; give 0 for the best standby"));
+        }
+        found.inner.transfer((server_id != 0).then_some(server_id));
+        Ok(())
+    })
+}
+
 /// Gives primacy up, if this process has it, and goes on as a standby that lets others go first.
 ///
-/// Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that call is
-/// completed. Any thread. `PRIMACY_E_HANDLE`.
+/// A warm standby takes over as by `primacy_election_transfer`, which see; if there is none, or none that answers, the
+/// lock is released. Returns at once; `on_lost` follows. Inside a callback of this election it takes effect when that
+/// call is completed. Any thread. `PRIMACY_E_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy_status {
     ffi::enter_plain(|| handle::find(election).map(|found: Arc<Election>| found.inner.resign()))
@@ -126,7 +151,8 @@ pub extern "C" fn primacy_election_resign(election: primacy_election) -> primacy
 
 /// Begins to end this election; the session and its other elections go on.
 ///
-/// A primary gets `on_lost`, the lock is released, the candidate's record removed, `on_stopped` called.
+/// A primary gets `on_lost`, the lock is handed over to a warm standby as by `primacy_election_transfer` or released, the
+/// candidate's record removed, `on_stopped` called.
 /// Returns at once. Within `timeout_ms` this process has let go of the lock, whatever etcd and the callbacks
 /// do; where etcd can not be reached, its keys there end with the lease. A callback that hangs keeps nobody
 /// else out: `primacy_election_join` answers `PRIMACY_E_TIMEOUT`, and `on_stopped` comes when it is completed.

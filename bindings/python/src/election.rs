@@ -41,6 +41,11 @@ impl Election {
         Ok(())
     }
 
+    fn transfer(&self, to: Option<i64>, within: Option<Within>) -> PyResult<()> {
+        let election = self.0.get()?;
+        inside(within, || election.transfer(to))
+    }
+
     fn resign(&self, within: Option<Within>) -> PyResult<()> {
         let election = self.0.get()?;
         inside(within, || election.resign())

@@ -65,7 +65,7 @@ func (c *coordinator) answer(text string) any {
 	case "resign":
 		act = resign
 	case "transfer":
-		act = func(*role) any { return refuse("not supported") }
+		act = func(r *role) any { return transfer(r, words[2:]) }
 	default:
 		return refuse("bad request")
 	}
@@ -100,6 +100,24 @@ func (c *coordinator) status() any {
 func resign(r *role) any {
 	// Asked for, not done: so it does not wait for the handlers.
 	go r.election.Load().Resign(context.Background())
+	return struct {
+		OK bool `json:"ok"`
+	}{true}
+}
+
+// transfer hands over to the candidate with an id, or to the best one.
+func transfer(r *role, named []string) any {
+	var to int64
+	if len(named) > 0 {
+		id, err := strconv.ParseInt(named[0], 10, 64)
+		if err != nil {
+			return refuse("bad request")
+		}
+		to = id
+	}
+	if err := r.election.Load().Transfer(context.Background(), to); err != nil {
+		return refuse(err.Error())
+	}
 	return struct {
 		OK bool `json:"ok"`
 	}{true}

@@ -241,9 +241,11 @@ class _Coordinator:
             return self._who(name, role)
         if what == "append":
             return self._append(role, text)
-        if what == "transfer":
-            return _refused("not supported")
-        if role:
+        if what == "transfer" and has_text and not text.isdecimal():
+            return _refused("bad request")
+        if role and what == "transfer":
+            role.election.transfer(int(text) if has_text else None)
+        elif role:
             role.election.resign()
         return {"ok": True}
 
