@@ -15,9 +15,9 @@ ETCD ?=
 COORDINATORS ?= c
 COMMA := ,
 # Those of a list that are ours to build; others are programs of somebody else's.
-coordinators_in = $(patsubst %,target/coordinators/%,$(filter c go py,$(subst $(COMMA), ,$(1))))
+coordinators_in = $(patsubst %,target/coordinators/%,$(filter c go go-lent py,$(subst $(COMMA), ,$(1))))
 
-GO_MODULES := go go/etcdfence go/sessionutil
+GO_MODULES := go go/etcdclient go/etcdclient/internal/embedded go/etcdfence go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
 TESTS := rust mutations kit contract failover demo python go
@@ -57,7 +57,7 @@ library:
 	@cargo build --quiet --profile demo --package primacy-c
 
 .PHONY: coordinators
-coordinators: $(addprefix target/coordinators/,c client go py) ## the sample coordinators, into target/coordinators/
+coordinators: $(addprefix target/coordinators/,c client go go-lent py) ## the sample coordinators, into target/coordinators/
 
 # Linked to the static archive: they run from anywhere.
 CFLAGS ?= -O2 -g
@@ -87,6 +87,12 @@ go: go-library ## the Go packages and their examples
 target/coordinators/go: go-library
 	@mkdir -p $(@D)
 	@cd go && go build -o ../$@ ./examples/coordinator
+
+# As a host that lends its own etcd client: also for `make failover COORDINATORS=go-lent`.
+.PHONY: target/coordinators/go-lent
+target/coordinators/go-lent: go-library
+	@mkdir -p $(@D)
+	@cd go/etcdclient && go build -o ../../$@ ./coordinator
 
 # The package in target/venv, from this folder: changes of its Python are there at once.
 .PHONY: python
@@ -224,6 +230,7 @@ test-go-memory: go target/coordinators/go etcd ## the Go package under cgocheck2
 bench-go: go etcd ## what the Go package costs, in the form that benchstat reads
 	cd go && go test -run '^$$' -bench . -count 10 . ./internal/callback
 	cd go/etcdfence && go test -run '^$$' -bench BinarySize -benchtime 1x
+	cd go/etcdclient && go test -run '^$$' -bench Takeover -benchtime 500x
 
 .PHONY: bench-python
 bench-python: python ## what a look at is_primary costs from Python

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"primacy.example/go/store"
 )
 
 // A Config says where etcd is, who this process is, and everything else that may be set. Its zero value with a
@@ -20,6 +22,9 @@ type Config struct {
 	Root string
 	// TTL of the lease, in whole seconds, as asked of etcd; the one that etcd grants counts. 0: 10 s.
 	TTL time.Duration
+	// Store is a client of etcd that the host lends, such as etcdclient.New(client): nothing else is connected to etcd then,
+	// and Endpoints, and the settings under etcd.ssl and etcd.auth, have no meaning. nil: the library connects by itself.
+	Store store.Store
 	// Settings by name, in the text form of the library's table of settings: "primacy.margin_ms": "500". One that is
 	// here counts, whatever the fields above say.
 	Settings map[string]string

@@ -5,10 +5,12 @@ package primacy
 // What the library calls. It does so on threads of its own, so nothing here waits, and no code of the host runs here.
 
 // #include <stdint.h>
+// #include <stddef.h>
 import "C"
 
 import (
 	"runtime/cgo"
+	"time"
 	"unsafe"
 
 	"primacy.example/go/internal/handle"
@@ -76,6 +78,44 @@ func primacyGoWatched(known C.uintptr_t) {
 	cgo.Handle(known).Value().(func())()
 	handle.Delete(cgo.Handle(known))
 }
+
+//export primacyGoGrant
+func primacyGoGrant(known C.uintptr_t, request C.uint64_t, lease, ttl C.int64_t, timeout C.uint64_t) {
+	lentStore(known).grant(uint64(request), int64(lease), int64(ttl), ms(timeout))
+}
+
+//export primacyGoKeepAlive
+func primacyGoKeepAlive(known C.uintptr_t, request C.uint64_t, lease C.int64_t, timeout C.uint64_t) {
+	lentStore(known).keepAlive(uint64(request), int64(lease), ms(timeout))
+}
+
+//export primacyGoRevoke
+func primacyGoRevoke(known C.uintptr_t, request C.uint64_t, lease C.int64_t, timeout C.uint64_t) {
+	lentStore(known).revoke(uint64(request), int64(lease), ms(timeout))
+}
+
+//export primacyGoTxn
+func primacyGoTxn(known C.uintptr_t, request C.uint64_t, txn unsafe.Pointer, timeout C.uint64_t) {
+	lentStore(known).txn(uint64(request), takeTxn(txn), ms(timeout))
+}
+
+//export primacyGoWatch
+func primacyGoWatch(known C.uintptr_t, watch C.uint64_t, ranges unsafe.Pointer, count C.size_t) {
+	lentStore(known).watch(uint64(watch), takeRanges(ranges, int(count)))
+}
+
+//export primacyGoUnwatch
+func primacyGoUnwatch(known C.uintptr_t, watch C.uint64_t) { lentStore(known).unwatch(uint64(watch)) }
+
+//export primacyGoStoreStopped
+func primacyGoStoreStopped(known C.uintptr_t) {
+	lentStore(known).end()
+	handle.Delete(cgo.Handle(known))
+}
+
+func lentStore(known C.uintptr_t) *lent { return cgo.Handle(known).Value().(*lent) }
+
+func ms(timeout C.uint64_t) time.Duration { return time.Duration(timeout) * time.Millisecond }
 
 //export primacyGoLine
 func primacyGoLine(known C.uintptr_t, level C.int32_t, text *C.char) {

@@ -24,6 +24,13 @@ extern void primacyGoChange(uintptr_t go, int64_t server_id, int64_t token, char
 extern void primacyGoObserverStopped(uintptr_t go);
 extern void primacyGoResult(uintptr_t go, int32_t status, uint64_t result, void *error);
 extern void primacyGoWatched(uintptr_t go);
+extern void primacyGoGrant(uintptr_t go, uint64_t request, int64_t lease, int64_t ttl, uint64_t timeout_ms);
+extern void primacyGoKeepAlive(uintptr_t go, uint64_t request, int64_t lease, uint64_t timeout_ms);
+extern void primacyGoRevoke(uintptr_t go, uint64_t request, int64_t lease, uint64_t timeout_ms);
+extern void primacyGoTxn(uintptr_t go, uint64_t request, void *txn, uint64_t timeout_ms);
+extern void primacyGoWatch(uintptr_t go, uint64_t watch, void *ranges, size_t count);
+extern void primacyGoUnwatch(uintptr_t go, uint64_t watch);
+extern void primacyGoStoreStopped(uintptr_t go);
 extern void primacyGoLine(uintptr_t go, int32_t level, char *text);
 extern void primacyGoLogStopped(uintptr_t go);
 
@@ -112,6 +119,44 @@ static primacy_status config_set_log(primacy_config config, int32_t level, uintp
     return primacy_config_set_log(config, &log, (void *)go, error_out);
 }
 
+static void on_grant(void *go, primacy_request request, int64_t lease, int64_t ttl_s, uint64_t timeout_ms) {
+    primacyGoGrant((uintptr_t)go, request, lease, ttl_s, timeout_ms);
+}
+
+static void on_keep_alive(void *go, primacy_request request, int64_t lease, uint64_t timeout_ms) {
+    primacyGoKeepAlive((uintptr_t)go, request, lease, timeout_ms);
+}
+
+static void on_revoke(void *go, primacy_request request, int64_t lease, uint64_t timeout_ms) {
+    primacyGoRevoke((uintptr_t)go, request, lease, timeout_ms);
+}
+
+static void on_txn(void *go, primacy_request request, const primacy_store_txn *txn, uint64_t timeout_ms) {
+    primacyGoTxn((uintptr_t)go, request, (void *)txn, timeout_ms);
+}
+
+static void on_watch(void *go, primacy_watch watch, const primacy_range *ranges, size_t count) {
+    primacyGoWatch((uintptr_t)go, watch, (void *)ranges, count);
+}
+
+static void on_unwatch(void *go, primacy_watch watch) { primacyGoUnwatch((uintptr_t)go, watch); }
+
+static void on_store_stopped(void *go) { primacyGoStoreStopped((uintptr_t)go); }
+
+static primacy_status config_set_store(primacy_config config, uintptr_t go, primacy_error **error_out) {
+    const primacy_store store = {
+        .struct_size = sizeof store,
+        .grant = on_grant,
+        .keep_alive = on_keep_alive,
+        .revoke = on_revoke,
+        .txn = on_txn,
+        .watch = on_watch,
+        .unwatch = on_unwatch,
+        .on_stopped = on_store_stopped,
+    };
+    return primacy_config_set_store(config, &store, (void *)go, error_out);
+}
+
 // 0: not primary.
 static int64_t election_token(primacy_election election) {
     int64_t token;
@@ -122,6 +167,7 @@ static int64_t election_token(primacy_election election) {
 import "C"
 
 import (
+	"runtime/cgo"
 	"strconv"
 	"strings"
 	"time"
@@ -206,6 +252,12 @@ func newConfig(config *Config) (C.primacy_config, *queue[line], error) {
 			return 0, nil, err
 		}
 	}
+	if config.Store != nil {
+		if err := lend(made, config.Store); err != nil {
+			C.primacy_config_free(made)
+			return 0, nil, err
+		}
+	}
 	if config.Logger == nil {
 		return made, nil, nil
 	}
@@ -226,6 +278,11 @@ func setConfig(config C.primacy_config, s setting) error {
 	defer t.free()
 	var detail *C.primacy_error
 	return fault(C.primacy_config_set(config, t.text(s.name), t.text(s.value), &detail), detail)
+}
+
+func setStore(config C.primacy_config, known cgo.Handle) error {
+	var detail *C.primacy_error
+	return fault(C.config_set_store(config, C.uintptr_t(known), &detail), detail)
 }
 
 // opened is told how it ended, once, if there is no error.

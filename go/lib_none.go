@@ -2,7 +2,11 @@
 
 package primacy
 
-import "time"
+import (
+	"time"
+
+	"primacy.example/go/store"
+)
 
 // The library is not there: everything says so. See lib_cgo.go for what it would be.
 
@@ -50,3 +54,8 @@ func observerOpen(*Config, string, *Observer) (uint64, Primary, error) {
 	return 0, Primary{}, ErrUnsupported
 }
 func observerFree(uint64) error { return ErrUnsupported }
+
+func requestComplete(uint64, answer) error { return ErrUnsupported }
+func watchConfirmed(uint64)                {}
+func watchEvents(uint64, []store.KeyValue) {}
+func watchEnded(uint64, string)            {}

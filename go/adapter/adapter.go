@@ -37,7 +37,14 @@ const (
 //
 // The program registers the address at which it answers. Stdout is the kit's: from here on [os.Stdout] is stderr.
 func Run(service func(election *primacy.Election) primacy.Handlers) {
+	RunWith(func(*primacy.Config) error { return nil }, service)
+}
+
+// RunWith does the same with what prepare makes of the configuration before a session is opened with it: a host that
+// lends its own etcd client puts it there.
+func RunWith(prepare func(config *primacy.Config) error, service func(election *primacy.Election) primacy.Handlers) {
 	c := parse()
+	c.prepare = prepare
 	c.out, os.Stdout = os.Stdout, os.Stderr
 	if err := c.run(service); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
@@ -51,6 +58,7 @@ type coordinator struct {
 	ttl                          int
 	settings                     map[string]string
 	roles                        []*role
+	prepare                      func(*primacy.Config) error
 
 	lines
 	session atomic.Pointer[primacy.Session]
@@ -126,15 +134,19 @@ func (c *coordinator) run(service func(*primacy.Election) primacy.Handlers) erro
 
 // While etcd can not be reached, tries again until it is told to stop: then there is no session.
 func (c *coordinator) open(stop context.Context) (*primacy.Session, error) {
+	config := primacy.Config{
+		Endpoints: strings.Split(c.etcd, ","),
+		Root:      c.root,
+		TTL:       time.Duration(c.ttl) * time.Second,
+		Settings:  c.settings,
+		Candidate: primacy.Candidate{Address: c.address, Version: c.version},
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	if err := c.prepare(&config); err != nil {
+		return nil, err
+	}
 	for {
-		session, err := primacy.Open(stop, primacy.Config{
-			Endpoints: strings.Split(c.etcd, ","),
-			Root:      c.root,
-			TTL:       time.Duration(c.ttl) * time.Second,
-			Settings:  c.settings,
-			Candidate: primacy.Candidate{Address: c.address, Version: c.version},
-			Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		})
+		session, err := primacy.Open(stop, config)
 		switch {
 		case err == nil:
 			c.id.Store(session.ServerID())
