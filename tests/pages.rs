@@ -76,7 +76,7 @@ fn each_mistake_in_the_changes_names_the_test_that_would_find_it_again() {
             let (file, _) = rest.split_once(')').unwrap();
             let found = read(file);
             let declared =
-                ["fn ", "def ", "func "].iter().any(|word| found.contains(&format!("{word}{name}(")));
+                ["fn ", "def ", "func ", "void "].iter().any(|word| found.contains(&format!("{word}{name}(")));
             assert!(declared || file.ends_with(&format!("/{name}.txt")), "{name} in {file}");
         }
     }
