@@ -11,8 +11,8 @@ use super::credentials::{Credentials, LastRefusal};
 use super::dial::{Dialler, refusal};
 use super::failure::Fault;
 use super::line::Line;
-use etcd_client::proto::PbLeaseKeepAliveResponse;
-use etcd_client::{AuthClient, Channel, Client, KvClient, LeaseClient, MaintenanceClient, WatchClient};
+use etcd_client::proto::{PbLeaseKeepAliveResponse, PbWatchResponse};
+use etcd_client::{AuthClient, Channel, Client, KvClient, LeaseClient, MaintenanceClient};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -26,8 +26,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
@@ -52,7 +52,6 @@ pub(super) struct Connection {
     pub(super) name: String,
     pub(super) kv: KvClient,
     pub(super) lease: LeaseClient,
-    pub(super) watch: WatchClient,
     pub(super) auth: AuthClient,
     maintenance: MaintenanceClient,
     /// Held while a token is fetched.
@@ -68,6 +67,33 @@ pub(super) struct Connection {
 struct LeaseKeepAliveRequest {
     #[prost(int64, tag = "1")]
     id: i64,
+}
+
+/// The same: what a watch stream is asked, one of the two.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WatchRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) create: Option<WatchCreateRequest>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) cancel: Option<WatchCancelRequest>,
+}
+
+/// A watch from now on, without progress reports or previous values.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WatchCreateRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) range_end: Vec<u8>,
+    #[prost(int64, tag = "7")]
+    pub(super) watch_id: i64,
+}
+
+/// The end of one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WatchCancelRequest {
+    #[prost(int64, tag = "1")]
+    pub(super) watch_id: i64,
 }
 
 /// Asks for nothing, or looks at nothing of an answer.
@@ -162,7 +188,6 @@ impl Connection {
             name: name.to_owned(),
             kv: client.kv_client().max_decoding_message_size(LARGEST_ANSWER),
             lease: client.lease_client(),
-            watch: client.watch_client().max_decoding_message_size(LARGEST_ANSWER),
             auth: client.auth_client(),
             maintenance: client.maintenance_client(),
             authenticating: Arc::default(),
@@ -191,6 +216,19 @@ impl Connection {
         let answer = answers.into_inner().message().await?;
         drop(ask);
         answer.ok_or_else(|| Status::unavailable("the stream of a renewal ended without an answer"))
+    }
+
+    /// Opens a stream of watches with what `requests` has; that must not be nothing, since etcd answers with the first of them.
+    /// (The etcd crate sends no second one before the first is answered, which costs a round trip.)
+    pub(super) async fn watches(
+        &self,
+        requests: mpsc::Receiver<WatchRequest>,
+    ) -> Result<Streaming<PbWatchResponse>, Status> {
+        let grpc = tonic::client::Grpc::new(self.channel.clone());
+        let request = tonic::Request::new(ReceiverStream::new(requests));
+        let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
+        let mut grpc = grpc.max_decoding_message_size(LARGEST_ANSWER);
+        Ok(grpc.streaming(request, path, ProstCodec::default()).await?.into_inner())
     }
 
     /// The version of the server behind it, if it tells.

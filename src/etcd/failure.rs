@@ -79,7 +79,8 @@ impl Fault {
         Fault::Silent("no answer to authentication".to_owned())
     }
 
-    fn of_status(status: &Status) -> Fault {
+    /// What a call's status says.
+    pub(super) fn of_status(status: &Status) -> Fault {
         let text = describe(status);
         // A status with a source was made on our side of the wire, out of a broken connection; one without
         // is the server's own word, except for the limit that our decoder keeps: that answer was read.

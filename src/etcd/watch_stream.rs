@@ -1,6 +1,6 @@
 //! One watch stream of etcd: opens it, carries orders out and responses in, knows nothing of their meaning.
 
-use super::connection::Connection;
+use super::connection::{Connection, WatchCancelRequest, WatchCreateRequest, WatchRequest};
 use super::credentials::{Credentials, Generation};
 use super::endpoint::Use;
 use super::endpoints::Endpoints;
@@ -10,10 +10,13 @@ use super::{AbortOnDrop, WATCH_CONFIRMED_WITHIN, WATCH_DOUBTED_AFTER};
 use crate::host::panic;
 use crate::in_time::timeout_at;
 use etcd_client::proto::PbWatchResponse;
-use etcd_client::{Error, WatchOptions, WatchRequestSender, WatchResponseStream};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
+use tonic::{Status, Streaming};
+
+/// Orders that are on their way to the server at a time.
+const UNDER_WAY: usize = 100;
 
 /// What the stream is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,16 +66,19 @@ async fn run(
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
     inbox: &mpsc::Sender<(u64, Incoming)>,
 ) -> String {
-    // etcd opens a stream with its first watch.
-    let first = loop {
+    // etcd opens a stream with its first watch. All that are ordered by then go with it.
+    let mut first = vec![loop {
         match outgoing.recv().await {
-            Some(Outgoing::Create { id, bounds }) => break (id, bounds),
+            Some(create @ Outgoing::Create { .. }) => break create,
             Some(Outgoing::Cancel { .. }) => {}
             None => return "not wanted any more".to_owned(),
         }
-    };
-    let (connection, token, mut sender, mut responses) =
-        match connect(endpoints, credentials, stale, first).await {
+    }];
+    while let Ok(order) = outgoing.try_recv() {
+        first.push(order);
+    }
+    let (connection, token, sender, mut responses) =
+        match connect(endpoints, credentials, stale, &first).await {
             Ok(opened) => opened,
             Err(why) => return why,
         };
@@ -87,31 +93,35 @@ async fn run(
                 Some(order) => next = Some(order),
                 None => return "not wanted any more".to_owned(),
             },
-            sent = send(&mut sender, next.as_ref()), if next.is_some() => match sent {
-                Ok(()) => next = None,
-                Err(e) => return over(endpoints, &connection, &e),
+            room = sender.reserve(), if next.is_some() => match room {
+                Ok(room) => {
+                    if let Some(order) = next.take() {
+                        room.send(request(&order));
+                    }
+                }
+                Err(_) => return over(endpoints, &connection, &Status::unknown("it takes no orders any more")),
             },
             message = responses.message() => match message {
                 Ok(Some(response)) => {
-                    if inbox.send((number, Incoming::Response(response.0))).await.is_err() {
+                    if inbox.send((number, Incoming::Response(response))).await.is_err() {
                         return "not wanted any more".to_owned();
                     }
                 }
                 Ok(None) => return format!("{}: the server ended the watch stream", connection.name),
-                Err(e) => return over(endpoints, &connection, &e),
+                Err(status) => return over(endpoints, &connection, &status),
             },
         }
     }
 }
 
-type Opened = (Arc<Connection>, Generation, WatchRequestSender, WatchResponseStream);
+type Opened = (Arc<Connection>, Generation, mpsc::Sender<WatchRequest>, Streaming<PbWatchResponse>);
 
-/// Opens the stream with its first watch, on the first endpoint that takes it.
+/// Opens the stream with these orders, on the first endpoint that takes it.
 async fn connect(
     endpoints: &Endpoints,
     credentials: &Arc<Credentials>,
     stale: Option<Generation>,
-    (id, bounds): (i64, Bounds),
+    first: &[Outgoing],
 ) -> Result<Opened, String> {
     let deadline = Instant::now() + WATCH_CONFIRMED_WITHIN;
     let mut stale = stale;
@@ -124,11 +134,13 @@ async fn connect(
                 credentials.renew(stale, &connection).await?;
             }
             let token = credentials.ready(&connection).await?;
-            let stream =
-                connection.watch.clone().watch(bounds.from.clone(), Some(options(id, &bounds))).await;
-            match stream {
-                Ok(stream) => Ok((token, stream)),
-                Err(e) => Err(match Fault::of(&e) {
+            let (sender, requests) = mpsc::channel(UNDER_WAY.max(first.len()));
+            for order in first {
+                let _ = sender.try_send(request(order));
+            }
+            match connection.watches(requests).await {
+                Ok(responses) => Ok((token, sender, responses)),
+                Err(status) => Err(match Fault::of_status(&status) {
                     // Some servers look at the token when the stream opens, not when a watch is created.
                     Fault::Token(text) if renewals == 0 => {
                         renewals += 1;
@@ -156,10 +168,7 @@ async fn connect(
             return Err(format!("{}: the watch stream did not open in time", connection.name));
         };
         match opened {
-            Ok((token, stream)) => {
-                let (sender, responses) = stream.split();
-                return Ok((connection, token, sender, responses));
-            }
+            Ok((token, sender, responses)) => return Ok((connection, token, sender, responses)),
             Err(Fault::Token(_)) => {}
             Err(Fault::Answered(failure)) => return Err(format!("{}: {failure}", connection.name)),
             Err(Fault::Silent(why)) => {
@@ -177,29 +186,25 @@ async fn connect(
     }
 }
 
-/// Resolves when the order is on its way; dropped before that, it is not.
-async fn send(sender: &mut WatchRequestSender, order: Option<&Outgoing>) -> Result<(), Error> {
+fn request(order: &Outgoing) -> WatchRequest {
     match order {
-        Some(Outgoing::Create { id, bounds }) => {
-            sender.watch(bounds.from.clone(), Some(options(*id, bounds))).await
+        Outgoing::Create { id, bounds } => WatchRequest {
+            create: Some(WatchCreateRequest {
+                key: bounds.from.clone(),
+                range_end: bounds.to.clone().unwrap_or_default(),
+                watch_id: *id,
+            }),
+            cancel: None,
+        },
+        Outgoing::Cancel { id } => {
+            WatchRequest { create: None, cancel: Some(WatchCancelRequest { watch_id: *id }) }
         }
-        Some(Outgoing::Cancel { id }) => sender.cancel(*id).await,
-        None => Ok(()),
-    }
-}
-
-/// From now on, without progress reports or previous values.
-fn options(id: i64, bounds: &Bounds) -> WatchOptions {
-    let options = WatchOptions::new().with_watch_id(id);
-    match &bounds.to {
-        Some(to) => options.with_range(to.clone()),
-        None => options,
     }
 }
 
 /// The stream broke: the next one is opened elsewhere. Returns why.
-fn over(endpoints: &Endpoints, connection: &Connection, error: &Error) -> String {
-    let why = Fault::of(error).into_failure(true).to_string();
+fn over(endpoints: &Endpoints, connection: &Connection, status: &Status) -> String {
+    let why = Fault::of_status(status).into_failure(true).to_string();
     endpoints.failed(connection, &format!("a watch stream broke: {why}"));
     format!("{}: {why}", connection.name)
 }

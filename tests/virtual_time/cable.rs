@@ -4,11 +4,16 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use primacy::embedded::Server;
 use primacy::etcd::Dialler;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::time::sleep;
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex,
+    split,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::world::STEP;
 
@@ -22,6 +27,8 @@ struct Plug {
     silent: bool,
     /// What the server says does not get through; what it is told does.
     deaf: bool,
+    /// How long everything takes to the other end, on connections that are made from now on.
+    length: Duration,
     /// Counts cuts: connections made before the last one are reset.
     cuts: u64,
     waiting: Vec<Waker>,
@@ -40,6 +47,10 @@ impl Cable {
         plug.waiting.drain(..).for_each(Waker::wake);
     }
 
+    pub fn lengthen(&self, length: Duration) {
+        self.plug().length = length;
+    }
+
     pub fn cut(&self) {
         let mut plug = self.plug();
         plug.cuts += 1;
@@ -54,8 +65,8 @@ impl Cable {
                 while cable.plug().silent {
                     sleep(STEP).await;
                 }
-                let made = cable.plug().cuts;
-                Wire { stream: server.connect(), cable, made }
+                let Plug { cuts: made, length, .. } = *cable.plug();
+                Wire { stream: over(server.connect(), length), cable, made }
             }
         })
     }
@@ -63,6 +74,36 @@ impl Cable {
     fn plug(&self) -> MutexGuard<'_, Plug> {
         self.0.lock().unwrap()
     }
+}
+
+/// The end of a stream that is so far away.
+fn over(near: DuplexStream, length: Duration) -> DuplexStream {
+    if length.is_zero() {
+        return near;
+    }
+    let (far, end) = duplex(1 << 20);
+    let ((far_in, far_out), (near_in, near_out)) = (split(far), split(near));
+    carry(far_in, near_out, length);
+    carry(near_in, far_out, length);
+    end
+}
+
+fn carry(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>, length: Duration) {
+    let (sent, mut under_way) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut part = vec![0; 1 << 16];
+        while let Ok(size @ 1..) = from.read(&mut part).await {
+            let _ = sent.send((Instant::now() + length, part[..size].to_vec()));
+        }
+    });
+    tokio::spawn(async move {
+        while let Some((arrives, part)) = under_way.recv().await {
+            sleep_until(arrives).await;
+            if to.write_all(&part).await.is_err() {
+                break;
+            }
+        }
+    });
 }
 
 /// One connection over a cable.

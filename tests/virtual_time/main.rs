@@ -14,5 +14,6 @@ mod links;
 mod player;
 mod recordings;
 mod requests;
+mod round_trips;
 mod stops;
 mod world;
