@@ -16,6 +16,7 @@ pub use primacy_engine::{milvus, store};
 
 pub mod clock;
 pub mod config;
+pub mod crash_guard;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod etcd;

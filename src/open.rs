@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::config::{EtcdSettings, Settings};
+use crate::config::{CrashGuard, EtcdSettings, Settings};
+use crate::crash_guard::{Guarded, Link};
 use crate::engine::{ObserverSetup, Setup};
 use crate::etcd::Etcd;
 use crate::host::observer::{Observer, OnChange};
@@ -68,7 +69,9 @@ fn opening(
         warnings.extend(warning::of_address(&settings, candidate.address()));
         warnings.extend(warning::of_user(&settings));
     }
-    let environment = environment(lent, &settings.etcd, log)?;
+    let is_lent = lent.is_some();
+    let mut environment = environment(lent, &settings.etcd, log)?;
+    environment.store = guarded(&environment, &settings, is_lent)?;
     Ok(Opening::begin(environment, setup(settings, candidate), warnings)?)
 }
 
@@ -136,6 +139,29 @@ fn environment(
         }
     };
     Ok(Environment { store, reports, clock: Clock::BOOT, runtime, log })
+}
+
+/// The store, and whoever guards its leases. A guard can not reach what the host lends.
+fn guarded(
+    environment: &Environment,
+    settings: &Settings,
+    is_lent: bool,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let store = environment.store.clone();
+    if is_lent {
+        return if settings.guard == CrashGuard::Required { Err(no_guard_of_lent()) } else { Ok(store) };
+    }
+    let _inside = environment.runtime.io().enter();
+    let link = Link::open(settings.guard, &settings.etcd, &settings.root, &environment.log);
+    Ok(match link.map_err(OpenError::Refused)? {
+        Some(link) => Arc::new(Guarded::new(store, link)),
+        None => store,
+    })
+}
+
+fn no_guard_of_lent() -> OpenError {
+    let why = "primacy.guard is required, and a crash guard needs a way to etcd of its own, which a lent client is not";
+    OpenError::Refused(Failure::Refused(why.into()))
 }
 
 fn setup(settings: Settings, candidate: Candidate) -> Setup {

@@ -5,6 +5,7 @@
 //! | `CLOCK_BOOTTIME`, which counts suspend | the monotonic clock: after a resume a lease looks longer than it is |
 //! | a timer on that clock (`timerfd`) | tokio's timers |
 //! | a descriptor that rings (`eventfd`) | a pipe |
+//! | descriptors that were inherited, by number | not told from others |
 //! | `MADV_WIPEONFORK`: a forked child finds every deadline at 0 | ordinary memory: the child must not ask |
 //!
 //! Another platform is a port of this file.
@@ -16,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tokio::io::unix::AsyncFd;
 
@@ -126,6 +127,34 @@ impl AsFd for Doorbell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A descriptor known to the tokio runtime that this is called in; outside of one it panics.
+///
+/// # Errors
+/// It is one that can not be waited for.
+pub fn registered(descriptor: Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
+    // SAFETY: an owned descriptor stays open, and the same, for as long as it is shared.
+    unsafe { AsyncFd::register(descriptor) }.map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// A descriptor of our own for whatever is open under that number, such as one that this process was started with.
+/// Closed by an exec.
+///
+/// # Errors
+/// Nothing is open there.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes any number and no pointer; a descriptor that it returns is new and nobody else's.
+    unsafe {
+        let fd = libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// Keeps what this process starts from inheriting the descriptor of that number.
+pub fn close_on_exec(number: RawFd) {
+    // SAFETY: takes any number and no pointer.
+    unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
 }
 
 /// Whether a read of `fd` would not block.

@@ -12,7 +12,7 @@ use std::fmt;
 
 pub use endpoint::Endpoint;
 pub use names::Name;
-pub use settings::{Auth, EtcdSettings, Password, Settings, Tls, TlsIdentity, TlsVersion};
+pub use settings::{Auth, CrashGuard, EtcdSettings, Password, Settings, Tls, TlsIdentity, TlsVersion};
 
 use names::NAMES;
 
@@ -140,7 +140,7 @@ mod tests {
             ("etcd.endpoints", "a:1,,b:1"),
             ("primacy.layout", "after-start"),
             ("primacy.guard", "on"),
-            ("primacy.guard", "false"),
+            ("primacy.guard", "Required"),
             ("primacy.reclaim", "pid"),
         ] {
             let told = config.set(name, bad).unwrap_err().to_string();

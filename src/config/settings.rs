@@ -1,5 +1,6 @@
 //! Typed settings, and what must hold between them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,12 +30,25 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Where the lock is, and when clients find the primary.
     pub layout: Layout,
+    /// Whether a crash guard is told of leases.
+    pub guard: CrashGuard,
     /// Whether the endpoint may be [`Endpoint::Memory`].
     pub allow_memory_store: bool,
     /// Whether all clients are on this machine, although etcd is not.
     pub allow_loopback_address: bool,
     /// Whether a user or a password was given that is not used, since authentication is not enabled.
     pub unused_user: bool,
+}
+
+/// Whether a crash guard is told of leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashGuard {
+    /// If this process was started by one.
+    Auto,
+    /// Never.
+    Off,
+    /// Without one no session opens.
+    Required,
 }
 
 /// How etcd is reached.
@@ -86,6 +100,38 @@ pub struct Auth {
     pub user_name: String,
     /// The user's.
     pub password: Password,
+}
+
+impl EtcdSettings {
+    /// The same as names and texts, the password included: for another process on this machine, wherever that is at home.
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        let endpoints: Vec<_> = self.endpoints.iter().map(Endpoint::to_string).collect();
+        let file = |path: &PathBuf| {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned()
+        };
+        let mut texts = vec![
+            ("etcd.endpoints", endpoints.join(",")),
+            ("etcd.requestTimeout", self.request_timeout.as_millis().to_string()),
+        ];
+        if let Some(tls) = &self.tls {
+            let min_version = match tls.min_version {
+                TlsVersion::V1_2 => "1.2",
+                TlsVersion::V1_3 => "1.3",
+            };
+            texts.push(("etcd.ssl.enabled", "true".into()));
+            texts.push(("etcd.ssl.tlsMinVersion", min_version.into()));
+            texts.extend(tls.ca_cert.iter().map(|path| ("etcd.ssl.tlsCACert", file(path))));
+            if let Some(TlsIdentity { cert, key }) = &tls.identity {
+                texts.extend([("etcd.ssl.tlsCert", file(cert)), ("etcd.ssl.tlsKey", file(key))]);
+            }
+        }
+        if let Some(auth) = &self.auth {
+            texts.push(("etcd.auth.enabled", "true".into()));
+            texts.push(("etcd.auth.userName", auth.user_name.clone()));
+            texts.push((names::PASSWORD, auth.password.reveal().into()));
+        }
+        texts.into_iter().map(|(name, text)| (name.into(), text)).collect()
+    }
 }
 
 /// A password, which shows itself only to who asks for it.
@@ -143,6 +189,11 @@ impl Config {
                 .trim()
                 .parse()
                 .map_err(|_| unchecked(self, "primacy.layout"))?,
+            guard: match self.text("primacy.guard").trim() {
+                "off" => CrashGuard::Off,
+                "required" => CrashGuard::Required,
+                _ => CrashGuard::Auto,
+            },
             allow_memory_store,
             allow_loopback_address: switch(self, "primacy.allow_loopback_address")?,
         })
@@ -302,6 +353,7 @@ mod tests {
             activation_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             layout: Layout::Milvus,
+            guard: CrashGuard::Auto,
             allow_memory_store: false,
             allow_loopback_address: false,
             unused_user: false,
@@ -331,7 +383,7 @@ mod tests {
             ("primacy.activation_timeout_ms", "30"),
             ("primacy.drain_timeout_ms", "40"),
             ("primacy.layout", "after_start"),
-            ("primacy.guard", "off"),
+            ("primacy.guard", "required"),
             ("primacy.reclaim", "off"),
             ("primacy.allow_memory_store", "true"),
             ("primacy.allow_loopback_address", " TRUE "),
@@ -356,11 +408,34 @@ mod tests {
             activation_timeout: Duration::from_millis(30),
             drain_timeout: Duration::from_millis(40),
             layout: Layout::AfterStart,
+            guard: CrashGuard::Required,
             allow_memory_store: true,
             allow_loopback_address: true,
             unused_user: false,
         };
         assert_eq!(given, Ok(expected));
+    }
+
+    #[test]
+    fn how_etcd_is_reached_can_be_told_in_names_and_texts() {
+        let tls = [
+            ("etcd.endpoints", "a:1,b:2"),
+            ("etcd.ssl.enabled", "true"),
+            ("etcd.ssl.tlsCert", "/c"),
+            ("etcd.ssl.tlsKey", "/k"),
+            ("etcd.ssl.tlsMinVersion", "1.3"),
+            ("etcd.requestTimeout", "500"),
+        ];
+        let user =
+            [("etcd.auth.enabled", "true"), ("etcd.auth.userName", "root"), ("etcd.auth.password", " p ")];
+        for values in [&[][..], &tls, &user] {
+            let etcd = settings(values).unwrap().etcd;
+            let texts = etcd.texts();
+            let texts: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+            assert_eq!(settings(&texts).unwrap().etcd, etcd);
+        }
+        let relative = settings(&[tls[1], ("etcd.ssl.tlsCACert", "ca.pem")]).unwrap().etcd.texts();
+        assert!(relative["etcd.ssl.tlsCACert"].starts_with('/'));
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub(super) async fn call(
     time: Time,
 ) -> Result<Answer, Failure> {
     let only_reads = matches!(request, Request::Txn(txn) if txn.only_reads());
-    let repeatable = only_reads || matches!(request, Request::KeepAlive { .. });
+    // A lease is not asked for again under an id that is revoked: twice is as good as once.
+    let repeatable = only_reads || matches!(request, Request::KeepAlive { .. } | Request::Revoke { .. });
     let caller = Caller { endpoints, credentials, request, what, time, repeatable };
     let (tell, mut told) = mpsc::unbounded_channel();
     let mut slow = Vec::new();
@@ -162,7 +163,8 @@ impl Caller<'_> {
             until = (since + patience).max(time.soon).min(time.late);
         };
         // Also of what was not answered in time that is the least that it takes.
-        if repeatable && (result.is_ok() || Instant::now() >= time.soon) {
+        let writes = matches!(request, Request::Revoke { .. });
+        if repeatable && !writes && (result.is_ok() || Instant::now() >= time.soon) {
             endpoints.took(&connection, sent.elapsed());
         }
         Ok((used, result))

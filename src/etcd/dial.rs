@@ -43,7 +43,7 @@ pub(super) struct Name {
 }
 
 /// Addresses, in a while.
-pub(super) type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Makes streams to one address.
 pub struct Dialler {
@@ -70,16 +70,28 @@ impl Dialler {
     }
 }
 
+/// Finds the addresses of a `host:port`.
+pub type Resolver = Arc<dyn Fn(String) -> LookingUp + Send + Sync>;
+
+/// As the machine does. Must be called inside a tokio runtime.
+pub(crate) fn look_up(name: String) -> LookingUp {
+    Box::pin(async move { blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await? })
+}
+
 /// The places of the settings, in their order.
-pub(super) fn places(settings: &EtcdSettings, log: &Log) -> Result<Vec<Place>, Failure> {
+pub(super) fn places(settings: &EtcdSettings, resolver: &Resolver, log: &Log) -> Result<Vec<Place>, Failure> {
     let certificates = match &settings.tls {
         Some(files) => Some(Arc::new(Certificates::new(files, log.clone())?)),
         None => None,
     };
-    settings.endpoints.iter().map(|endpoint| place(endpoint, certificates.as_ref())).collect()
+    settings.endpoints.iter().map(|endpoint| place(endpoint, resolver, certificates.as_ref())).collect()
 }
 
-fn place(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Result<Place, Failure> {
+fn place(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    certificates: Option<&Arc<Certificates>>,
+) -> Result<Place, Failure> {
     match endpoint {
         Endpoint::Server { tls, address } => {
             let secured = match (tls, certificates) {
@@ -92,13 +104,8 @@ fn place(endpoint: &Endpoint, certificates: Option<&Arc<Certificates>>) -> Resul
             Ok(match address.parse() {
                 Ok(address) => Place::One(dialler(address)),
                 Err(_) => {
-                    let name = address.clone();
-                    let look_up = move || -> LookingUp {
-                        let name = name.clone();
-                        Box::pin(async move {
-                            blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await?
-                        })
-                    };
+                    let (name, resolver) = (address.clone(), resolver.clone());
+                    let look_up = move || resolver(name.clone());
                     let (name, look_up) = (address.clone(), Box::new(look_up));
                     Place::Name(Name { name, look_up, dialler: Box::new(dialler) })
                 }

@@ -29,8 +29,9 @@ use crate::host::{Answering, Asker, Store, WatchReport, panic};
 use crate::log::Log;
 use crate::store::{Answer, Failure, Range, Request};
 pub use credentials::Credentials;
-pub use dial::Dialler;
 use dial::Place;
+pub(crate) use dial::look_up;
+pub use dial::{Dialler, LookingUp, Resolver};
 use endpoint::Use;
 use endpoints::Endpoints;
 use std::fmt;
@@ -75,7 +76,20 @@ impl Etcd {
         reports: mpsc::UnboundedSender<WatchReport>,
         log: Log,
     ) -> Result<Etcd, Failure> {
-        let places = dial::places(settings, &log)?;
+        Etcd::resolving(settings, &(Arc::new(look_up) as Resolver), reports, log)
+    }
+
+    /// The same, with names looked up by `resolver` instead of the machine's ways.
+    ///
+    /// # Errors
+    /// As [`Etcd::new`].
+    pub fn resolving(
+        settings: &EtcdSettings,
+        resolver: &Resolver,
+        reports: mpsc::UnboundedSender<WatchReport>,
+        log: Log,
+    ) -> Result<Etcd, Failure> {
+        let places = dial::places(settings, resolver, &log)?;
         let credentials = Credentials::new(settings.auth.clone());
         Etcd::at(places, credentials, settings.request_timeout, reports, log)
     }

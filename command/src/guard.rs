@@ -1,0 +1,155 @@
+//! `primacy guard`: the host's parent, and the guard of its leases.
+//!
+//! In order: the program is started with a socket that its library finds; signals go to it, whatever ends is reaped; each
+//! session that comes through the socket gets a [`Ward`](ward::Ward) of its own. When the program has ended, so do we, as
+//! soon as the leases of what is dead are revoked.
+
+mod child;
+mod signals;
+mod voice;
+mod ward;
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use primacy::crash_guard::{Message, VERSION, socket};
+use primacy::platform;
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, set_child_subreaper};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use child::Child;
+use signals::Signals;
+use voice::Voice;
+use ward::Ward;
+
+/// We could not begin.
+const FAILED: u8 = 125;
+
+/// What `primacy guard` is told.
+#[derive(clap::Args)]
+pub struct Guard {
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+impl Guard {
+    /// Starts the program and guards it to its end; returns its exit code.
+    pub fn run(self) -> ExitCode {
+        let voice = Voice::new();
+        let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(guard(&self.program, &voice)),
+            Err(error) => Err(Failed { why: error.to_string(), code: FAILED }),
+        };
+        let code = code.unwrap_or_else(|Failed { why, code }| {
+            voice.say(&why);
+            code
+        });
+        voice.finish();
+        ExitCode::from(code)
+    }
+}
+
+/// The program was not started.
+struct Failed {
+    why: String,
+    /// As other programs that start programs have it.
+    code: u8,
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Failed {
+        Failed { why: error.to_string(), code: FAILED }
+    }
+}
+
+async fn guard(program: &[OsString], voice: &Voice) -> Result<u8, Failed> {
+    let mut signals = Signals::new()?;
+    // The first process of a container, or of a PID namespace, gets the orphans anyway.
+    if getpid() != Pid::INIT
+        && let Err(error) = set_child_subreaper(Some(getpid()))
+    {
+        voice.say(&format!("orphans are not reaped here: {error}"));
+    }
+    let (ours, theirs) = socket::pair()?;
+    let theirs = match pidfd_open(getpid(), PidfdFlags::empty()) {
+        Ok(_) => Some(theirs),
+        Err(error) => {
+            voice.say(&format!(
+                "nothing is guarded, since this kernel can not tell of a process's end (pidfd_open: {error})"
+            ));
+            None
+        }
+    };
+    let child = Child::start(program, theirs)?;
+    let hellos = platform::registered(Arc::new(ours))?;
+
+    let (end, ended) = watch::channel(false);
+    let mut wards = JoinSet::new();
+    let code = loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => match signal {
+                Signal::CHILD => if let Some(code) = child.reap()? { break code },
+                other => child.signal(other),
+            },
+            session = hello(&hellos) => begin(session, &ended, &mut wards, voice),
+            Some(_) = wards.join_next() => {}
+        }
+    };
+    // What the program had sent before it ended.
+    while let Some(session) = received(socket::receive(hellos.get_ref())) {
+        begin(session, &ended, &mut wards, voice);
+    }
+    let _ = end.send(true);
+    loop {
+        tokio::select! {
+            biased;
+            over = wards.join_next() => if over.is_none() { return Ok(code) },
+            // Whoever ends us does not want to wait for an etcd that is away.
+            () = signals.end() => {
+                voice.say("told to end: leases that are not revoked run out by themselves");
+                return Ok(code);
+            }
+        }
+    }
+}
+
+/// The next session that begins. Never, once nobody has the other end any more.
+async fn hello(hellos: &AsyncFd<Arc<OwnedFd>>) -> Session {
+    loop {
+        match received(socket::received(hellos).await) {
+            Some(session) => return session,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A session's socket, or what is wrong with it.
+type Session = Result<OwnedFd, String>;
+
+/// `None`: there is nothing.
+fn received(received: socket::Received) -> Option<Session> {
+    match received {
+        Ok(None) => None,
+        Ok(Some((Message::Hello { version }, _))) if version != VERSION => {
+            Some(Err(format!("its library speaks version {version}, and this program {VERSION}")))
+        }
+        Ok(Some((Message::Hello { .. }, Some(socket)))) => Some(Ok(socket)),
+        Ok(Some(_)) => Some(Err("its library does not introduce it".into())),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+fn begin(session: Session, ended: &watch::Receiver<bool>, wards: &mut JoinSet<()>, voice: &Voice) {
+    let ward = |socket| Ward::new(socket, voice.clone()).map_err(|error| error.to_string());
+    match session.and_then(ward) {
+        Ok(ward) => _ = wards.spawn(ward.run(ended.clone())),
+        Err(why) => voice.say(&format!("a session is not guarded: {why}")),
+    }
+}
