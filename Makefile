@@ -99,6 +99,13 @@ target/coordinators/go-lent: go-library
 python: venv ## the Python package, into target/venv
 	cd python && VIRTUAL_ENV=$(CURDIR)/target/venv ../target/venv/bin/maturin develop --quiet --profile demo
 
+# Linked statically, and without the embedded etcd: for any image, whatever its libc, and LD_PRELOAD does not touch it.
+.PHONY: command
+command: ## the program `primacy`, which has the crash guard: target/primacy
+	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --quiet --profile demo --target x86_64-unknown-linux-gnu --package primacy-command
+	@cp -u target/x86_64-unknown-linux-gnu/demo/primacy target/primacy
+
 .PHONY: wheel
 wheel: venv ## a wheel for CPython 3.9 and later: target/wheels
 	cd python && ../target/venv/bin/maturin build --release --out ../target/wheels
@@ -190,11 +197,11 @@ machine-tools:
 	@$(TOOLS)/need ip=iproute2 faketime || true
 
 .PHONY: test-failover
-test-failover: coordinators etcd etcd-versions machine-tools venv ## the short ones of `make failover`
+test-failover: coordinators command etcd etcd-versions machine-tools venv ## the short ones of `make failover`
 	$(FAILOVER) --primacy-coordinator "$(COORDINATORS)" -m short tests/failover
 
 .PHONY: failover
-failover: coordinators etcd etcd-versions machine-tools venv ## everything done to real etcds and coordinators in all languages, or COORDINATORS=c; a page of it: REPORT=target/failover.html
+failover: coordinators command etcd etcd-versions machine-tools venv ## everything done to real etcds and coordinators in all languages, or COORDINATORS=c; a page of it: REPORT=target/failover.html
 	$(FAILOVER) --primacy-coordinator "$(if $(filter file,$(origin COORDINATORS)),$(ALL_LANGUAGES),$(COORDINATORS))" tests/failover
 
 # How often each of 24 kinds stands still: 20 times for each version of etcd and TTL.
@@ -350,6 +357,12 @@ bench: build etcd ## what a look at is_primary, a takeover and an idle standby c
 		cargo bench --quiet --profile demo --package primacy-c --bench abi || failed=1; \
 	cargo bench --quiet --profile demo --package primacy --bench costs || failed=1; \
 	[ -z "$$failed" ]
+
+# KILLS=100: how often a primary is killed.
+KILLS ?= 100
+.PHONY: bench-guard
+bench-guard: target/coordinators/c command etcd venv ## how long after a SIGKILL with the guard the next one is primary, beside a revoke of etcd's
+	$(PYTHON) -m pytest -q tests/failover/test_guard.py -k how_long --kills "$(KILLS)" --primacy-coordinator c
 
 .PHONY: clean
 clean: ## remove all that was built and fetched

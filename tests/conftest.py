@@ -60,3 +60,14 @@ def coordinator_program() -> Callable[[str], Path]:
         return built
 
     return find
+
+
+@pytest.fixture(scope="session")
+def guard_command() -> Path:
+    """The program `primacy`."""
+    from primacy.testing.plugin import wrong
+
+    built = REPOSITORY / "target" / "primacy"
+    if not built.exists():
+        wrong(f"{built} is not there: `make command` makes it")
+    return built

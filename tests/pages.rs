@@ -75,8 +75,9 @@ fn each_mistake_in_the_changes_names_the_test_that_would_find_it_again() {
         for (name, rest) in links {
             let (file, _) = rest.split_once(')').unwrap();
             let found = read(file);
-            let declared =
-                ["fn ", "def ", "func ", "void "].iter().any(|word| found.contains(&format!("{word}{name}(")));
+            let declared = ["fn ", "def ", "func ", "void "]
+                .iter()
+                .any(|word| found.contains(&format!("{word}{name}(")));
             assert!(declared || file.ends_with(&format!("/{name}.txt")), "{name} in {file}");
         }
     }
@@ -139,7 +140,7 @@ fn each_file_that_the_pages_for_newcomers_name_is_there() {
 }
 
 /// Code of a page, by its language; and what compiles or runs every piece of it.
-const COVERED: [(&str, &str, &str); 16] = [
+const COVERED: [(&str, &str, &str); 17] = [
     ("README.md", "c", "tests/contract/test_quickstart.py"),
     ("README.md", "go", "go/guide_test.go"),
     ("README.md", "python", "python/tests/test_guide.py"),
@@ -150,6 +151,7 @@ const COVERED: [(&str, &str, &str); 16] = [
     ("c.md", "sh", "tools/check-library"),
     ("etcd.md", "sh", "tests/troubles.rs"),
     ("go.md", "go", "go/guide_test.go"),
+    ("guard.md", "sh", "tests/failover/test_guard.py"),
     ("python.md", "python", "python/tests/test_guide.py"),
     ("python.md", "sh", "tools/check-wheel"),
     ("testing.md", "go", "tests/adapter/conftest.py"),

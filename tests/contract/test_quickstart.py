@@ -30,7 +30,7 @@ def program(tmp_path: Path) -> Path:
     readme = (REPOSITORY / "README.md").read_text()
     (tmp_path / "quickstart.c").write_text(readme.partition("```c\n")[2].partition("```")[0])
     (command,) = (line for line in readme.splitlines() if line.startswith("cc ") and "quickstart.c" in line)
-    for there, here in (("target/primacy/include", "include"), ("target/primacy/lib", "target/demo")):
+    for there, here in (("target/local/include", "include"), ("target/local/lib", "target/demo")):
         command = command.replace(there, str(REPOSITORY / here))
     subprocess.run(command.split(), cwd=tmp_path, check=True)
     return tmp_path / "quickstart"

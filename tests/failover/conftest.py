@@ -1,4 +1,4 @@
-"""How often a leader of etcd is stalled and woken, and what came of all of it in one line."""
+"""How often things are done; of leaders of etcd that are woken, what came of all of it in one line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--wakes", type=int, help="how often each leader that stands still is woken (default: 1)"
     )
+    parser.addoption("--kills", type=int, default=5, help="how often a guarded primary is killed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
