@@ -6,7 +6,6 @@ package adapter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,21 +13,18 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"primacy.example/go"
+	"primacy.example/go/internal/contract"
 )
 
 const (
-	stopTimeout    = 10 * time.Second
-	requestTimeout = 5 * time.Second
-	retryInterval  = 500 * time.Millisecond
+	stopTimeout   = 10 * time.Second
+	retryInterval = 500 * time.Millisecond
 )
 
 // Run is the whole of a program: it parses the flags, opens a session, and campaigns for each role with the handlers that
@@ -45,7 +41,7 @@ func Run(service func(election *primacy.Election) primacy.Handlers) {
 func RunWith(prepare func(config *primacy.Config) error, service func(election *primacy.Election) primacy.Handlers) {
 	c := parse()
 	c.prepare = prepare
-	c.out, os.Stdout = os.Stdout, os.Stderr
+	c.Out, os.Stdout = os.Stdout, os.Stderr
 	if err := c.run(service); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
 		os.Exit(1)
@@ -54,32 +50,28 @@ func RunWith(prepare func(config *primacy.Config) error, service func(election *
 }
 
 type coordinator struct {
-	etcd, root, address, version string
-	ttl                          int
-	settings                     map[string]string
-	roles                        []*role
-	prepare                      func(*primacy.Config) error
+	etcd, address, version string
+	ttl                    int
+	settings               map[string]string
+	roles                  []*role
+	prepare                func(*primacy.Config) error
 
-	lines
-	session atomic.Pointer[primacy.Session]
+	contract.Coordinator
 }
 
 // A role that this process is a candidate for.
 type role struct {
-	name     string
-	election atomic.Pointer[primacy.Election] // nil until the session is open
-	// Of the last win; kept when it is lost: etcd knows better than we do whether it still counts.
-	token atomic.Int64
-
+	contract.Role
 	warming, warm atomic.Bool // in this standby period
 }
 
 func parse() *coordinator {
 	c := &coordinator{settings: map[string]string{}}
 	flag.StringVar(&c.etcd, "etcd", "localhost:2379", "endpoints of etcd, comma-separated")
-	flag.StringVar(&c.root, "root", "by-dev/meta", "meta root")
+	flag.StringVar(&c.Root, "root", "by-dev/meta", "meta root")
 	flag.Func("role", "role to be a candidate for; may be repeated", func(name string) error {
-		c.roles = append(c.roles, &role{name: name})
+		r := &role{Role: contract.Role{Name: name}}
+		c.roles, c.Roles = append(c.roles, r), append(c.Roles, &r.Role)
 		return nil
 	})
 	flag.StringVar(&c.address, "address", "", "HOST:PORT to answer at and to register; port 0: a free one")
@@ -110,8 +102,8 @@ func (c *coordinator) run(service func(*primacy.Election) primacy.Handlers) erro
 	}
 	defer listener.Close()
 	c.address = listener.Addr().String()
-	c.say(line{Event: "listening", Address: c.address})
-	go c.serve(listener)
+	c.Say(contract.Line{Event: "listening", Address: c.address})
+	go c.Serve(listener)
 
 	session, err := c.open(stop)
 	if err != nil {
@@ -128,7 +120,7 @@ func (c *coordinator) run(service func(*primacy.Election) primacy.Handlers) erro
 			return err
 		}
 	}
-	c.say(line{Event: "stopped"})
+	c.Say(contract.Line{Event: "stopped"})
 	return nil
 }
 
@@ -136,7 +128,7 @@ func (c *coordinator) run(service func(*primacy.Election) primacy.Handlers) erro
 func (c *coordinator) open(stop context.Context) (*primacy.Session, error) {
 	config := primacy.Config{
 		Endpoints: strings.Split(c.etcd, ","),
-		Root:      c.root,
+		Root:      c.Root,
 		TTL:       time.Duration(c.ttl) * time.Second,
 		Settings:  c.settings,
 		Candidate: primacy.Candidate{Address: c.address, Version: c.version},
@@ -149,8 +141,8 @@ func (c *coordinator) open(stop context.Context) (*primacy.Session, error) {
 		session, err := primacy.Open(stop, config)
 		switch {
 		case err == nil:
-			c.id.Store(session.ServerID())
-			c.session.Store(session)
+			c.ID.Store(session.ServerID())
+			c.Session.Store(session)
 			return session, nil
 		case stop.Err() != nil:
 			return nil, nil
@@ -168,14 +160,14 @@ func (c *coordinator) open(stop context.Context) (*primacy.Session, error) {
 
 func (c *coordinator) campaign(session *primacy.Session, service func(*primacy.Election) primacy.Handlers) error {
 	for _, r := range c.roles {
-		election, err := session.Register(r.name)
+		election, err := session.Register(r.Name)
 		if err != nil {
-			return fmt.Errorf("role %s: %w", r.name, err)
+			return fmt.Errorf("role %s: %w", r.Name, err)
 		}
-		r.election.Store(election)
+		r.Election.Store(election)
 	}
 	for _, r := range c.roles {
-		election := r.election.Load()
+		election := r.Election.Load()
 		go c.follow(r, election.Events())
 		if err := election.Campaign(c.telling(r, service(election))); err != nil {
 			return err
@@ -189,7 +181,7 @@ func (c *coordinator) follow(r *role, events <-chan primacy.Event) {
 	for event := range events {
 		switch event.Kind {
 		case primacy.EventSuspended, primacy.EventResumed, primacy.EventReady:
-			c.say(line{Role: r.name, Event: event.Kind.String(), Token: event.Token})
+			c.Say(contract.Line{Role: r.Name, Event: event.Kind.String(), Token: event.Token})
 		}
 	}
 }
@@ -200,7 +192,7 @@ func (c *coordinator) telling(r *role, own primacy.Handlers) primacy.Handlers {
 	told.OnStandby = func(ctx context.Context, standby primacy.Standby) error {
 		r.warming.Store(false)
 		r.warm.Store(false)
-		c.say(line{Role: r.name, Event: "standby", Holder: standby.HolderID, Address: standby.HolderAddress})
+		c.Say(contract.Line{Role: r.Name, Event: "standby", Holder: standby.HolderID, Address: standby.HolderAddress})
 		if own.OnStandby == nil {
 			return nil
 		}
@@ -208,70 +200,31 @@ func (c *coordinator) telling(r *role, own primacy.Handlers) primacy.Handlers {
 	}
 	told.OnWarmup = func(ctx context.Context) (primacy.Warm, error) {
 		if !r.warming.Swap(true) {
-			c.say(line{Role: r.name, Event: "warmup"})
+			c.Say(contract.Line{Role: r.Name, Event: "warmup"})
 		}
 		warm, err := primacy.Warm(true), error(nil)
 		if own.OnWarmup != nil {
 			warm, err = own.OnWarmup(ctx)
 		}
 		if bool(warm) && err == nil && !r.warm.Swap(true) {
-			c.say(line{Role: r.name, Event: "warm"})
+			c.Say(contract.Line{Role: r.Name, Event: "warm"})
 		}
 		return warm, err
 	}
 	if own.OnPrimary != nil {
 		told.OnPrimary = func(ctx context.Context, win primacy.Win) error {
-			r.token.Store(int64(win.Token))
-			c.say(line{Role: r.name, Event: "primary", Token: win.Token, Lease: lease(win.Lease)})
+			r.Token.Store(int64(win.Token))
+			c.Say(contract.Line{Role: r.Name, Event: "primary", Token: win.Token, Lease: contract.Lease(win.Lease)})
 			return own.OnPrimary(ctx, win)
 		}
 	}
 	if own.OnLost != nil {
 		told.OnLost = func(ctx context.Context, lost primacy.Lost) error {
-			c.say(line{
-				Role: r.name, Event: "lost", Token: lost.Token, Lease: lease(lost.Lease), Reason: lost.Reason.String(),
+			c.Say(contract.Line{
+				Role: r.Name, Event: "lost", Token: lost.Token, Lease: contract.Lease(lost.Lease), Reason: lost.Reason.String(),
 			})
 			return own.OnLost(ctx, lost)
 		}
 	}
 	return told
-}
-
-// A line on stdout.
-type line struct {
-	T       int64         `json:"t"`
-	ID      int64         `json:"id"`
-	Event   string        `json:"event"`
-	Role    string        `json:"role,omitempty"`
-	Token   primacy.Token `json:"token,omitempty"`
-	Lease   string        `json:"lease,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
-	Holder  int64         `json:"holder,omitempty"`
-	Address string        `json:"address,omitempty"`
-}
-
-// Writes lines, one at a time.
-type lines struct {
-	mu  sync.Mutex
-	out *os.File
-	id  atomic.Int64 // 0 until it is known
-}
-
-func (l *lines) say(what line) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	what.T, what.ID = now(), l.id.Load()
-	text, _ := json.Marshal(what)
-	l.out.Write(append(text, '\n'))
-}
-
-// Lease ids do not fit into a number of JavaScript.
-func lease(id int64) string { return strconv.FormatInt(id, 10) }
-
-// CLOCK_BOOTTIME in nanoseconds: it goes on while the machine is suspended.
-func now() int64 {
-	const clockBoottime = 7
-	var t syscall.Timespec
-	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockBoottime, uintptr(unsafe.Pointer(&t)), 0)
-	return t.Nano()
 }

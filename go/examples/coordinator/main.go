@@ -19,23 +19,22 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"primacy.example/go"
+	"primacy.example/go/internal/contract"
 )
 
 const (
-	stopTimeout    = 10 * time.Second
-	requestTimeout = 5 * time.Second
-	retryInterval  = 500 * time.Millisecond
+	stopTimeout   = 10 * time.Second
+	retryInterval = 500 * time.Millisecond
 )
 
 // What the flags say.
 type options struct {
 	etcd, root, address, version string
-	roles                        []string
+	names                        []string // of the roles
 	ttl                          int
 	warmAfter, activate, lost    int // milliseconds; -1: for ever
 	settings                     map[string]string
@@ -43,20 +42,15 @@ type options struct {
 
 // A role that this process is a candidate for.
 type role struct {
-	name     string
-	election atomic.Pointer[primacy.Election] // nil until the session is open
-	// Of the last win; kept when it is lost: etcd knows better than we do whether it still counts.
-	token atomic.Int64
-
+	contract.Role
 	mu            sync.Mutex
 	warming, warm bool // in this standby period: asked to warm up, and has said that it is
 }
 
 type coordinator struct {
 	options
-	lines
-	roles   []*role
-	session atomic.Pointer[primacy.Session]
+	contract.Coordinator
+	roles []*role
 }
 
 func parse() options {
@@ -64,7 +58,7 @@ func parse() options {
 	flag.StringVar(&o.etcd, "etcd", "localhost:2379", "endpoints of etcd, comma-separated")
 	flag.StringVar(&o.root, "root", "by-dev/meta", "meta root")
 	flag.Func("role", "role to be a candidate for; may be repeated", func(name string) error {
-		o.roles = append(o.roles, name)
+		o.names = append(o.names, name)
 		return nil
 	})
 	flag.StringVar(&o.address, "address", "", "HOST:PORT to serve at and to register; port 0: a free one")
@@ -83,7 +77,7 @@ func parse() options {
 		return nil
 	})
 	flag.Parse()
-	if o.address == "" || len(o.roles) == 0 || flag.NArg() > 0 {
+	if o.address == "" || len(o.names) == 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -101,16 +95,18 @@ func run(o options) error {
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
 	c := &coordinator{options: o}
-	for _, name := range o.roles {
-		c.roles = append(c.roles, &role{name: name})
+	c.Root, c.Out = o.root, os.Stdout
+	for _, name := range o.names {
+		r := &role{Role: contract.Role{Name: name}}
+		c.roles, c.Roles = append(c.roles, r), append(c.Roles, &r.Role)
 	}
 	listener, err := c.listen()
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	c.say(line{Event: "listening", Address: c.address})
-	go c.serve(listener)
+	c.Say(contract.Line{Event: "listening", Address: c.address})
+	go c.Serve(listener)
 
 	session, err := c.open(stop)
 	if err != nil {
@@ -127,7 +123,7 @@ func run(o options) error {
 			return err
 		}
 	}
-	c.say(line{Event: "stopped"})
+	c.Say(contract.Line{Event: "stopped"})
 	return nil
 }
 
@@ -163,8 +159,8 @@ func (c *coordinator) open(stop context.Context) (*primacy.Session, error) {
 		session, err := primacy.Open(stop, config)
 		switch {
 		case err == nil:
-			c.id.Store(session.ServerID())
-			c.session.Store(session)
+			c.ID.Store(session.ServerID())
+			c.Session.Store(session)
 			return session, nil
 		case stop.Err() != nil:
 			return nil, nil
@@ -182,14 +178,14 @@ func (c *coordinator) open(stop context.Context) (*primacy.Session, error) {
 
 func (c *coordinator) campaign(session *primacy.Session) error {
 	for _, r := range c.roles {
-		election, err := session.Register(r.name)
+		election, err := session.Register(r.Name)
 		if err != nil {
-			return fmt.Errorf("role %s: %w", r.name, err)
+			return fmt.Errorf("role %s: %w", r.Name, err)
 		}
-		r.election.Store(election)
+		r.Election.Store(election)
 	}
 	for _, r := range c.roles {
-		election := r.election.Load()
+		election := r.Election.Load()
 		go c.follow(r, election.Events())
 		if err := election.Campaign(c.handlers(r)); err != nil {
 			return err
@@ -203,7 +199,7 @@ func (c *coordinator) follow(r *role, events <-chan primacy.Event) {
 	for event := range events {
 		switch event.Kind {
 		case primacy.EventSuspended, primacy.EventResumed, primacy.EventReady:
-			c.say(line{Role: r.name, Event: event.Kind.String(), Token: event.Token})
+			c.Say(contract.Line{Role: r.Name, Event: event.Kind.String(), Token: event.Token})
 		}
 	}
 }
@@ -214,7 +210,7 @@ func (c *coordinator) handlers(r *role) primacy.Handlers {
 			r.mu.Lock()
 			r.warming, r.warm = false, false
 			r.mu.Unlock()
-			c.say(line{Role: r.name, Event: "standby", Holder: standby.HolderID, Address: standby.HolderAddress})
+			c.Say(contract.Line{Role: r.Name, Event: "standby", Holder: standby.HolderID, Address: standby.HolderAddress})
 			return nil
 		},
 		OnWarmup: func(ctx context.Context) (primacy.Warm, error) {
@@ -226,7 +222,7 @@ func (c *coordinator) handlers(r *role) primacy.Handlers {
 				return true, nil
 			}
 			if first {
-				c.say(line{Role: r.name, Event: "warmup"})
+				c.Say(contract.Line{Role: r.Name, Event: "warmup"})
 			}
 			if !take(ctx, c.warmAfter) {
 				return false, nil
@@ -234,18 +230,18 @@ func (c *coordinator) handlers(r *role) primacy.Handlers {
 			r.mu.Lock()
 			r.warm = true
 			r.mu.Unlock()
-			c.say(line{Role: r.name, Event: "warm"})
+			c.Say(contract.Line{Role: r.Name, Event: "warm"})
 			return true, nil
 		},
 		OnPrimary: func(ctx context.Context, win primacy.Win) error {
-			r.token.Store(int64(win.Token))
-			c.say(line{Role: r.name, Event: "primary", Token: win.Token, Lease: lease(win.Lease)})
+			r.Token.Store(int64(win.Token))
+			c.Say(contract.Line{Role: r.Name, Event: "primary", Token: win.Token, Lease: contract.Lease(win.Lease)})
 			take(ctx, c.activate)
 			return nil
 		},
 		OnLost: func(ctx context.Context, lost primacy.Lost) error {
-			c.say(line{
-				Role: r.name, Event: "lost", Token: lost.Token, Lease: lease(lost.Lease), Reason: lost.Reason.String(),
+			c.Say(contract.Line{
+				Role: r.Name, Event: "lost", Token: lost.Token, Lease: contract.Lease(lost.Lease), Reason: lost.Reason.String(),
 			})
 			take(ctx, c.lost)
 			return nil

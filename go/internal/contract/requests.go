@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package contract
 
 import (
 	"bufio"
@@ -11,11 +11,32 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"primacy.example/go"
 )
 
-func (c *coordinator) serve(listener net.Listener) {
+const requestTimeout = 5 * time.Second
+
+// A Coordinator as others ask it.
+type Coordinator struct {
+	Lines
+	Root    string
+	Roles   []*Role
+	Session atomic.Pointer[primacy.Session] // nil until it is open
+}
+
+// A Role that this process is a candidate for.
+type Role struct {
+	Name     string
+	Election atomic.Pointer[primacy.Election] // nil until the session is open
+	// Of the last win; kept when it is lost: etcd knows better than we do whether it still counts.
+	Token atomic.Int64
+}
+
+// Serve answers whoever connects, until the listener is closed.
+func (c *Coordinator) Serve(listener net.Listener) {
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
@@ -26,7 +47,7 @@ func (c *coordinator) serve(listener net.Listener) {
 }
 
 // One connection, one goroutine: an append that waits for etcd holds up nobody else's `who`.
-func (c *coordinator) converse(connection net.Conn) {
+func (c *Coordinator) converse(connection net.Conn) {
 	defer connection.Close()
 	in := bufio.NewReader(connection)
 	for {
@@ -48,7 +69,7 @@ type refusal struct {
 
 func refuse(why string) any { return refusal{Why: why} }
 
-func (c *coordinator) answer(text string) any {
+func (c *Coordinator) answer(text string) any {
 	words := strings.SplitN(text, " ", 3)
 	switch {
 	case words[0] == "status" && len(words) == 1:
@@ -56,57 +77,57 @@ func (c *coordinator) answer(text string) any {
 	case len(words) < 2, words[0] == "append" && len(words) < 3:
 		return refuse("bad request")
 	}
-	var act func(r *role) any
+	var act func(r *Role) any
 	switch words[0] {
 	case "who":
 		act = c.who
 	case "append":
-		act = func(r *role) any { return c.append(r, words[2]) }
+		act = func(r *Role) any { return c.append(r, words[2]) }
 	case "resign":
 		act = resign
 	case "transfer":
-		act = func(r *role) any { return transfer(r, words[2:]) }
+		act = func(r *Role) any { return transfer(r, words[2:]) }
 	default:
 		return refuse("bad request")
 	}
-	for _, r := range c.roles {
-		if r.name == words[1] {
+	for _, r := range c.Roles {
+		if r.Name == words[1] {
 			return act(r)
 		}
 	}
 	return refuse("unknown role")
 }
 
-func (c *coordinator) who(r *role) any {
+func (c *Coordinator) who(r *Role) any {
 	t := now()
-	token := r.election.Load().Token() // of no election: 0
+	token := r.Election.Load().Token() // of no election: 0
 	return struct {
 		Role    string        `json:"role"`
 		ID      int64         `json:"id"`
 		Primary bool          `json:"primary"`
 		Token   primacy.Token `json:"token"`
 		T       int64         `json:"t"`
-	}{r.name, c.id.Load(), token != 0, token, t}
+	}{r.Name, c.ID.Load(), token != 0, token, t}
 }
 
-func (c *coordinator) status() any {
-	status, err := c.session.Load().Status()
+func (c *Coordinator) status() any {
+	status, err := c.Session.Load().Status()
 	if err != nil {
 		return refuse(err.Error())
 	}
 	return status.Raw
 }
 
-func resign(r *role) any {
+func resign(r *Role) any {
 	// Asked for, not done: so it does not wait for the handlers.
-	go r.election.Load().Resign(context.Background())
+	go r.Election.Load().Resign(context.Background())
 	return struct {
 		OK bool `json:"ok"`
 	}{true}
 }
 
 // transfer hands over to the candidate with an id, or to the best one.
-func transfer(r *role, named []string) any {
+func transfer(r *Role, named []string) any {
 	var to int64
 	if len(named) > 0 {
 		id, err := strconv.ParseInt(named[0], 10, 64)
@@ -115,7 +136,7 @@ func transfer(r *role, named []string) any {
 		}
 		to = id
 	}
-	if err := r.election.Load().Transfer(context.Background(), to); err != nil {
+	if err := r.Election.Load().Transfer(context.Background(), to); err != nil {
 		return refuse(err.Error())
 	}
 	return struct {
@@ -123,15 +144,15 @@ func transfer(r *role, named []string) any {
 	}{true}
 }
 
-func (c *coordinator) append(r *role, text string) any {
-	token := primacy.Token(r.token.Load())
+func (c *Coordinator) append(r *Role, text string) any {
+	token := primacy.Token(r.Token.Load())
 	if token == 0 {
 		return refuse("not_primary") // never was
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	folder := c.root + "/sample/" + r.name
-	read, err := c.session.Load().Read(ctx, new(primacy.Txn).Get(folder+"/length"))
+	folder := c.Root + "/sample/" + r.Name
+	read, err := c.Session.Load().Read(ctx, new(primacy.Txn).Get(folder+"/length"))
 	if err != nil {
 		return refuse("can not read: " + err.Error()) // nothing was written
 	}
@@ -140,9 +161,9 @@ func (c *coordinator) append(r *role, text string) any {
 	n := before + 1
 
 	// The library adds the guard: the lock is still held by the win of this token.
-	_, err = r.election.Load().Commit(ctx, token, new(primacy.Txn).
+	_, err = r.Election.Load().Commit(ctx, token, new(primacy.Txn).
 		IfModRevision(folder+"/length", length.ModRevision).
-		Put(fmt.Sprintf("%s/log/%010d", folder, n), fmt.Appendf(nil, "%d %d %s", token, c.id.Load(), text)).
+		Put(fmt.Sprintf("%s/log/%010d", folder, n), fmt.Appendf(nil, "%d %d %s", token, c.ID.Load(), text)).
 		Put(folder+"/length", strconv.AppendInt(nil, n, 10)))
 	switch {
 	case err == nil:

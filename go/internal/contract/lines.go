@@ -1,6 +1,8 @@
 //go:build linux
 
-package main
+// Package contract is what the demo, the suites and the fault kit ask of any coordinator: lines on stdout, and answers on
+// its port. docs/testing.md has both.
+package contract
 
 import (
 	"encoding/json"
@@ -14,8 +16,8 @@ import (
 	"primacy.example/go"
 )
 
-// A line on stdout.
-type line struct {
+// A Line on stdout.
+type Line struct {
 	T       int64         `json:"t"`
 	ID      int64         `json:"id"`
 	Event   string        `json:"event"`
@@ -27,22 +29,25 @@ type line struct {
 	Address string        `json:"address,omitempty"`
 }
 
-// Writes lines, one at a time.
-type lines struct {
+// Lines are written one at a time.
+type Lines struct {
+	Out *os.File
+	ID  atomic.Int64 // the server id; 0 until it is known
+
 	mu sync.Mutex
-	id atomic.Int64 // 0 until it is known
 }
 
-func (l *lines) say(what line) {
+// Say writes a line. What time it is and whose it is it fills in itself.
+func (l *Lines) Say(what Line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	what.T, what.ID = now(), l.id.Load()
+	what.T, what.ID = now(), l.ID.Load()
 	text, _ := json.Marshal(what)
-	os.Stdout.Write(append(text, '\n'))
+	l.Out.Write(append(text, '\n'))
 }
 
-// Lease ids do not fit into a number of JavaScript.
-func lease(id int64) string { return strconv.FormatInt(id, 10) }
+// Lease is a lease id as text: it does not fit into a number of JavaScript.
+func Lease(id int64) string { return strconv.FormatInt(id, 10) }
 
 // CLOCK_BOOTTIME in nanoseconds: it goes on while the machine is suspended.
 func now() int64 {
