@@ -24,9 +24,10 @@ import (
 )
 
 type lent struct {
-	client *clientv3.Client
-	leases pb.LeaseClient
-	err    error // there are none
+	client   *clientv3.Client
+	leases   pb.LeaseClient
+	renewals renewals
+	err      error // there are none
 }
 
 // New returns the client as a store, for [primacy.Config]. One that can not be lent fails when it is asked, with a
@@ -36,7 +37,7 @@ func New(client *clientv3.Client) store.Store {
 		return &lent{err: fmt.Errorf("etcdclient: client is nil: %w", store.Refused)}
 	}
 	leases, err := leasesOf(client)
-	return &lent{client: client, leases: leases, err: err}
+	return &lent{client: client, leases: leases, renewals: renewals{leases: leases}, err: err}
 }
 
 // The calls for leases as etcd has them. Those of [clientv3.Lease] can not choose a lease's id, by which a grant whose
@@ -72,26 +73,14 @@ func (s *lent) Grant(ctx context.Context, lease, ttl int64) (int64, error) {
 	return response.TTL, nil
 }
 
-// Each renewal is on a stream of its own: etcd serves one stream one request at a time, so that behind one that hangs it
-// would hang as well.
 func (s *lent) KeepAlive(ctx context.Context, lease int64) (store.Renewal, error) {
 	if s.err != nil {
 		return store.Renewal{}, s.err
 	}
-	ctx, end := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer end()
-	stream, err := s.leases.LeaseKeepAlive(ctx)
+	response, err := s.renewals.renew(ctx, lease)
 	if err != nil {
 		return store.Renewal{}, failed(err)
 	}
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: lease}); err != nil {
-		return store.Renewal{}, failed(err)
-	}
-	response, err := stream.Recv()
-	if err != nil {
-		return store.Renewal{}, failed(err)
-	}
-	_ = stream.CloseSend()
 	if response.ID != lease {
 		return store.Renewal{}, fmt.Errorf("an answer for lease %d: %w", response.ID, store.Indefinite)
 	}

@@ -304,7 +304,8 @@ func TestAClientThatCanNotBeLentIsRefusedWithAReason(t *testing.T) {
 
 // Every comparison and operation, as etcd means it.
 func TestATransactionIsDoneAsEtcdMeansIt(t *testing.T) {
-	s, ctx := New(newClient(t, clientv3.Config{})), t.Context()
+	client, ctx := newClient(t, clientv3.Config{}), t.Context()
+	s := New(client)
 	const lease = 7001
 	if granted, err := s.Grant(ctx, lease, 60); err != nil || granted != 60 {
 		t.Fatal(granted, err)
@@ -314,8 +315,10 @@ func TestATransactionIsDoneAsEtcdMeansIt(t *testing.T) {
 	}
 	put := store.Op{Kind: store.Put, Range: store.Range{Key: "t/k"}, Value: []byte("v"), Lease: lease}
 	written, err := s.Txn(ctx, store.Txn{Then: []store.Op{put}})
-	if err != nil || !written.Succeeded || written.ClusterID == 0 || written.RaftTerm == 0 {
-		t.Fatal(written, err)
+	read, readErr := client.Get(ctx, "t/k")
+	if err != nil || readErr != nil || !written.Succeeded || written.Header != header(read.Header) ||
+		written.ClusterID != read.Header.ClusterId || written.RaftTerm != read.Header.RaftTerm {
+		t.Fatal(written, err, read, readErr)
 	}
 	key, span := store.Range{Key: "t/k"}, store.Range{Key: "t/", End: "t0"}
 	for _, c := range []struct {
