@@ -38,6 +38,9 @@ use primacy::store::LeaseId;
 const TAKEOVERS: usize = 300;
 /// From the event of the delete to `on_primary`, beside a bare transaction.
 const SLOWEST_TAKEOVER: f64 = 1.5;
+const HANDOVERS: usize = 100;
+/// A handover, beside a put and its event.
+const SLOWEST_HANDOVER: f64 = 1.5;
 const IDLE_FOR: Duration = Duration::from_secs(40);
 /// Requests a second of an idle standby.
 const MOST_REQUESTS: f64 = 1.0;
@@ -49,13 +52,13 @@ const STEADY_FOR: Duration = Duration::from_secs(20);
 const ALL_PRIMARY: Duration = Duration::from_secs(120);
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Tells when it became primary, or standby.
+/// Tells when it became primary, or standby. It is never warm, so that the lock is released and not handed over.
 struct Teller(Sender<(Call, Time)>);
 
 impl Host for Teller {
     fn call(&self, _: CallId, what: &Call) -> Reply {
         let _ = self.0.send((what.clone(), Clock::BOOT.now()));
-        if *what == Call::Warmup { Reply::Warm } else { Reply::Done }
+        Reply::Done
     }
     fn cancelled(&self, _: CallId) {}
     fn notice(&self, _: &Notice) {}
@@ -144,6 +147,82 @@ fn takeover(server: &etcd::EtcdServer, io: &tokio::runtime::Runtime, client: &mu
     ratio <= SLOWEST_TAKEOVER
 }
 
+/// From a put to its event at another client.
+async fn put_to_event(client: &mut Client, watch: &mut etcd_client::WatchStream) -> f64 {
+    let start = Instant::now();
+    let (put, event) = tokio::join!(client.put("bare/watched", "value", None), watch.message());
+    put.unwrap();
+    event.unwrap().expect("an event");
+    start.elapsed().as_secs_f64() * 1e6
+}
+
+/// How long etcd's own Go package takes to hand over, in the same cluster; nothing where there is no Go.
+fn pace(server: &etcd::EtcdServer, standbys: usize) -> Option<f64> {
+    let told = std::process::Command::new("go")
+        .args(["run", "./internal/pace", &server.endpoint(), &standbys.to_string(), &HANDOVERS.to_string()])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/go/etcdfence"))
+        .output()
+        .ok()?;
+    let samples: Vec<f64> =
+        String::from_utf8_lossy(&told.stdout).lines().filter_map(|line| line.parse().ok()).collect();
+    (!samples.is_empty()).then(|| median(samples))
+}
+
+/// A transfer, from on_lost (which returns at once) to on_primary, with so many warm standbys.
+fn handover(
+    server: &etcd::EtcdServer,
+    io: &tokio::runtime::Runtime,
+    client: &mut Client,
+    standbys: usize,
+) -> bool {
+    let sessions: Vec<Session> = (0..=standbys).map(|_| open(&server.endpoint())).collect();
+    let (tell, heard) = channel();
+    let role = format!("handed{standbys}");
+    let all: Vec<Election> = sessions
+        .iter()
+        .enumerate()
+        .map(|(number, session)| session.register(&role, Arc::new(OneOf(number, tell.clone()))).unwrap())
+        .collect();
+    all.iter().for_each(Election::campaign);
+    let next = || heard.recv_timeout(Duration::from_secs(30)).expect("it is called");
+    let Heard::Primary(mut primary, _) = next() else { unreachable!("nobody has lost anything yet") };
+    let (mut handed, mut bares) = (Vec::new(), Vec::new());
+    let mut watch = io.block_on(client.clone().watch("bare/watched", None)).unwrap();
+    io.block_on(watch.message()).unwrap(); // that it is open
+    for _ in 0..HANDOVERS {
+        let warm = |e: &Election| e.snapshot().is_some_and(|snapshot| snapshot.warm);
+        while all.iter().enumerate().any(|(number, election)| number != primary && !warm(election)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        bares.push(io.block_on(put_to_event(client, &mut watch)));
+        let lost = loop {
+            // Until the primary has heard that somebody is warm.
+            all[primary].transfer(None);
+            match heard.recv_timeout(Duration::from_millis(200)) {
+                Ok(Heard::Lost(at)) => break at,
+                Ok(Heard::Primary(..)) => unreachable!("one is primary"),
+                Err(_) => {}
+            }
+        };
+        let Heard::Primary(number, at) = next() else { unreachable!("it was handed over") };
+        primary = number;
+        handed.push(at.since(lost).as_secs_f64() * 1e6);
+    }
+    let (handed, bare) = (median(handed), median(bares));
+    let ratio = handed / bare;
+    let theirs = pace(server, standbys)
+        .map_or_else(|| "no Go".into(), |theirs| format!("{theirs:.0} us, {:.2} x", handed / theirs));
+    println!(
+        "handed over with {standbys} standbys: from on_lost to on_primary {handed:.0} us, from a put to its event \
+         {bare:.0} us: {ratio:.2} x (at most {SLOWEST_HANDOVER}); clientv3/concurrency, from Resign to the next \
+         Campaign's return: {theirs} (load {})",
+        load()
+    );
+    sessions.iter().for_each(|session| session.stop(Duration::from_secs(5)));
+    sessions.iter().for_each(|session| session.join(Duration::from_secs(10)).unwrap());
+    ratio <= SLOWEST_HANDOVER
+}
+
 /// CPU time that this process has used.
 fn cpu() -> f64 {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
@@ -217,7 +296,7 @@ fn idle(
 /// What is heard of an election: which one, and when.
 enum Heard {
     Primary(usize, Time),
-    Lost,
+    Lost(Time),
 }
 
 /// One of many that tell the same listener.
@@ -227,7 +306,7 @@ impl Host for OneOf {
     fn call(&self, _: CallId, what: &Call) -> Reply {
         let _ = match what {
             Call::Primary { .. } => self.1.send(Heard::Primary(self.0, Clock::BOOT.now())),
-            Call::Lost { .. } => self.1.send(Heard::Lost),
+            Call::Lost { .. } => self.1.send(Heard::Lost(Clock::BOOT.now())),
             _ => return Reply::Warm,
         };
         Reply::Done
@@ -247,7 +326,7 @@ fn primaries(heard: &Receiver<Heard>, elections: usize) -> Vec<Time> {
                 missing -= usize::from(at[number] == Time::ZERO);
                 at[number] = when;
             }
-            Heard::Lost => {}
+            Heard::Lost(_) => {}
         }
     }
     at
@@ -297,7 +376,7 @@ fn many(
     thread::sleep(STEADY_FOR);
     let used = (cpu() - used) / since.elapsed().as_secs_f64() * 100.0;
     let memory = memory() - before;
-    let lost = heard.try_iter().filter(|heard| matches!(heard, Heard::Lost)).count();
+    let lost = heard.try_iter().filter(|heard| matches!(heard, Heard::Lost(_))).count();
 
     // The lease is killed, and with it go all locks.
     let lease = session.snapshot().lease.parse().unwrap();
@@ -405,6 +484,11 @@ fn main() -> ExitCode {
     let mut good = true;
     if wanted("takeover") {
         good &= takeover(&server, &io, &mut client);
+    }
+    if wanted("handover") {
+        for standbys in [1, 20, 50] {
+            good &= handover(&server, &io, &mut client, standbys);
+        }
     }
     if wanted("idle") {
         good &= idle(&server, &io, &mut client, 1);

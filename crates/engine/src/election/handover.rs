@@ -171,7 +171,7 @@ impl Election {
         handover: &Handover,
     ) -> Option<Offer> {
         let own = self.claim.as_ref()?.record(&self.view)?;
-        let wants = self.want == Want::Primacy && handover.why == LostReason::Transferred && !ground.stopping;
+        let wants = handover.why == LostReason::Transferred && !ground.stopping;
         let able = ground.is_lease(own.lease) && !self.is_deaf && !self.calls.of(token);
         let reads = Record::parse(&own.value).is_ok();
         (wants && able && reads && !handover.passed.contains(&own.key)).then(|| Offer {
