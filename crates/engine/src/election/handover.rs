@@ -103,6 +103,10 @@ impl Election {
             && self.taker_of(offer, token).is_none()
             && (offer.until <= fx.now || self.is_declined(offer))
         {
+            if !self.is_declined(offer) {
+                // Perhaps it has answered, and the watch does not tell: the next one begins with a read.
+                self.line.watch.replace(fx);
+            }
             let text = format!("{}: {} does not take over", self.role, offer.to);
             fx.log(Level::Info, Some(self.id), text);
             handover.passed.extend(handover.offer.take().map(|offer| offer.to));
