@@ -51,18 +51,20 @@ class CommonElection:
         """Hands primacy over to a warm standby and goes on as standby; without primacy nothing happens.
 
         ``to`` is the server id of the standby; None: the best one, which is the one of the highest
-        ``primacy.priority``, and of those the one that has been there for longest. It is asked first, and has half a
-        second to agree; then the next one is asked, three at most. Until one has agreed this process is primary, and
-        it stays so if none does: the log says why. Then ``on_lost`` is called with ``TRANSFERRED``, and when it has
-        ended one transaction makes the standby primary. Should that have gone by then and there is no other, this
-        process is primary again, under a new token. Returns at once.
+        ``primacy.priority``, and of those the one that has been there for longest. It is asked first, and
+        has half a second to agree; then the next one is asked, three at most. Until one has agreed this
+        process is primary, and it stays so if none does: the log says why. Then ``on_lost`` is called with
+        ``TRANSFERRED``, and when it has ended one transaction makes the standby primary. Should that have
+        gone by then and there is no other, this process is primary again, under a new token. Returns at
+        once.
         """
         self._raw.transfer(to, within())
 
     def resign(self) -> None:
         """Gives primacy up and goes on as standby; without primacy nothing happens. Returns at once.
 
-        A warm standby takes over as by :meth:`transfer`; if there is none, or none that answers, the lock is released.
+        A warm standby takes over as by :meth:`transfer`; if there is none, or none that answers, the lock is
+        released.
         """
         self._raw.resign(within())
 

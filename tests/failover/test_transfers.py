@@ -33,7 +33,7 @@ async def test_a_transfer_goes_to_the_standby_that_is_named_and_the_lock_is_neve
         heir = standbys[-1]
         token = primary.token
         scene.act(f"{primary} hands over to {heir}")
-        assert await primary.process.ask(f"transfer rootcoord {id_of(heir)}") == {"ok": True}
+        assert (await primary.process.ask(f"transfer rootcoord {id_of(heir)}"))["ok"] is True
         _, won = await scene.next_primary(token)
         (lost,) = pick(primary.process.lines, "lost", token=token)
         assert won["id"] == id_of(heir) and lost["reason"] == "transferred"
