@@ -17,8 +17,8 @@ type Config struct {
 	// Endpoints of etcd: http://host:port, https://host:port, host:port, or mem://NAME, a store inside this process.
 	// Empty: localhost:2379.
 	Endpoints []string
-	// Root is Milvus's meta root, such as "by-dev/meta": etcd.rootPath and, after the last slash, etcd.metaSubPath.
-	// Empty: by-dev/meta.
+	// Root is Milvus's meta root, such as "by-dev/meta": etcd.rootPath and, after the last slash, etcd.metaSubPath; without
+	// a slash, etcd.rootPath alone. Empty: by-dev/meta.
 	Root string
 	// TTL of the lease, in whole seconds, as asked of etcd; the one that etcd grants counts. 0: 10 s.
 	TTL time.Duration
@@ -37,7 +37,7 @@ type Config struct {
 
 // A Candidate is what the records of this process in etcd say of it.
 type Candidate struct {
-	// Address is where clients reach it, host:port. Required.
+	// Address is where clients reach it, host:port unless AnyAddress says otherwise. Required.
 	Address string
 	// Version, as semantic versioning has it, such as "3.0.0". Required.
 	Version string
@@ -54,6 +54,11 @@ type Candidate struct {
 	Exclusive Choice
 	// TriggerKill is what Milvus 2.x writes and 3.0 does not. By default left out.
 	TriggerKill Choice
+	// AnyAddress: Address is any text, as Milvus's own code takes it. By default no: it is checked.
+	AnyAddress Choice
+	// ServerID of this process, from 1, where the host vouches that nobody else has it, such as one that the roles of a
+	// process share: a key under it that is there already is waited for. 0: one is taken from the counter in etcd.
+	ServerID int64
 }
 
 // A Choice is yes, no, or what Milvus's coordinators do.
@@ -75,11 +80,14 @@ func (c *Config) settings() ([]setting, error) {
 		all = append(all, setting{"etcd.endpoints", strings.Join(c.Endpoints, ",")})
 	}
 	if c.Root != "" {
-		slash := strings.LastIndexByte(c.Root, '/')
-		if slash <= 0 || slash == len(c.Root)-1 {
+		root, sub := strings.TrimRight(c.Root, "/"), "."
+		if slash := strings.LastIndexByte(root, '/'); slash > 0 {
+			root, sub = root[:slash], root[slash+1:]
+		}
+		if root == "" {
 			return nil, failed("", ErrConfigValue, "Root is "+strconv.Quote(c.Root)+", not like by-dev/meta")
 		}
-		all = append(all, setting{"etcd.rootPath", c.Root[:slash]}, setting{"etcd.metaSubPath", c.Root[slash+1:]})
+		all = append(all, setting{"etcd.rootPath", root}, setting{"etcd.metaSubPath", sub})
 	}
 	if c.TTL != 0 {
 		if c.TTL%time.Second != 0 {

@@ -305,6 +305,8 @@ func sessionStartOpen(config *Config, opened func(error)) (uint64, *queue[line],
 		index_non_encoding:          C.int32_t(from.IndexNonEncoding),
 		exclusive:                   C.int32_t(from.Exclusive),
 		trigger_kill:                C.int32_t(from.TriggerKill),
+		any_address:                 C.int32_t(from.AnyAddress),
+		server_id:                   C.int64_t(from.ServerID),
 	}
 	if n := len(from.ServerLabels); n > 0 {
 		list := (**C.char)(C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof((*C.char)(nil)))))

@@ -120,6 +120,8 @@ const (
 	ObstacleIndefinite Obstacle = 8
 	// ObstacleLeaseLost: the lease of the last write was gone.
 	ObstacleLeaseLost Obstacle = 9
+	// ObstacleKeyHeld: nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's.
+	ObstacleKeyHeld Obstacle = 10
 )
 
 // String returns its name, such as "outdated".

@@ -389,6 +389,12 @@
 #define PRIMACY_OBSTACLE_LEASE_LOST 9
 
 /**
+ * Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's; it waits until that is
+ * gone.
+ */
+#define PRIMACY_OBSTACLE_KEY_HELD 10
+
+/**
  * Room for the warnings of a session, their ending NUL included.
  */
 #define PRIMACY_WARNINGS_SIZE 1024
@@ -517,7 +523,7 @@ typedef struct primacy_candidate {
      */
     size_t struct_size;
     /**
-     * `host:port` where clients reach it. Required.
+     * `host:port` where clients reach it, unless `any_address` says otherwise. Required.
      */
     const char *address;
     /**
@@ -557,9 +563,15 @@ typedef struct primacy_candidate {
      */
     int32_t trigger_kill;
     /**
-     * Must be 0.
+     * Yes: `address` is any text, as Milvus's own code takes it; clients that read it make of it what they can. By
+     * default no: it is checked.
      */
-    int32_t reserved;
+    int32_t any_address;
+    /**
+     * The id of this server, from 1, where its host vouches that nobody else has it, such as one that the roles of a
+     * process share: a key under it that is there already is waited for. 0: one is taken from the counter in etcd.
+     */
+    int64_t server_id;
 } primacy_candidate;
 
 /**

@@ -72,6 +72,7 @@ fn opening(
     let is_lent = lent.is_some();
     let mut environment = environment(lent, &settings.etcd, log)?;
     environment.store = guarded(&environment, &settings, is_lent)?;
+    settings.notices.iter().for_each(|text| environment.log.info(text));
     Ok(Opening::begin(environment, setup(settings, candidate), warnings)?)
 }
 

@@ -89,6 +89,8 @@ class Obstacle(enum.IntEnum):
     """The last write got no answer in time; it may have happened."""
     LEASE_LOST = 9
     """The lease of the last write was gone."""
+    KEY_HELD = 10
+    """Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's."""
 
 
 class HolderSnapshot(TypedDict):

@@ -132,8 +132,9 @@ mod tests {
             ("etcd.ssl.enabled", "off"),
             ("etcd.ssl.enabled", "0"),
             ("etcd.ssl.enabled", ""),
-            ("etcd.ssl.tlsMinVersion", "1.1"),
+            ("etcd.ssl.tlsMinVersion", "1.4"),
             ("etcd.rootPath", ""),
+            ("etcd.rootPath", "."),
             ("etcd.metaSubPath", "/"),
             ("etcd.metaSubPath", "../meta"),
             ("etcd.endpoints", ""),
@@ -163,6 +164,80 @@ mod tests {
         assert!(!format!("{:?}", config.settings().unwrap()).contains("s3cret"));
         let misplaced = config.set("etcd.endpoints", "http://root:s3cret@h:2379").unwrap_err();
         assert!(!format!("{misplaced} {misplaced:?}").contains("s3cret"));
+    }
+
+    /// What the configs/milvus.yaml of Milvus has under `etcd` and `common.session`, at 2.5.27 and 2.6.13 (whose master of
+    /// March 2026 has the same), as a host hands it over.
+    const OF_2_5: &[(&str, &str)] = &[
+        ("etcd.endpoints", "localhost:2379"),
+        ("etcd.rootPath", "by-dev"),
+        ("etcd.metaSubPath", "meta"),
+        ("etcd.kvSubPath", "kv"),
+        ("etcd.log.level", "info"),
+        ("etcd.log.path", "stdout"),
+        ("etcd.ssl.enabled", "false"),
+        ("etcd.ssl.tlsCert", "/path/to/etcd-client.pem"),
+        ("etcd.ssl.tlsKey", "/path/to/etcd-client-key.pem"),
+        ("etcd.ssl.tlsCACert", "/path/to/ca.pem"),
+        ("etcd.ssl.tlsMinVersion", "1.3"),
+        ("etcd.requestTimeout", "10000"),
+        ("etcd.use.embed", "false"),
+        ("etcd.data.dir", "default.etcd"),
+        ("etcd.auth.enabled", "false"),
+        ("etcd.auth.userName", ""),
+        ("etcd.auth.password", ""),
+        ("common.session.ttl", "30"),
+        ("common.session.retryTimes", "30"),
+    ];
+    const SINCE_2_6: &[(&str, &str)] = &[
+        ("etcd.dialKeepAliveTime", "3000"),
+        ("etcd.dialKeepAliveTimeout", "2000"),
+        ("common.session.ttl", "15"),
+    ];
+    /// In upstream's since, which is not in the fork.
+    const NEWEST: &[(&str, &str)] = &[("etcd.dialTimeout", "5000"), ("etcd.dialKeepAliveTime", "2000")];
+
+    #[test]
+    fn a_whole_section_of_a_milvus_yaml_goes_through_and_what_means_nothing_is_named() {
+        let mut config = Config::new();
+        for (added, ttl, last) in
+            [(OF_2_5, 30, "data.dir"), (SINCE_2_6, 15, "KeepAliveTimeout"), (NEWEST, 15, "dialTimeout")]
+        {
+            for (name, value) in added {
+                config.set(name, value).unwrap();
+            }
+            let settings = config.settings().unwrap();
+            assert_eq!((settings.ttl.as_secs(), settings.root.as_str()), (ttl, "by-dev/meta"));
+            assert!(settings.etcd.tls.is_none() && settings.etcd.auth.is_none() && !settings.unused_user);
+            let [notice] = settings.notices.as_slice() else { panic!("{:?}", settings.notices) };
+            for name in ["etcd.kvSubPath", "etcd.log.level", "common.session.retryTimes", last] {
+                assert!(notice.contains(name), "{name}: {notice}");
+            }
+            assert!(!notice.contains("etcd.ssl") && !notice.contains("session.ttl"), "{notice}");
+        }
+        assert_eq!(Config::new().settings().unwrap().notices, [""; 0]);
+    }
+
+    #[test]
+    fn a_tls_version_that_is_not_spoken_any_more_counts_as_the_oldest_that_is() {
+        for (version, spoken, said) in [
+            ("1.0", TlsVersion::V1_2, 1),
+            ("1.1", TlsVersion::V1_2, 1),
+            ("1.2", TlsVersion::V1_2, 0),
+            ("1.3", TlsVersion::V1_3, 0),
+        ] {
+            let mut config = Config::new();
+            config.set("etcd.ssl.tlsMinVersion", version).unwrap();
+            assert_eq!(config.settings().unwrap().notices, [""; 0], "{version}: it does not count");
+            config.set("etcd.ssl.enabled", "true").unwrap();
+            let settings = config.settings().unwrap();
+            assert_eq!(settings.etcd.tls.unwrap().min_version, spoken, "{version}");
+            assert_eq!(
+                settings.notices.iter().filter(|text| text.contains(version)).count(),
+                said,
+                "{version}"
+            );
+        }
     }
 
     #[test]

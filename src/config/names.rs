@@ -29,14 +29,18 @@ pub(super) enum Kind {
     OneOf(&'static [&'static str]),
     /// Off, as long as there is nothing else.
     OffOnly,
-    /// A part of the meta root.
-    Path,
+    /// The first part of the meta root.
+    RootPath,
+    /// Its last part.
+    SubPath,
     /// Endpoints, comma-separated.
     Endpoints,
     /// A layout's name.
     Layout,
     /// Any text: a file's path that only counts when TLS is enabled, a user's name, a password.
     Text,
+    /// Any text, which means nothing here: a `milvus.yaml` has it.
+    Unused,
 }
 
 pub(super) const PASSWORD: &str = "etcd.auth.password";
@@ -44,7 +48,10 @@ pub(super) const PASSWORD: &str = "etcd.auth.password";
 const ENDPOINTS: &str =
     "endpoints, comma-separated: http://host:port, https://host:port, host:port, or mem://NAME";
 const PATH: &str = "a path such as by-dev, not empty, without `.` and `..` in it";
+const SUB_PATH: &str = "a path such as meta, not empty, without `.` and `..` in it; or . alone, for none";
 const FILE: &str = "a file's path";
+const TLS_VERSION: &str = "1.2 or 1.3; 1.0 and 1.1 count as 1.2";
+const ANYTHING: &str = "anything";
 const SWITCH: &str = "true or false";
 const OFF: &str = "off alone, until there is something else";
 const TTL: &str = "whole seconds from 1 to 86400";
@@ -69,9 +76,9 @@ const fn name(
 pub(super) static NAMES: &[Name] = &[
     name("etcd.endpoints", "localhost:2379", ENDPOINTS, Kind::Endpoints,
         "where etcd is; mem://NAME is a store inside this process"),
-    name("etcd.rootPath", "by-dev", PATH, Kind::Path,
+    name("etcd.rootPath", "by-dev", PATH, Kind::RootPath,
         "first part of ROOT, the prefix of all keys"),
-    name("etcd.metaSubPath", "meta", PATH, Kind::Path,
+    name("etcd.metaSubPath", "meta", SUB_PATH, Kind::SubPath,
         "last part of ROOT"),
     name("etcd.ssl.enabled", "false", SWITCH, Kind::Switch,
         "TLS; the other etcd.ssl.* count only when it is on"),
@@ -81,7 +88,7 @@ pub(super) static NAMES: &[Name] = &[
         "its key"),
     name("etcd.ssl.tlsCACert", "", FILE, Kind::Text,
         "what etcd's certificate is checked with: authorities', or its own; none: those that the machine trusts"),
-    name("etcd.ssl.tlsMinVersion", "1.2", "1.2 or 1.3", Kind::OneOf(&["1.2", "1.3"]),
+    name("etcd.ssl.tlsMinVersion", "1.2", TLS_VERSION, Kind::OneOf(&["1.0", "1.1", "1.2", "1.3"]),
         "no TLS older than this"),
     name("etcd.auth.enabled", "false", SWITCH, Kind::Switch,
         "the other etcd.auth.* count only when it is on"),
@@ -93,6 +100,26 @@ pub(super) static NAMES: &[Name] = &[
         "ms for a whole call; a server that is silent is given up far sooner"),
     name("common.session.ttl", "10", TTL, TTL_KIND,
         "s, asked of etcd for the lease; what it grants counts"),
+    name("etcd.kvSubPath", "kv", ANYTHING, Kind::Unused,
+        "means nothing here: no key of ours is below it"),
+    name("etcd.dialTimeout", "5000", ANYTHING, Kind::Unused,
+        "means nothing here: how long an endpoint is waited for follows what it took lately"),
+    name("etcd.dialKeepAliveTime", "3000", ANYTHING, Kind::Unused,
+        "means nothing here: connections are looked at as often as an etcd allows, and each request has its own deadline"),
+    name("etcd.dialKeepAliveTimeout", "2000", ANYTHING, Kind::Unused,
+        "means nothing here, as etcd.dialKeepAliveTime"),
+    name("etcd.log.level", "info", ANYTHING, Kind::Unused,
+        "means nothing here: it is the embedded etcd's"),
+    name("etcd.log.path", "stdout", ANYTHING, Kind::Unused,
+        "means nothing here: it is the embedded etcd's"),
+    name("etcd.use.embed", "false", ANYTHING, Kind::Unused,
+        "means nothing here: an embedded etcd, too, is reached at etcd.endpoints"),
+    name("etcd.config.path", "", ANYTHING, Kind::Unused,
+        "means nothing here: it is the embedded etcd's"),
+    name("etcd.data.dir", "default.etcd", ANYTHING, Kind::Unused,
+        "means nothing here: it is the embedded etcd's"),
+    name("common.session.retryTimes", "30", ANYTHING, Kind::Unused,
+        "means nothing here: what can pass is tried again until the call's time is over"),
     name("primacy.margin_ms", "", MS, MS_KIND,
         "ms before the lease's end at which primacy ends; else a tenth of the TTL"),
     name("primacy.priority", "1", PRIORITY, Kind::Number(0, 1000),
@@ -123,10 +150,11 @@ impl Kind {
             Kind::Switch => switch(value).is_some(),
             Kind::OneOf(values) => values.contains(&value.trim()),
             Kind::OffOnly => value.trim() == "off",
-            Kind::Path => Root::join("root", value).is_ok(),
+            Kind::RootPath => Root::join(value, ".").is_ok(),
+            Kind::SubPath => Root::join("root", value).is_ok(),
             Kind::Endpoints => Endpoint::parse_list(value, false).is_some(),
             Kind::Layout => value.trim().parse::<Layout>().is_ok(),
-            Kind::Text => true,
+            Kind::Text | Kind::Unused => true,
         }
     }
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::milvus::{Layout, Root};
 
-use super::{Config, ConfigError, Endpoint, names};
+use super::names::{self, Kind, NAMES};
+use super::{Config, ConfigError, Endpoint};
+
+const TLS_MIN_VERSION: &str = "etcd.ssl.tlsMinVersion";
 
 /// A configuration whose values go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Settings {
     pub allow_loopback_address: bool,
     /// Whether a user or a password was given that is not used, since authentication is not enabled.
     pub unused_user: bool,
+    /// What was accepted and does not mean what it says: to be told, nothing to worry about.
+    pub notices: Vec<String>,
 }
 
 /// Whether a crash guard is told of leases.
@@ -163,6 +168,7 @@ impl Config {
     /// If values do not go together.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let tls = tls(self)?;
+        let tls_enabled = tls.is_some();
         let ttl = Duration::from_secs(number(self, "common.session.ttl")?);
         let allow_memory_store = switch(self, "primacy.allow_memory_store")?;
         let auth = auth(self)?;
@@ -196,8 +202,23 @@ impl Config {
             },
             allow_memory_store,
             allow_loopback_address: switch(self, "primacy.allow_loopback_address")?,
+            notices: notices(self, tls_enabled),
         })
     }
+}
+
+fn notices(config: &Config, tls: bool) -> Vec<String> {
+    let unused = config
+        .values
+        .keys()
+        .filter(|set| NAMES.iter().any(|n| n.name == **set && matches!(n.kind, Kind::Unused)));
+    let unused = unused.copied().collect::<Vec<_>>().join(", ");
+    let unused = (!unused.is_empty())
+        .then(|| format!("settings that Milvus has and that mean nothing here are left alone: {unused}"));
+    let version = config.text(TLS_MIN_VERSION).trim();
+    let old = (tls && matches!(version, "1.0" | "1.1"))
+        .then(|| format!("{TLS_MIN_VERSION} {version} counts as 1.2: nothing older is spoken"));
+    unused.into_iter().chain(old).collect()
 }
 
 fn endpoints(config: &Config, tls: bool, allow_memory_store: bool) -> Result<Vec<Endpoint>, ConfigError> {
@@ -253,7 +274,7 @@ fn tls(config: &Config) -> Result<Option<Tls>, ConfigError> {
         }
     };
     let ca_cert = path("etcd.ssl.tlsCACert");
-    let min_version = match config.text("etcd.ssl.tlsMinVersion").trim() {
+    let min_version = match config.text(TLS_MIN_VERSION).trim() {
         "1.3" => TlsVersion::V1_3,
         _ => TlsVersion::V1_2,
     };
@@ -357,6 +378,7 @@ mod tests {
             allow_memory_store: false,
             allow_loopback_address: false,
             unused_user: false,
+            notices: Vec::new(),
         };
         assert_eq!(settings(&[]), Ok(expected));
     }
@@ -412,6 +434,7 @@ mod tests {
             allow_memory_store: true,
             allow_loopback_address: true,
             unused_user: false,
+            notices: Vec::new(),
         };
         assert_eq!(given, Ok(expected));
     }

@@ -117,7 +117,7 @@ static void structs_may_be_older_or_newer(void) {
     memset(&big, 0, sizeof big);
     big.candidate.address = "127.0.0.1:1";
     big.candidate.version = "1.0.0";
-    const size_t wrong[] = {0, 1, sizeof(primacy_candidate) - 1, 1 << 20, SIZE_MAX};
+    const size_t wrong[] = {0, 1, offsetof(primacy_candidate, server_id) - 1, 1 << 20, SIZE_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         big.candidate.struct_size = wrong[i];
         CHECK_ERROR(primacy_session_open(config, &big.candidate, &session, &error), PRIMACY_E_STRUCT_SIZE);
@@ -145,11 +145,12 @@ static void a_candidate_says_what_it_lacks(void) {
         CASE(PRIMACY_E_NULL, .version = "1.0.0"),
         CASE(PRIMACY_E_NULL, .address = "127.0.0.1:1"),
         CASE(PRIMACY_E_CANDIDATE, .version = "1.0.0", .address = "no port"),
+        CASE(PRIMACY_E_CANDIDATE, .version = "1.0.0", .address = "127.0.0.1:1", .server_id = -1),
+        CASE(PRIMACY_E_ARGUMENT, .version = "1.0.0", .address = "127.0.0.1:1", .any_address = 3),
         CASE(PRIMACY_E_CANDIDATE, .version = "1.0", .address = "127.0.0.1:1"),
         CASE(PRIMACY_E_UTF8, .version = "1.0.0", .address = bad_utf8),
         CASE(PRIMACY_E_UTF8, .version = "1.0.0", .address = "127.0.0.1:1", .host_name = bad_utf8),
         CASE(PRIMACY_E_ARGUMENT, .version = "1.0.0", .address = "127.0.0.1:1", .exclusive = 3),
-        CASE(PRIMACY_E_ARGUMENT, .version = "1.0.0", .address = "127.0.0.1:1", .reserved = 1),
         CASE(PRIMACY_E_CANDIDATE, .version = "1.0.0", .address = "127.0.0.1:1", .index_engine_version = "[]"),
         CASE(PRIMACY_E_CANDIDATE, .version = "1.0.0", .address = "127.0.0.1:1", .server_labels = labels,
              .server_labels_count = 2),

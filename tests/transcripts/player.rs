@@ -70,6 +70,7 @@ impl Player {
                         .extend(pairs.map(|pair| own(pair.unwrap_or_else(|| panic!("{here}: {rest}")))));
                 }
                 "log" if rest == "info" => self.least = Level::Info,
+                "log" if rest == "warn" => self.least = Level::Warn,
                 "given" => {
                     let path = self.folder.join("given").join(format!("{rest}.txt"));
                     let text =
@@ -308,7 +309,7 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 }
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         "root",
         "layout",
         "address",
@@ -323,6 +324,7 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
         "lease",
         "seed",
         "taken",
+        "server_id",
     ];
     for name in settings.keys() {
         assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");
@@ -332,10 +334,12 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
     let root = root(settings);
     let (path, sub) = root.rsplit_once('/').unwrap();
     let version = get("version", "3.0.0").parse().unwrap();
+    let mut candidate = Candidate::new(&get("address", "a:1"), "host", version).unwrap();
+    candidate.server_id = settings.get("server_id").map(|id| id.parse().unwrap());
     Setup {
         root: Root::join(path, sub).unwrap(),
         layout: get("layout", "milvus").parse().unwrap(),
-        candidate: Candidate::new(&get("address", "a:1"), "host", version).unwrap(),
+        candidate,
         ttl: seconds("ttl", "10"),
         margin: settings.get("margin").map(|_| seconds("margin", "")),
         priority: get("priority", "1").parse().unwrap(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
+use std::mem::offset_of;
 use std::slice;
 
 use primacy::milvus::{Candidate, IndexVersions};
@@ -26,7 +27,7 @@ pub const PRIMACY_NO: i32 = 2;
 pub struct primacy_candidate {
     /// `sizeof(primacy_candidate)`.
     pub struct_size: usize,
-    /// `host:port` where clients reach it. Required.
+    /// `host:port` where clients reach it, unless `any_address` says otherwise. Required.
     pub address: *const c_char,
     /// Its version, as semantic versioning has it, such as "3.0.0". Required.
     pub version: *const c_char,
@@ -46,14 +47,18 @@ pub struct primacy_candidate {
     pub exclusive: i32,
     /// `TriggerKill`, which Milvus 2.x writes and 3.0 does not. By default left out.
     pub trigger_kill: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// Yes: `address` is any text, as Milvus's own code takes it; clients that read it make of it what they can. By
+    /// default no: it is checked.
+    pub any_address: i32,
+    /// The id of this server, from 1, where its host vouches that nobody else has it, such as one that the roles of a
+    /// process share: a key under it that is there already is waited for. 0: one is taken from the counter in etcd.
+    pub server_id: i64,
 }
 
-// SAFETY: repr(C), two pairs of 32 bits at the end leave no padding, zero is NULL or 0.
+// SAFETY: repr(C), two pairs of 32 bits before the last leave no padding, zero is NULL or 0.
 unsafe impl Versioned for primacy_candidate {
     const NAME: &'static str = "primacy_candidate";
-    const FIRST_SIZE: usize = size_of::<primacy_candidate>();
+    const FIRST_SIZE: usize = offset_of!(primacy_candidate, server_id);
 }
 
 /// Checks it and copies what it points to.
@@ -72,7 +77,21 @@ pub(crate) unsafe fn check(given: &primacy_candidate) -> Result<Candidate, Fault
         Some(name) => name.to_string(),
         None => own_host_name(),
     };
-    let mut candidate = Candidate::new(address, &host_name, version).map_err(|e| malformed(e.to_string()))?;
+    let made = match choice(given.any_address, "any_address")?.unwrap_or(false) {
+        true => Candidate::at_any(address, &host_name, version),
+        false => Candidate::new(address, &host_name, version),
+    };
+    let mut candidate = made.map_err(|e| malformed(e.to_string()))?;
+    candidate.server_id = match given.server_id {
+        0 => None,
+        1.. => Some(given.server_id),
+        ..0 => {
+            return Err(malformed(format!(
+                "server id {} is below 1; give none (0), or one from 1",
+                given.server_id
+            )));
+        }
+    };
     // SAFETY: as above.
     candidate.server_labels = unsafe { labels(given) }?;
     // SAFETY: as above.
@@ -82,12 +101,6 @@ pub(crate) unsafe fn check(given: &primacy_candidate) -> Result<Candidate, Fault
     candidate.index_non_encoding = choice(given.index_non_encoding, "index_non_encoding")?.unwrap_or(false);
     candidate.exclusive = choice(given.exclusive, "exclusive")?.unwrap_or(true);
     candidate.trigger_kill = choice(given.trigger_kill, "trigger_kill")?;
-    if given.reserved != 0 {
-        return Err(Fault::new(
-            PRIMACY_E_ARGUMENT,
-            "primacy_candidate.reserved is not 0; set the struct to zero first",
-        ));
-    }
     Ok(candidate)
 }
 

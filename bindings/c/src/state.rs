@@ -70,6 +70,9 @@ pub const PRIMACY_OBSTACLE_UNREACHABLE: i32 = 7;
 pub const PRIMACY_OBSTACLE_INDEFINITE: i32 = 8;
 /// The lease of the last write was gone.
 pub const PRIMACY_OBSTACLE_LEASE_LOST: i32 = 9;
+/// Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's; it waits until that is
+/// gone.
+pub const PRIMACY_OBSTACLE_KEY_HELD: i32 = 10;
 
 /// Room for the warnings of a session, their ending NUL included.
 pub const PRIMACY_WARNINGS_SIZE: usize = 1024;
@@ -302,6 +305,7 @@ fn number_of_obstacle(obstacle: Obstacle) -> i32 {
         Obstacle::Unreachable => PRIMACY_OBSTACLE_UNREACHABLE,
         Obstacle::Indefinite => PRIMACY_OBSTACLE_INDEFINITE,
         Obstacle::LeaseLost => PRIMACY_OBSTACLE_LEASE_LOST,
+        Obstacle::KeyHeld => PRIMACY_OBSTACLE_KEY_HELD,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The session's server id: taken from `ROOT/session/id` by compare-and-put, as Milvus does.
+//! The session's server id: given by the host, or taken from `ROOT/session/id` by compare-and-put, as Milvus does.
 //!
 //! An id whose taking was not answered is left alone: the counter moves on, nobody uses it.
 
@@ -88,8 +88,13 @@ impl Identity {
         }
     }
 
-    /// Takes an id.
+    /// Takes an id. One that the host gave is kept: others know this server by it.
     pub fn take(&mut self, fx: &mut Effects, setup: &Setup) {
+        if let Some(given) = setup.candidate.server_id {
+            self.id = Id::Known(given, fx.now);
+            self.use_it();
+            return;
+        }
         self.id = Id::Reading(self.send(fx, setup, make(setup.root.id_key())));
     }
 

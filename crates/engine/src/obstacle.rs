@@ -25,6 +25,9 @@ numbered! {
         Indefinite = 8, "indefinite";
         /// The lease of the last write was gone.
         LeaseLost = 9, "lease_lost";
+        /// Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's; it waits until
+        /// that is gone.
+        KeyHeld = 10, "key_held";
     }
 }
 

@@ -60,9 +60,11 @@ impl Election {
     /// What it can do nothing about is said once, by name.
     pub(super) fn look_at_obstacle(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let obstacle = self.find_obstacle(ground);
-        if let Some(Trouble { text, .. }) = &obstacle {
+        if let Some(Trouble { obstacle: what, text }) = &obstacle {
             if self.obstacle != obstacle {
-                fx.log(Level::Error, Some(self.id), format!("{}: {text}", self.role));
+                // It passes by itself where older coordinators are still running.
+                let level = if *what == Obstacle::KeyHeld { Level::Warn } else { Level::Error };
+                fx.log(level, Some(self.id), format!("{}: {text}", self.role));
             }
             if self.is_idle() {
                 self.standby.get_or_insert_with(|| Standby::new(fx.now));
@@ -85,12 +87,26 @@ impl Election {
                 Obstacle::HostUnresponsive,
                 "does not campaign: the host takes nothing of what waits for it".into(),
             ),
-            None => {
-                let why = claim.outdated(&self.view, ground.setup)?;
-                (Obstacle::Outdated, format!("does not campaign: {why}"))
-            }
+            None => match claim.outdated(&self.view, ground.setup) {
+                Some(why) => (Obstacle::Outdated, format!("does not campaign: {why}")),
+                None => (Obstacle::KeyHeld, self.held_without_the_lock(ground)?),
+            },
         };
         Some(Trouble { obstacle, text })
+    }
+
+    /// What it waits for where nobody holds the lock, whose holder would be told otherwise.
+    fn held_without_the_lock(&self, ground: Ground<'_>) -> Option<String> {
+        let kv = self.claim.as_ref().filter(|_| self.lock().is_none())?.in_the_way(&self.view)?;
+        let whose = match holder(kv) {
+            _ if ground.keeper.is_own(kv.lease) => return None,
+            Some(holder) => format!("of server {} at {}", holder.server_id, holder.address),
+            None => "and is no record".into(),
+        };
+        Some(format!(
+            "nobody holds the lock, but {} is on lease {}, {whose}; waiting until it is gone",
+            kv.key, kv.lease
+        ))
     }
 
     /// The record under its own key, if somebody else registered it.

@@ -13,6 +13,7 @@ use crate::claim::Says;
 use crate::effects::Effects;
 use crate::ids::{RequestId, Token};
 use crate::milvus::Facts;
+use crate::obstacle::Obstacle;
 use crate::obstacle::Trouble;
 use crate::rights;
 use crate::store::{Answer, Failure, KeyValue, LeaseId, Op, Request, Revision, Txn};
@@ -260,7 +261,9 @@ impl Election {
         match (self.phase.win(), record) {
             (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
                 let free = self.unchecked || claim.in_the_way(view).is_none();
-                if free && self.obstacle.is_none() {
+                let barred =
+                    self.obstacle.as_ref().is_some_and(|trouble| trouble.obstacle != Obstacle::KeyHeld);
+                if free && !barred {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }

@@ -13,6 +13,9 @@ use crate::address::is_host_and_port;
 pub struct Candidate {
     address: String,
     version: Version,
+    /// The id of this server that its host vouches for, such as one that the roles of a process share; `None`: one is
+    /// taken from the counter in the store.
+    pub server_id: Option<i64>,
     /// The machine's name; may be empty.
     pub host_name: String,
     /// At most one of the role at a time. True for coordinators.
@@ -68,6 +71,14 @@ impl Candidate {
         if !is_host_and_port(address) {
             return Err(CandidateError::Address(address.into()));
         }
+        Candidate::at_any(address, host_name, version)
+    }
+
+    /// The same for an address that clients read otherwise than as `host:port`: Milvus's own code looks at none.
+    ///
+    /// # Errors
+    /// If Milvus's readers could not parse the version.
+    pub fn at_any(address: &str, host_name: &str, version: Version) -> Result<Candidate, CandidateError> {
         let too_large = |part: &str| part.bytes().all(|b| b.is_ascii_digit()) && part.parse::<u64>().is_err();
         if !version.pre.is_empty() && version.pre.split('.').any(too_large) {
             return Err(CandidateError::Version(version));
@@ -75,6 +86,7 @@ impl Candidate {
         Ok(Candidate {
             address: address.into(),
             version,
+            server_id: None,
             host_name: host_name.into(),
             exclusive: true,
             stopping: false,
@@ -86,7 +98,7 @@ impl Candidate {
         })
     }
 
-    /// `host:port`, where clients reach it.
+    /// Where clients reach it.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -150,6 +162,7 @@ mod tests {
         for bad in ["", "localhost", "http://h:1"] {
             let told = at(bad).unwrap_err().to_string();
             assert!(told.contains(&format!("`{bad}`")), "{told}");
+            assert_eq!(Candidate::at_any(bad, "vm", Version::new(3, 0, 0)).unwrap().address(), bad);
         }
     }
 

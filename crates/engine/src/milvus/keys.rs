@@ -1,6 +1,7 @@
 //! Where everything lies in etcd: which keys one candidate of one role claims, watches and compares.
 
 use std::fmt;
+use std::iter;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -81,13 +82,14 @@ pub struct Keys {
 
 impl Root {
     /// Joins `etcd.rootPath` and `etcd.metaSubPath` as Milvus does: repeated and closing slashes do not
-    /// count, a leading one does.
+    /// count, a leading one does. A `meta_sub_path` that is `.` adds nothing.
     ///
     /// # Errors
-    /// If one of them is empty: the keys would be those of another cluster. If one has a `.` or `..`.
+    /// If one of them is empty: the keys would be those of another cluster. If one has a `.` or `..` in it.
     pub fn join(root_path: &str, meta_sub_path: &str) -> Result<Root, RootError> {
         let mut joined = String::new();
-        for path in [root_path, meta_sub_path] {
+        let sub = Some(meta_sub_path).filter(|sub| *sub != ".");
+        for path in iter::once(root_path).chain(sub) {
             let mut empty = true;
             for part in path.split('/').filter(|part| !part.is_empty()) {
                 if matches!(part, "." | "..") {
@@ -313,10 +315,11 @@ mod tests {
             ("by-dev/", "/meta/", "by-dev/meta"),
             ("a//b", "c/d", "a/b/c/d"),
             ("/by-dev", "meta", "/by-dev/meta"),
+            ("by-dev/", ".", "by-dev"),
         ] {
             assert_eq!(Root::join(path, sub).unwrap().as_str(), joined);
         }
-        for (path, sub) in [("", "meta"), ("by-dev", ""), ("/", "meta"), ("by-dev", "//")] {
+        for (path, sub) in [("", "meta"), ("by-dev", ""), ("/", "meta"), ("by-dev", "//"), ("", ".")] {
             assert!(matches!(Root::join(path, sub), Err(RootError::Empty(_))), "{path} {sub}");
         }
         assert_eq!(Root::join("by-dev", "../x"), Err(RootError::Dots("../x".into())));
