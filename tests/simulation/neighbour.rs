@@ -1,6 +1,6 @@
 //! A coordinator that runs Milvus's own session code, told as briefly as what it does to the store allows.
 //!
-//! A mixcoord is as in 3.0, any other role as in 2.5: see the rolling upgrade's documentation for what each does.
+//! A mixcoord is as in 3.0 or in 2.6.13, any other role as in 2.5: see the rolling upgrade's documentation for what each does.
 //! Neither has a deadline; what they believe of themselves is not looked at, what they write is.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use primacy_engine::store::{
 use primacy_engine::time::Time;
 use primacy_model::{Keys, StreamId, Watch, WatchResponse};
 
-use crate::cluster::Who;
+use crate::cluster::{Who, may_lead};
 use crate::random::{self, Draw};
 use crate::scenario::{MIXCOORD, NeighbourPlan, ROLES};
 use crate::world::{Happening, Listener, World};
@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Neighbour {
     role: usize,
+    /// As in 2.6.13.
+    kill: bool,
     /// How far it is.
     pub state: State,
     lease: LeaseId,
@@ -55,11 +57,16 @@ impl Neighbour {
     /// One that has not started yet.
     pub fn new(plan: &NeighbourPlan) -> Self {
         let (state, lease) = (State::Starting, LeaseId::NONE);
-        Neighbour { role: plan.role, state, lease, id: 0, stream: None, tries: 0 }
+        Neighbour { role: plan.role, kill: plan.kill, state, lease, id: 0, stream: None, tries: 0 }
     }
 
     fn is_new(&self) -> bool {
         self.role == MIXCOORD
+    }
+
+    /// Beside ours, of 3.x, either may lead in some runs and not in others.
+    fn version(&self) -> semver::Version {
+        semver::Version::new(3, u64::from(!self.kill), 0)
     }
 }
 
@@ -140,9 +147,8 @@ impl World<'_> {
     fn neighbour_record(&self, index: usize, role: usize) -> Value {
         let n = &self.neighbours[index];
         let address = format!("n{index}:1");
-        let mut candidate =
-            milvus::Candidate::new(&address, "", semver::Version::new(3, 1, 0)).expect("a candidate");
-        candidate.trigger_kill = (!n.is_new()).then_some(true);
+        let mut candidate = milvus::Candidate::new(&address, "", n.version()).expect("a candidate");
+        candidate.trigger_kill = (!n.is_new() || n.kill).then_some(true);
         milvus::encode(&candidate, self.keys.role(role), n.id, n.lease, None)
     }
 
@@ -167,7 +173,7 @@ impl World<'_> {
         }
     }
 
-    /// 3.0: waits by asking again and again until none of the three is there, then takes the four and the version.
+    /// 2.6.13, 3.0: waits by asking again and again until none of the three is there, then takes the four and the version.
     fn new_neighbour_campaigns(&mut self, index: usize) -> Option<Duration> {
         let now = self.now;
         let lease = self.neighbours[index].lease;
@@ -179,7 +185,13 @@ impl World<'_> {
         }
         let keys = self.keys.of(MIXCOORD, Layout::Milvus);
         let version = self.cluster.root.version_key();
-        let stored = self.cluster.key(now, &version).map_or(0, |kv| kv.version);
+        let own = self.neighbours[index].version();
+        let stored = self.cluster.key(now, &version);
+        if stored.as_ref().is_some_and(|kv| !may_lead(&kv.value, &own)) {
+            self.neighbours[index].state = State::Ended; // it panics
+            return None;
+        }
+        let stored = stored.map_or(0, |kv| kv.version);
         let mut when: Vec<Compare> = keys
             .locks
             .iter()
@@ -189,7 +201,7 @@ impl World<'_> {
         let mut then: Vec<Op> = (0..4)
             .map(|role| Op::Put(keys.locks[role].key.clone(), self.neighbour_record(index, role), lease))
             .collect();
-        then.push(Op::Put(version, "3.1.0".into(), LeaseId::NONE));
+        then.push(Op::Put(version, own.to_string().into(), LeaseId::NONE));
         match self.cluster.perform(now, Who::Neighbour(index), &txn(when, then)) {
             Ok(Answer::Txn(TxnAnswer { succeeded: true, .. })) => {
                 self.seen.neighbours += 1;

@@ -94,6 +94,8 @@ pub struct NeighbourPlan {
     pub role: usize,
     /// When it ends, and whether in an orderly way.
     pub end: Option<(Time, bool)>,
+    /// Of a mixcoord: as in 2.6.13, which writes `TriggerKill`; else as in 3.0.
+    pub kill: bool,
 }
 
 /// A client that wants to know who is primary.
@@ -477,6 +479,7 @@ fn neighbours(r: &mut Rng, length: Duration) -> Vec<NeighbourPlan> {
             start: START + r.stretched(length),
             role: r.pick(&[MIXCOORD, 3, 3, 4]),
             end: (!r.permille(200)).then(|| (START + r.stretched(length * 2), r.bool())),
+            kill: r.bool(),
         })
         .collect()
 }
@@ -614,7 +617,8 @@ impl fmt::Display for Scenario {
             )?;
         }
         for (i, n) in self.neighbours.iter().enumerate() {
-            writeln!(f, "n{i}: {} from {} end {:?}", ROLES[n.role], n.start, n.end)?;
+            let kill = if n.kill { " kill" } else { "" };
+            writeln!(f, "n{i}: {}{kill} from {} end {:?}", ROLES[n.role], n.start, n.end)?;
         }
         for (i, o) in self.observers.iter().enumerate() {
             writeln!(f, "o{i}: {} {} from {}", ROLES[o.role], o.layout, o.start)?;
