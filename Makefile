@@ -337,6 +337,20 @@ conformance: etcd ## the embedded etcd answers as real ones do
 	@for version in 3.4 3.5.35 3.6.16 3.7.3; do $(TOOLS)/etcd $$version; done
 	PRIMACY_CONFORMANCE_CASES=2000 cargo test --quiet --package primacy --test conformance
 
+MILVUS ?=
+LIST ?=
+.PHONY: check-milvus
+check-milvus: ## a tree of Milvus with our sessionutil in place of its own has no type errors: MILVUS=PATH; what it uses: LIST=FILE
+	@[ -d "$(MILVUS)/internal/util/sessionutil" ] || { echo "check-milvus: set MILVUS to a checked-out tree of Milvus" >&2; exit 2; }
+	@$(TOOLS)/go >/dev/null
+	@cd tools/check-milvus && go build -o ../../target/tools/bin/check-milvus .
+	@target/tools/bin/check-milvus $(if $(LIST),-list "$(LIST)") "$(MILVUS)" .
+	@cd "$(MILVUS)" && git apply --check "$(CURDIR)/go/sessionutil/milvus.patch" && echo "milvus: the patch applies"
+
+.PHONY: milvus-patch
+milvus-patch: ## write go/sessionutil/milvus.patch anew: MILVUS=PATH
+	@$(TOOLS)/milvus-patch "$(MILVUS)" >target/milvus.patch && mv target/milvus.patch go/sessionutil/milvus.patch
+
 .PHONY: check-install
 check-install: ## what `make install` puts there is what the README promises
 	@$(TOOLS)/need pkg-config

@@ -11,7 +11,7 @@ import (
 	"primacy.example/go/sessionutil"
 )
 
-// A coordinator as Milvus writes one. What is new is the construction, which takes the version from the host.
+// A coordinator as Milvus writes one. What is new is the construction: what losing means, and the version.
 func Example() {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{sessionutil.Endpoint()}})
 	if err != nil {
@@ -19,19 +19,14 @@ func Example() {
 	}
 	defer client.Close()
 	ctx := context.Background()
-	session := sessionutil.NewSessionWithEtcd(ctx, "session-example/meta", client, sessionutil.WithVersion("3.0.0"))
-	if err := session.Init("mixcoord", "10.0.0.7:53100", true); err != nil {
-		log.Fatal(err)
-	}
+	// The place was lost, and nobody has it before this returns. sessionutil.Exit(1, nil) would end the process instead, as
+	// Milvus does.
+	loss := sessionutil.StandBy(func() { fmt.Println("stops serving") })
+	session := sessionutil.NewSessionWithEtcd(ctx, "session-example/meta", client, loss, sessionutil.WithVersion("3.0.0"))
+	session.Init("mixcoord", "10.0.0.7:53100", true)
 	session.SetEnableActiveStandBy(true)
-	if err := session.Register(); err != nil {
-		log.Fatal(err)
-	}
-	session.LivenessCheck(ctx, func() {
-		// The place is lost, and nobody has it before this returns. End the process here, as Milvus does, or go on as a
-		// standby: the function below is called again when the place is won again.
-	})
-	err = session.ProcessActiveStandBy(func() error {
+	session.Register()
+	err = session.ProcessActiveStandBy(func() error { // at each win
 		fmt.Println("active; by the clock:", session.Election().IsPrimary())
 		return nil
 	})
@@ -50,7 +45,8 @@ func ExampleSession_WatchServices() {
 	}
 	defer client.Close()
 	ctx := context.Background()
-	session := sessionutil.NewSessionWithEtcd(ctx, "watch-example/meta", client, sessionutil.WithVersion("3.0.0"))
+	loss := sessionutil.Exit(1, nil)
+	session := sessionutil.NewSessionWithEtcd(ctx, "watch-example/meta", client, loss, sessionutil.WithVersion("3.0.0"))
 	defer session.Stop()
 	found, revision, err := session.GetSessions(ctx, "querynode")
 	if err != nil {

@@ -1,17 +1,38 @@
 package sessionutil
 
 import (
+	"maps"
 	"os"
 	"strings"
 )
 
 // What environment variables with labels begin with: MILVUS_SERVER_LABEL_NAME for all roles,
-// MILVUS_SERVER_LABEL_ROLE_NAME for one, which wins.
+// MILVUS_SERVER_LABEL_ROLE_NAME for one, which wins. And the labels that Milvus gives a meaning.
 const (
 	SupportedLabelPrefix = "MILVUS_SERVER_LABEL_"
-	LabelStandalone      = "STANDALONE"
-	LabelResourceGroup   = "RESOURCE_GROUP"
+
+	LabelStreamingNodeEmbeddedQueryNode       = "STREAMING-EMBEDDED"
+	LegacyLabelStreamingNodeEmbeddedQueryNode = "QUERYNODE_" + LabelStreamingNodeEmbeddedQueryNode
+	LabelStandalone                           = "STANDALONE"
+	LabelResourceGroup                        = "RESOURCE_GROUP"
 )
+
+// NewServerLabel is the name of the environment variable by which servers of role, or all if it is empty, get label.
+func NewServerLabel(role string, label string) string {
+	name := strings.ToUpper(label)
+	if role != "" {
+		name = strings.ToUpper(role) + "_" + name
+	}
+	return SupportedLabelPrefix + name
+}
+
+// EnableEmbededQueryNodeLabel gives the query nodes of this process the label of one inside a streaming node.
+func EnableEmbededQueryNodeLabel() {
+	_ = os.Setenv(NewServerLabel("querynode", LabelStreamingNodeEmbeddedQueryNode), "1")
+}
+
+// EnableStandaloneLabel gives all servers of this process the label of a standalone one.
+func EnableStandaloneLabel() { _ = os.Setenv(NewServerLabel("", LabelStandalone), "1") }
 
 // The words for a role in the name of a label.
 var labelRoles = map[string]string{
@@ -22,7 +43,7 @@ var labelRoles = map[string]string{
 	"proxy": "proxy",
 }
 
-// The labels that the environment gives a role.
+// Nil: none.
 func labelsOf(role string, environment []string) map[string]string {
 	labels, own := map[string]string{}, map[string]string{}
 	for _, entry := range environment {
@@ -41,10 +62,12 @@ func labelsOf(role string, environment []string) map[string]string {
 			}
 		}
 	}
-	for name, value := range own {
-		labels[name] = value
+	maps.Copy(labels, own)
+	if len(labels) == 0 {
+		return nil
 	}
 	return labels
 }
 
-func labelsFromEnvironment(role string) map[string]string { return labelsOf(role, os.Environ()) }
+// GetServerLabelsFromEnv returns the labels that the environment gives a role; nil: none.
+func GetServerLabelsFromEnv(role string) map[string]string { return labelsOf(role, os.Environ()) }

@@ -185,7 +185,7 @@ func TestOursAndMilvussOwnTakeOverFromEachOther(t *testing.T) {
 		role string
 	}{
 		{form25, "rootcoord"}, {form25, "datacoord"}, {form25, "querycoord"}, {form25, "indexcoord"},
-		{form26, "mixcoord"}, {form30, "mixcoord"},
+		{form26, "mixcoord"}, {form2613, "mixcoord"}, {form30, "mixcoord"},
 	} {
 		t.Run(c.form.name+" "+c.role, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +197,7 @@ func TestOursAndMilvussOwnTakeOverFromEachOther(t *testing.T) {
 			for i := range 4 {
 				var m member
 				if i%2 == 0 {
-					m = &ours{Session: coordinator(t, root, c.role)}
+					m = &ours{Session: coordinatorOf(t, root, c.role, c.form.version)}
 				} else {
 					m = newNeighbour(t, root, c.role, c.form)
 				}
@@ -230,7 +230,7 @@ func readEachOther(t *testing.T, root, role string, active member) {
 		}
 	}
 	client := newClient(t)
-	reader := NewSessionWithEtcd(context.Background(), root, client, WithVersion("3.0.0"))
+	reader := NewSessionWithEtcd(context.Background(), root, client, goesOn, WithVersion("3.0.0"))
 	defer reader.Stop()
 	found, _, err := reader.GetSessions(context.Background(), role)
 	must(t, "GetSessions", err)
@@ -267,14 +267,14 @@ func TestARollingUpgradeThereAndBack(t *testing.T) {
 	for _, c := range []struct {
 		form form
 		role string
-	}{{form25, "rootcoord"}, {form26, "mixcoord"}, {form30, "mixcoord"}} {
+	}{{form25, "rootcoord"}, {form26, "mixcoord"}, {form2613, "mixcoord"}, {form30, "mixcoord"}} {
 		t.Run(c.form.name+" "+c.role, func(t *testing.T) {
 			t.Parallel()
 			root := "upgrade-" + c.form.name + "/meta"
 			referee := watchOver(t)
 			watchLocks(t, root)
 			theirs := func() member { return newNeighbour(t, root, c.role, c.form) }
-			own := func() member { return &ours{Session: coordinator(t, root, c.role)} }
+			own := func() member { return &ours{Session: coordinatorOf(t, root, c.role, c.form.version)} }
 			active := referee.add(theirs())
 			active.begin()
 			active.waitActive(t)
@@ -307,7 +307,7 @@ func TestOneThatIsKilledIsSucceededByTheOtherKind(t *testing.T) {
 	for _, c := range []struct {
 		form form
 		role string
-	}{{form25, "rootcoord"}, {form26, "mixcoord"}, {form30, "mixcoord"}} {
+	}{{form25, "rootcoord"}, {form26, "mixcoord"}, {form2613, "mixcoord"}, {form30, "mixcoord"}} {
 		t.Run(c.form.name, func(t *testing.T) {
 			t.Parallel()
 			root := "killed-" + c.form.name + "/meta"
@@ -316,7 +316,7 @@ func TestOneThatIsKilledIsSucceededByTheOtherKind(t *testing.T) {
 			theirs := newNeighbour(t, root, c.role, c.form)
 			theirs.begin()
 			theirs.waitActive(t)
-			own := referee.add(&ours{Session: coordinator(t, root, c.role)}).(*ours)
+			own := referee.add(&ours{Session: coordinatorOf(t, root, c.role, c.form.version)}).(*ours)
 			own.begin()
 			waiting(t, own)
 			theirs.cancel() // as if killed: its lease runs out

@@ -25,9 +25,10 @@ type form struct {
 }
 
 var (
-	form25 = form{name: "2.5", kill: true, version: "2.5.9"}
-	form26 = form{name: "2.6", gate: true, kill: true, version: "2.6.7"}
-	form30 = form{name: "3.0", gate: true, keySet: true, version: "3.0.0-beta"}
+	form25   = form{name: "2.5", kill: true, version: "2.5.9"}
+	form26   = form{name: "2.6", gate: true, kill: true, version: "2.6.7"} // before 2.6.13
+	form2613 = form{name: "2.6.13", gate: true, keySet: true, kill: true, version: "2.6.13"}
+	form30   = form{name: "3.0", gate: true, keySet: true, version: "3.0.0-beta"}
 )
 
 var oldRoles = []string{"querycoord", "datacoord", "rootcoord"}
@@ -106,7 +107,7 @@ func (n *neighbour) record(role string) string {
 	session := Session{
 		SessionRaw: SessionRaw{
 			ServerID: n.id, ServerName: role, Address: fmt.Sprintf("10.0.0.1:%d", n.id), Exclusive: true,
-			TriggerKill: n.form.kill, hasTriggerKill: n.form.kill, LeaseID: &n.lease, HostName: "vm",
+			TriggerKill: n.form.kill, LeaseID: &n.lease, HostName: "vm",
 		},
 		Version: semver.MustParse(n.form.version),
 	}
@@ -151,6 +152,10 @@ func (n *neighbour) campaign() {
 			before := int64(0)
 			if len(written.Kvs) > 0 {
 				before = written.Kvs[0].Version
+				newest, own := semver.MustParse(string(written.Kvs[0].Value)), semver.MustParse(n.form.version)
+				if own.Major < newest.Major || own.Major == newest.Major && own.Minor < newest.Minor {
+					return // it panics
+				}
 			}
 			for _, role := range oldRoles {
 				cmps = append(cmps, clientv3.Compare(clientv3.Version(n.folder+role), "=", 0))

@@ -14,42 +14,23 @@ type IndexEngineVersion struct {
 	MaximumIndexVersion int32 `json:"MaximumIndexVersion,omitempty"`
 }
 
-// SessionRaw is what is in etcd of a session.
+// SessionRaw is what is in etcd of a session. The order and the omissions are those of Milvus.
 type SessionRaw struct {
-	ServerID    int64
-	ServerName  string
-	Address     string
-	Exclusive   bool
-	Stopping    bool
-	TriggerKill bool
-	Version     string
+	ServerID    int64  `json:"ServerID,omitempty"`
+	ServerName  string `json:"ServerName,omitempty"`
+	Address     string `json:"Address,omitempty"`
+	Exclusive   bool   `json:"Exclusive,omitempty"`
+	Stopping    bool   `json:"Stopping,omitempty"`
+	TriggerKill bool   `json:"TriggerKill,omitempty"` // 2.x writes it also if it is false
+	Version     string `json:"Version"`
 
-	IndexEngineVersion       IndexEngineVersion
-	ScalarIndexEngineVersion IndexEngineVersion
-	IndexNonEncoding         bool
-	LeaseID                  *clientv3.LeaseID // when Register or ProcessActiveStandBy last returned
-
-	HostName     string
-	ServerLabels map[string]string
-
-	hasTriggerKill bool // written by 2.x, always; by 3.0, never
-}
-
-// The order and the omissions are those of Milvus.
-type recordJSON struct {
-	ServerID                 int64              `json:"ServerID,omitempty"`
-	ServerName               string             `json:"ServerName,omitempty"`
-	Address                  string             `json:"Address,omitempty"`
-	Exclusive                bool               `json:"Exclusive,omitempty"`
-	Stopping                 bool               `json:"Stopping,omitempty"`
-	TriggerKill              *bool              `json:"TriggerKill,omitempty"`
-	Version                  string             `json:"Version"`
 	IndexEngineVersion       IndexEngineVersion `json:"IndexEngineVersion"`
 	ScalarIndexEngineVersion IndexEngineVersion `json:"ScalarIndexEngineVersion"`
 	IndexNonEncoding         bool               `json:"IndexNonEncoding,omitempty"`
-	LeaseID                  *clientv3.LeaseID  `json:"LeaseID,omitempty"`
-	HostName                 string             `json:"HostName,omitempty"`
-	ServerLabels             map[string]string  `json:"ServerLabels,omitempty"`
+	LeaseID                  *clientv3.LeaseID  `json:"LeaseID,omitempty"` // when Register or ProcessActiveStandBy last returned
+
+	HostName     string            `json:"HostName,omitempty"`
+	ServerLabels map[string]string `json:"ServerLabels,omitempty"`
 }
 
 // GetAddress returns where the server is reached.
@@ -78,40 +59,23 @@ func (s *Session) MarshalJSON() ([]byte, error) {
 			return nil, err
 		}
 	}
-	record := recordJSON{
-		ServerID: raw.ServerID, ServerName: raw.ServerName, Address: raw.Address, Exclusive: raw.Exclusive,
-		Stopping: raw.Stopping, Version: s.Version.String(), IndexEngineVersion: raw.IndexEngineVersion,
-		ScalarIndexEngineVersion: raw.ScalarIndexEngineVersion, IndexNonEncoding: raw.IndexNonEncoding,
-		LeaseID: raw.LeaseID, HostName: raw.HostName, ServerLabels: raw.ServerLabels,
-	}
-	if raw.hasTriggerKill {
-		record.TriggerKill = &raw.TriggerKill
-	}
-	return json.Marshal(record)
+	raw.Version = s.Version.String()
+	return json.Marshal(raw)
 }
 
 // UnmarshalJSON reads a record, of Milvus's or of ours. Fields that it does not know are ignored.
 func (s *Session) UnmarshalJSON(data []byte) error {
-	var record recordJSON
-	if err := json.Unmarshal(data, &record); err != nil {
+	var raw SessionRaw
+	if err := json.Unmarshal(data, &raw); err != nil {
 		return err
 	}
 	var version semver.Version
-	if record.Version != "" {
+	if raw.Version != "" {
 		var err error
-		if version, err = semver.Parse(record.Version); err != nil {
+		if version, err = semver.Parse(raw.Version); err != nil {
 			return err
 		}
 	}
-	s.Version = version
-	s.SessionRaw = SessionRaw{
-		ServerID: record.ServerID, ServerName: record.ServerName, Address: record.Address, Exclusive: record.Exclusive,
-		Stopping: record.Stopping, Version: record.Version, IndexEngineVersion: record.IndexEngineVersion,
-		ScalarIndexEngineVersion: record.ScalarIndexEngineVersion, IndexNonEncoding: record.IndexNonEncoding,
-		LeaseID: record.LeaseID, HostName: record.HostName, ServerLabels: record.ServerLabels,
-	}
-	if record.TriggerKill != nil {
-		s.TriggerKill, s.hasTriggerKill = *record.TriggerKill, true
-	}
+	s.SessionRaw, s.Version = raw, version
 	return nil
 }

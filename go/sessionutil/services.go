@@ -2,6 +2,7 @@ package sessionutil
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -52,16 +53,8 @@ type SessionEvent struct {
 // error ends the watch.
 type Rewatch func(sessions map[string]*Session) error
 
-// SessionWatcher tells what happens to sessions.
-type SessionWatcher interface {
-	// EventChannel is closed when the watch has ended.
-	EventChannel() <-chan *SessionEvent
-	// Stop ends the watch, and waits for that; not for a Rewatch that runs, which may call it, and is not called again.
-	Stop()
-}
-
 // GetSessions returns the records whose keys begin with prefix, below the sessions' root, by the last part of their keys,
-// and the revision to watch from. What is no record is left out.
+// and the revision to watch from. A value among them that is no record is an error, as in Milvus.
 func (s *Session) GetSessions(ctx context.Context, prefix string) (map[string]*Session, int64, error) {
 	return s.sessions(ctx, prefix, every)
 }
@@ -87,8 +80,7 @@ func (s *Session) sessions(ctx context.Context, prefix string, fits func(*Sessio
 	for _, kv := range response.Kvs {
 		session := &Session{}
 		if err := session.UnmarshalJSON(kv.Value); err != nil {
-			s.logger.Warn("no record of a session", "key", string(kv.Key), "error", err)
-			continue
+			return nil, 0, fmt.Errorf("sessionutil: %s is no record of a session: %w", kv.Key, err)
 		}
 		if fits(session) {
 			found[path.Base(string(kv.Key))] = session

@@ -1,6 +1,7 @@
 package sessionutil
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ const (
 	// DefaultIDKey is the key of the next server id.
 	DefaultIDKey = "id"
 
+	mixCoordRole  = "mixcoord"
 	retryInterval = 500 * time.Millisecond
 	stopTimeout   = 10 * time.Second
 	recordTimeout = 10 * time.Second // for a record that is to be rewritten
@@ -45,12 +47,16 @@ type Session struct {
 
 	standby  bool // ProcessActiveStandBy is going to be called
 	mixCoord atomic.Bool
+	loss     Loss
+	ending   atomic.Bool // the process is
+	ids      nodeIDs
 
 	registered, disconnected atomic.Bool
 	registeredRevision       atomic.Int64
 
 	mu       sync.Mutex
 	failed   error // of Init
+	absent   error // of Register
 	session  *primacy.Session
 	election *primacy.Election
 	callback func()        // of LivenessCheck
@@ -77,17 +83,23 @@ func WithTTL(ttl int64) SessionOption {
 // WithRetryTimes does nothing: what can pass is tried again for as long as the session's context is good.
 func WithRetryTimes(int64) SessionOption { return func(*Session) {} }
 
-// WithResueNodeID does nothing: each session has an id of its own.
-func WithResueNodeID(bool) SessionOption { return func(*Session) {} }
-
-// WithIndexEngineVersion sets what the record says of index versions.
-func WithIndexEngineVersion(minimal, current, maximum int32) SessionOption {
-	return func(s *Session) { s.IndexEngineVersion = IndexEngineVersion{minimal, current, maximum} }
+// WithIndexEngineVersion sets what the record says of index versions. Milvus 2.5 to 2.6.12 has two of them, later ones a
+// maximum as well.
+func WithIndexEngineVersion(minimal, current int32, maximum ...int32) SessionOption {
+	return func(s *Session) { s.IndexEngineVersion = indexVersion(minimal, current, maximum) }
 }
 
 // WithScalarIndexEngineVersion sets what the record says of versions of scalar indexes.
-func WithScalarIndexEngineVersion(minimal, current, maximum int32) SessionOption {
-	return func(s *Session) { s.ScalarIndexEngineVersion = IndexEngineVersion{minimal, current, maximum} }
+func WithScalarIndexEngineVersion(minimal, current int32, maximum ...int32) SessionOption {
+	return func(s *Session) { s.ScalarIndexEngineVersion = indexVersion(minimal, current, maximum) }
+}
+
+func indexVersion(minimal, current int32, maximum []int32) IndexEngineVersion {
+	version := IndexEngineVersion{MinimalIndexVersion: minimal, CurrentIndexVersion: current}
+	if len(maximum) > 0 {
+		version.MaximumIndexVersion = maximum[0]
+	}
+	return version
 }
 
 // WithIndexNonEncoding sets what the record says of it.
@@ -122,14 +134,15 @@ func WithConfig(config primacy.Config) SessionOption {
 }
 
 // NewSession makes a session for the etcd that config names; client is one of the same etcd, for reading and watching
-// other servers. It asks etcd nothing yet. Nil: there is no client.
-func NewSession(ctx context.Context, config primacy.Config, client *clientv3.Client, opts ...SessionOption) *Session {
+// other servers. loss is what the server does when its place is gone. It asks etcd nothing yet. Nil: there is no client.
+func NewSession(ctx context.Context, config primacy.Config, client *clientv3.Client, loss Loss, opts ...SessionOption) *Session {
 	if client == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Session{ctx: ctx, cancel: cancel, config: config, client: client, stopping: make(chan struct{})}
+	s := &Session{ctx: ctx, cancel: cancel, config: config, client: client, loss: loss, stopping: make(chan struct{})}
 	s.registeredRevision.Store(-1)
+	s.ids.reuse = true
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -137,17 +150,20 @@ func NewSession(ctx context.Context, config primacy.Config, client *clientv3.Cli
 		s.config.Root = "by-dev/meta"
 	}
 	s.root = path.Clean(s.config.Root)
+	s.config.Root = s.root
 	s.logger = s.config.Logger
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	s.Version, _ = semver.Parse(s.config.Candidate.Version) // Init says so if it is none
 	s.HostName, _ = os.Hostname()
 	return s
 }
 
 // NewSessionWithEtcd makes a session for the etcd that client talks to, as far as a client tells: endpoints, user and
-// password. Where it uses TLS, [WithConfig] must say so. It asks etcd nothing yet. Nil: there is no client.
-func NewSessionWithEtcd(ctx context.Context, metaRoot string, client *clientv3.Client, opts ...SessionOption) *Session {
+// password. Where it uses TLS, [WithConfig] must say so. loss is what the server does when its place is gone. It asks etcd
+// nothing yet. Nil: there is no client.
+func NewSessionWithEtcd(ctx context.Context, metaRoot string, client *clientv3.Client, loss Loss, opts ...SessionOption) *Session {
 	if client == nil {
 		return nil
 	}
@@ -157,35 +173,52 @@ func NewSessionWithEtcd(ctx context.Context, metaRoot string, client *clientv3.C
 			"etcd.auth.enabled": "true", "etcd.auth.userName": client.Username, "etcd.auth.password": client.Password,
 		}
 	}
-	return NewSession(ctx, config, client, opts...)
+	return NewSession(ctx, config, client, loss, opts...)
 }
 
 // Init says who this server is, connects to etcd, and takes a server id. It tries again for as long as that can help and
-// the session's context is good. triggerKill is 2.x's: given, the record has it.
-func (s *Session) Init(serverName, address string, exclusive bool, triggerKill ...bool) error {
+// the session's context is good. Why it failed is logged and kept: Register and ProcessActiveStandBy fail with it, and
+// [Session.Err] says it. triggerKill is 2.x's: the record has it where it is true.
+func (s *Session) Init(serverName, address string, exclusive bool, triggerKill ...bool) {
+	if s.isRecord() {
+		return
+	}
 	err := s.init(serverName, address, exclusive, triggerKill)
+	if err != nil {
+		s.logger.Error("no session", "role", serverName, "address", address, "error", err)
+		err = fmt.Errorf("sessionutil: Init failed: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = err
-	return err
 }
 
-func (s *Session) init(serverName, address string, exclusive bool, triggerKill []bool) error {
+// Err is why Init or Register failed, whichever was called last; nil: it has not.
+func (s *Session) Err() error {
 	if s.isRecord() {
 		return errRecord
 	}
-	version, err := semver.Parse(s.config.Candidate.Version)
-	if err != nil {
-		return fmt.Errorf("sessionutil: version %q (see WithVersion): %w", s.config.Candidate.Version, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.failed, s.absent)
+}
+
+func (s *Session) init(serverName, address string, exclusive bool, triggerKill []bool) error {
+	if !s.loss.isSaid() {
+		return errors.New("what a loss means is not said: give NewSession Exit or StandBy")
 	}
-	s.ServerName, s.Address, s.Exclusive, s.Version = serverName, address, exclusive, version
-	s.ServerLabels = labelsFromEnvironment(serverName)
+	if _, err := semver.Parse(s.config.Candidate.Version); err != nil {
+		return fmt.Errorf("version %q (see WithVersion): %w", s.config.Candidate.Version, err)
+	}
+	s.ServerName, s.Address, s.Exclusive = serverName, address, exclusive
+	s.SessionRaw.Version = s.Version.String()
+	s.ServerLabels = GetServerLabelsFromEnv(serverName)
 	candidate := &s.config.Candidate
 	candidate.Address, candidate.HostName, candidate.ServerLabels = address, s.HostName, s.ServerLabels
+	candidate.Version, candidate.AnyAddress = s.SessionRaw.Version, primacy.Yes
 	candidate.Exclusive = choice(exclusive)
-	if len(triggerKill) > 0 {
-		s.TriggerKill, s.hasTriggerKill = triggerKill[0], true
-		candidate.TriggerKill = choice(triggerKill[0])
+	if len(triggerKill) > 0 && triggerKill[0] {
+		s.TriggerKill, candidate.TriggerKill = true, primacy.Yes
 	}
 	if s.IndexNonEncoding {
 		candidate.IndexNonEncoding = primacy.Yes
@@ -193,7 +226,7 @@ func (s *Session) init(serverName, address string, exclusive bool, triggerKill [
 	candidate.IndexEngineVersion = text(s.IndexEngineVersion)
 	candidate.ScalarIndexEngineVersion = text(s.ScalarIndexEngineVersion)
 	for {
-		session, err := primacy.Open(s.ctx, s.config)
+		session, err := s.open()
 		if err == nil {
 			return s.use(session)
 		}
@@ -245,17 +278,34 @@ func (s *Session) String() string {
 }
 
 // Register puts the server's record into etcd and waits until it is there. It does not campaign; but one that is exclusive
-// and has no standby takes the place right away, or fails because somebody else has it.
-func (s *Session) Register() error {
+// and has no standby takes the place right away, and so does any mixcoord without one. Where it fails, which is logged and
+// kept as that of Init is, a server without a standby has lost: what the construction says of that happens.
+func (s *Session) Register() {
+	if s.isRecord() {
+		return
+	}
+	err := s.registerAlone()
+	s.mu.Lock()
+	s.absent = err
+	stopped := s.stopped
+	s.mu.Unlock()
+	if err == nil {
+		s.registered.Store(true)
+		return
+	}
+	s.logger.Error("not registered", "role", s.ServerName, "server", s.ServerID, "error", err)
+	if !s.standby && !stopped && s.loss.isSaid() {
+		s.lose(err.Error())
+	}
+}
+
+func (s *Session) registerAlone() error {
 	if err := s.register(); err != nil {
 		return err
 	}
-	if s.Exclusive && !s.standby {
-		if err := s.activate(nil, true); err != nil {
-			return err
-		}
+	if !s.standby && (s.Exclusive || s.ServerName == mixCoordRole) {
+		return s.activate(nil, true)
 	}
-	s.registered.Store(true)
 	return nil
 }
 
@@ -265,7 +315,9 @@ func (s *Session) register() error {
 	s.mu.Unlock()
 	switch {
 	case failed != nil:
-		return fmt.Errorf("sessionutil: Init failed: %w", failed)
+		return failed
+	case s.isRecord():
+		return errRecord
 	case session == nil:
 		return errors.New("sessionutil: Init has not been called")
 	case done:
@@ -290,6 +342,7 @@ func (s *Session) register() error {
 	s.LeaseID = lease
 	if !s.Exclusive {
 		s.registeredRevision.Store(record.RecordRevision)
+		go s.watchLease(session, election, record)
 	}
 	s.mu.Lock()
 	s.election = election

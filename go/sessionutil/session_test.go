@@ -26,54 +26,6 @@ func TestMain(m *testing.M) {
 	os.Exit(etcdtest.Main(m, handle.Live, func(server *etcdtest.Server) { etcd = server }))
 }
 
-// What Milvus's coordinators call, by milvus-io/milvus internal/util/sessionutil: session_util.go of 3.0.0-beta, and
-// SessionInterface in session.go of 2.6. What returns an error here and nothing there is called as a statement.
-type milvus3 interface {
-	String() string
-	MarshalJSON() ([]byte, error)
-	UnmarshalJSON(data []byte) error
-	GetRegisteredRevision() int64
-	GetSessions(ctx context.Context, prefix string) (map[string]*Session, int64, error)
-	GetSessionsWithVersionRange(prefix string, r semver.Range) (map[string]*Session, int64, error)
-	GoingStop() error
-	WatchServices(prefix string, revision int64, rewatch Rewatch) (watcher SessionWatcher)
-	WatchServicesWithVersionRange(prefix string, r semver.Range, revision int64, rewatch Rewatch) (watcher SessionWatcher)
-	SetMixCoordMode(enable bool)
-	Stop()
-	UpdateRegistered(b bool)
-	Registered() bool
-	SetDisconnected(b bool)
-	Disconnected() bool
-	SetEnableActiveStandBy(enable bool)
-	ProcessActiveStandBy(activateFunc func() error) error
-	GetAddress() string
-	GetServerID() int64
-	GetServerLabel() map[string]string
-	GetResourceGroupName() string
-}
-
-type milvus2 interface {
-	LivenessCheck(ctx context.Context, callback func())
-	Revoke(timeout time.Duration)
-	ForceActiveStandby(activateFunc func() error) error
-	IsTriggerKill() bool
-}
-
-var (
-	_ milvus3 = (*Session)(nil)
-	_ milvus2 = (*Session)(nil)
-	_         = func(s *Session) {
-		s.Init("mixcoord", "host:1", true)       // 3.0
-		s.Init("mixcoord", "host:1", true, true) // 2.x
-		s.Register()
-	}
-	_ = []SessionOption{
-		WithTTL(10), WithRetryTimes(3), WithResueNodeID(false), WithIndexNonEncoding(),
-		WithIndexEngineVersion(1, 2, 3), WithScalarIndexEngineVersion(1, 2, 3),
-	}
-	_ func(context.Context, string, *clientv3.Client, ...SessionOption) *Session = NewSessionWithEtcd
-)
-
 func newClient(t *testing.T) *clientv3.Client {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.Endpoint}, DialTimeout: 5 * time.Second})
@@ -87,17 +39,22 @@ func newClient(t *testing.T) *clientv3.Client {
 // A coordinator as Milvus writes one: registered, and ready to be a standby.
 func coordinator(t *testing.T, root, role string) *Session {
 	t.Helper()
-	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0-beta"), WithTTL(5))
-	if err := s.Init(role, "127.0.0.1:53100", true); err != nil {
-		t.Fatal(err)
-	}
+	return coordinatorOf(t, root, role, "3.0.0-beta")
+}
+
+func coordinatorOf(t *testing.T, root, role, version string) *Session {
+	t.Helper()
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), goesOn, WithVersion(version), WithTTL(5))
+	s.Init(role, "127.0.0.1:53100", true)
 	t.Cleanup(s.Stop)
 	s.SetEnableActiveStandBy(true)
-	if err := s.Register(); err != nil {
-		t.Fatal(err)
-	}
+	s.Register()
+	must(t, "Init and Register", s.Err())
 	return s
 }
+
+// What most tests are not about.
+var goesOn = StandBy(func() {})
 
 // Waits for its turn; the channel gets what comes of it.
 func stand(s *Session, activate func() error) <-chan error {
@@ -265,12 +222,14 @@ func TestALogHandlerThatBlocksDelaysNobodyWhoIsToldOfALoss(t *testing.T) {
 	const root = "stuck-log/meta"
 	release := make(chan struct{})
 	logger := slog.New(stuckHandler{slog.DiscardHandler, release})
-	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"),
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), goesOn, WithVersion("3.0.0"),
 		WithConfig(primacy.Config{Logger: logger}))
-	must(t, "Init", s.Init("rootcoord", "127.0.0.1:53100", true))
+	s.logger = slog.New(slog.DiscardHandler) // what this package says itself is no concern of the library's
+	s.Init("rootcoord", "127.0.0.1:53100", true)
 	t.Cleanup(func() { close(release); s.Stop() })
 	s.SetEnableActiveStandBy(true)
-	must(t, "Register", s.Register())
+	s.Register()
+	must(t, "Init and Register", s.Err())
 	must(t, "active", next(t, "active", stand(s, nil)))
 	told := make(chan struct{}, 1)
 	s.LivenessCheck(context.Background(), func() { told <- struct{}{} })
@@ -411,14 +370,19 @@ func TestOneWithoutStandbyTakesThePlaceOrSaysWhoHasIt(t *testing.T) {
 	const root = "alone/meta"
 	one := coordinator(t, root, "rootcoord")
 	must(t, "one", next(t, "one is active", stand(one, nil)))
-	two := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"))
-	must(t, "Init", two.Init("rootcoord", "127.0.0.1:53101", true, true))
+	told := make(chan struct{}, 1)
+	two := NewSessionWithEtcd(context.Background(), root, newClient(t), StandBy(func() { told <- struct{}{} }), WithVersion("3.0.0"))
+	two.Init("rootcoord", "127.0.0.1:53101", true, true)
+	must(t, "Init", two.Err())
 	defer two.Stop()
-	if err := two.Register(); err == nil || !strings.Contains(err.Error(), "127.0.0.1:53100") || two.Registered() {
+	two.Register()
+	if err := two.Err(); err == nil || !strings.Contains(err.Error(), "127.0.0.1:53100") || two.Registered() {
 		t.Errorf("%v", err)
 	}
+	next(t, "nobody else asks, so it is told", told)
 	one.Stop()
-	must(t, "Register", two.Register())
+	two.Register()
+	must(t, "Register", two.Err())
 	if !two.Election().IsPrimary() || two.GetRegisteredRevision() != keys(t, root)["rootcoord"].ModRevision {
 		t.Error("not active")
 	}
@@ -426,13 +390,19 @@ func TestOneWithoutStandbyTakesThePlaceOrSaysWhoHasIt(t *testing.T) {
 
 func TestMisuseIsAnError(t *testing.T) {
 	noLeaks(t)
-	if NewSessionWithEtcd(context.Background(), "x/meta", nil) != nil {
+	if NewSessionWithEtcd(context.Background(), "x/meta", nil, goesOn) != nil {
 		t.Error("a session without a client")
 	}
-	s := NewSessionWithEtcd(context.Background(), "misuse/meta", newClient(t))
+	s := NewSessionWithEtcd(context.Background(), "misuse/meta", newClient(t), goesOn)
+	unsaid := NewSessionWithEtcd(context.Background(), "misuse/meta", newClient(t), StandBy(nil), WithVersion("3.0.0"))
+	unsaid.Init("rootcoord", "127.0.0.1:1", true)
+	unsaid.Register()
+	failed := func(of *Session, call func()) error { call(); return of.Err() }
 	for what, err := range map[string]error{
-		"Register": s.Register(), "ProcessActiveStandBy": s.ProcessActiveStandBy(nil), "GoingStop": s.GoingStop(),
-		"Init without a version": s.Init("rootcoord", "127.0.0.1:1", true), "Register after it": s.Register(),
+		"Register": failed(s, s.Register), "ProcessActiveStandBy": s.ProcessActiveStandBy(nil), "GoingStop": s.GoingStop(),
+		"Init without a version": failed(s, func() { s.Init("rootcoord", "127.0.0.1:1", true) }),
+		"Register after it":      failed(s, s.Register),
+		"without a word of loss": unsaid.ProcessActiveStandBy(nil),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", what)
@@ -442,11 +412,11 @@ func TestMisuseIsAnError(t *testing.T) {
 	s.Stop()
 	s.Stop()
 	over, cancel := context.WithCancel(context.Background())
-	unreachable := NewSessionWithEtcd(over, "misuse/meta", newClient(t), WithVersion("3.0.0"))
+	unreachable := NewSessionWithEtcd(over, "misuse/meta", newClient(t), goesOn, WithVersion("3.0.0"))
 	unreachable.config.Endpoints = []string{"127.0.0.1:1"}
 	unreachable.config.Settings = map[string]string{"etcd.requestTimeout": "300"}
 	ended := make(chan error, 1)
-	go func() { ended <- unreachable.Init("rootcoord", "127.0.0.1:1", true) }()
+	go func() { unreachable.Init("rootcoord", "127.0.0.1:1", true); ended <- unreachable.Err() }()
 	cancel()
 	if err := next(t, "Init ends with its context", ended); err == nil {
 		t.Error("no error")
@@ -467,8 +437,10 @@ func TestASessionOfAnotherServerCanOnlyBeRead(t *testing.T) {
 		watch.Stop()
 		_, _, reading := s.GetSessions(context.Background(), "rootcoord")
 		_, _, ofVersion := s.GetSessionsWithVersionRange("rootcoord", semver.MustParseRange(">0.0.0"))
+		s.Init("rootcoord", "127.0.0.1:1", true)
+		s.Register()
 		for what, err := range map[string]error{
-			"Init": s.Init("rootcoord", "127.0.0.1:1", true), "Register": s.Register(), "GoingStop": s.GoingStop(),
+			"Init and Register": s.Err(), "GoingStop": s.GoingStop(),
 			"ProcessActiveStandBy": s.ProcessActiveStandBy(nil), "GetSessions": reading, "its like": ofVersion,
 		} {
 			if err == nil {
@@ -491,11 +463,11 @@ func TestASessionOfAnotherServerCanOnlyBeRead(t *testing.T) {
 func TestStopDuringInitLeavesNothing(t *testing.T) {
 	noLeaks(t)
 	root := "stop-init-" + rand.Text() + "/meta"
-	s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("3.0.0"),
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), goesOn, WithVersion("3.0.0"),
 		WithConfig(primacy.Config{Logger: slog.New(slog.DiscardHandler)}))
 	ended := make(chan error, 1)
 	s.mu.Lock()
-	go func() { ended <- s.Init("rootcoord", "127.0.0.1:1", true) }()
+	go func() { s.Init("rootcoord", "127.0.0.1:1", true); ended <- s.Err() }()
 	eventually(t, "it has an id", func() bool { return keys(t, root)["id"].Value == "2" })
 	s.stopped = true // Stop has begun, and found no session yet
 	close(s.stopping)
@@ -584,8 +556,8 @@ func TestAMixcoordThatTheVersionRuleRefusesIsToldBothVersions(t *testing.T) {
 	newer := coordinator(t, root, "mixcoord") // 3.0.0-beta
 	must(t, "the newer one", next(t, "the newer one is active", stand(newer, nil)))
 	older := func(standby bool) *Session {
-		s := NewSessionWithEtcd(context.Background(), root, newClient(t), WithVersion("2.9.1"), WithTTL(5))
-		must(t, "Init", s.Init("mixcoord", "127.0.0.1:53101", true))
+		s := NewSessionWithEtcd(context.Background(), root, newClient(t), goesOn, WithVersion("2.9.1"), WithTTL(5))
+		s.Init("mixcoord", "127.0.0.1:53101", true)
 		t.Cleanup(s.Stop)
 		s.SetEnableActiveStandBy(standby)
 		return s
@@ -597,13 +569,15 @@ func TestAMixcoordThatTheVersionRuleRefusesIsToldBothVersions(t *testing.T) {
 		}
 	}
 	beside := older(true)
-	must(t, "Register", beside.Register())
+	beside.Register()
 	refused("while the newer one is active", next(t, "an answer", stand(beside, nil)))
 	waiting := older(true)
-	must(t, "Register", waiting.Register())
+	waiting.Register()
 	newer.Stop()
 	refused("after the newer one has ended", next(t, "an answer", stand(waiting, nil)))
-	refused("without standby", older(false).Register())
+	alone := older(false)
+	alone.Register()
+	refused("without standby", alone.Err())
 	// What the documentation says to do, for one that has been refused, too.
 	must(t, "put", etcd.Put(root+"/session/version", "2.9.0"))
 	must(t, "the older one", next(t, "the older one is active", stand(waiting, nil)))
@@ -621,7 +595,7 @@ func TestUseAfterStopIsAnError(t *testing.T) {
 	}
 	watch.Stop()
 	for what, err := range map[string]error{
-		"GoingStop": s.GoingStop(), "Register of another": (&Session{}).Register(),
+		"GoingStop": s.GoingStop(), "another's": (&Session{}).Err(),
 		"ProcessActiveStandBy": s.ProcessActiveStandBy(nil),
 	} {
 		if err == nil {

@@ -14,7 +14,8 @@ import (
 // an older one, it is an error that names both versions.
 //
 // When it fails, the place is given back, and this server takes no part until it is called again. When the place is lost
-// later and won again, activateFunc is called again; if it fails then, others go first and it is tried again.
+// later, what the construction says of that happens. activateFunc is called again only by a session that was made with
+// [StandBy], at its next win; if it fails then, others go first and it is tried again.
 func (s *Session) ProcessActiveStandBy(activateFunc func() error) error {
 	if err := s.register(); err != nil {
 		return err
@@ -47,6 +48,9 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			return nil
 		},
 		OnPrimary: func(ctx context.Context, win primacy.Win) error {
+			if s.ending.Load() {
+				return errEnding
+			}
 			s.registeredRevision.Store(int64(win.Token))
 			s.disconnected.Store(false)
 			s.mu.Lock()
@@ -66,8 +70,8 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			}
 			return err
 		},
-		OnLost: func(context.Context, primacy.Lost) error {
-			s.onLost()
+		OnLost: func(_ context.Context, lost primacy.Lost) error {
+			s.tellLost(lost.Reason)
 			return nil
 		},
 	})
@@ -126,6 +130,8 @@ func isOutdated(status primacy.ElectionStatus) bool {
 	return status.Obstacle == primacy.ObstacleOutdated
 }
 
+var errEnding = errors.New("sessionutil: the process ends, since its place was lost")
+
 var errPanicked = errors.New("sessionutil: activateFunc panicked, or ended its goroutine")
 
 // Takes no part any more. What runs has as long as the library's drain timeout.
@@ -138,8 +144,9 @@ func (s *Session) withdraw(election *primacy.Election) {
 	_ = election.Close(context.Background())
 }
 
-// LivenessCheck has callback called when this server, having been active, is not any more, unless ctx is done or the
-// session is being stopped by then: once; a server that goes on calls it again. It returns at once.
+// LivenessCheck is 2.5's: it has callback called when this server has lost its place, before what the construction says of
+// that, unless ctx is done or the session is being stopped by then: once; a server that goes on calls it again. It returns
+// at once.
 //
 // The place is not given to anybody else before callback has returned, has ended the process, or has called Stop; at the
 // latest after primacy.drain_timeout_ms.
@@ -164,8 +171,8 @@ func (s *Session) LivenessCheck(ctx context.Context, callback func()) {
 	}
 }
 
-// Logs nothing, and so waits for no logger: the library says who won and lost, and why.
-func (s *Session) onLost() {
+// Waits for no logger: the library says who won and lost, and why.
+func (s *Session) tellLost(reason primacy.Reason) {
 	s.disconnected.Store(true)
 	s.mu.Lock()
 	callback := s.callback
@@ -173,13 +180,18 @@ func (s *Session) onLost() {
 	s.lost = callback == nil
 	stopped := s.stopped
 	s.mu.Unlock()
-	if callback == nil || stopped {
+	if stopped {
 		return
 	}
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
-		callback()
+		if callback != nil {
+			callback()
+		}
+		if reason != primacy.ActivationFailed { // which is told to who called ProcessActiveStandBy
+			s.lose(reason.String())
+		}
 	}()
 	select {
 	case <-returned:

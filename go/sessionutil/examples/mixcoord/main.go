@@ -3,7 +3,8 @@
 //
 //	mixcoord --etcd localhost:2379 --root by-dev/meta --address 127.0.0.1:53100
 //
-// It says what it is on stdout, and ends on SIGTERM. With --exit-when-lost it does what Milvus does when its place is lost.
+// It says what it is on stdout, and ends on SIGTERM. When its place is lost it stops serving and stands by; with
+// --exit-when-lost it ends, as Milvus does.
 package main
 
 import (
@@ -39,6 +40,7 @@ func main() {
 	etcd := flag.String("etcd", "localhost:2379", "endpoints, comma-separated")
 	root := flag.String("root", "by-dev/meta", "meta root")
 	address := flag.String("address", "127.0.0.1:53100", "where clients reach it")
+	ttl := flag.Int64("ttl", 10, "seconds")
 	exitWhenLost := flag.Bool("exit-when-lost", false, "end when the place is lost, instead of standing by")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -49,28 +51,26 @@ func main() {
 		log.Fatal(err)
 	}
 	defer client.Close()
-	session := sessionutil.NewSessionWithEtcd(context.Background(), *root, client, sessionutil.WithVersion("3.0.0"))
-	if err := session.Init("mixcoord", *address, true); err != nil {
-		log.Fatal(err)
+	var coordinators []*coordinator
+	loss := sessionutil.StandBy(func() { // nobody else has the place before this returns
+		fmt.Println("lost")
+		for _, c := range coordinators {
+			c.stop()
+		}
+	})
+	if *exitWhenLost {
+		loss = sessionutil.Exit(1, func() { fmt.Println("ends") })
 	}
+	session := sessionutil.NewSessionWithEtcd(context.Background(), *root, client, loss, sessionutil.WithVersion("3.0.0"),
+		sessionutil.WithTTL(*ttl))
+	coordinators = []*coordinator{{"rootcoord", session}, {"datacoord", session}, {"querycoord", session}}
+	session.Init("mixcoord", *address, true)
 	session.SetEnableActiveStandBy(true)
 	session.SetMixCoordMode(true)
-	if err := session.Register(); err != nil {
-		log.Fatal(err)
-	}
-	coordinators := []*coordinator{{"rootcoord", session}, {"datacoord", session}, {"querycoord", session}}
+	session.Register()
 
-	// Called again if the place is lost and won again.
+	// Called again, where the process goes on, when the place is won again.
 	activate := func() error {
-		session.LivenessCheck(ctx, func() {
-			fmt.Println("lost")
-			if *exitWhenLost {
-				os.Exit(1)
-			}
-			for _, c := range coordinators {
-				c.stop()
-			}
-		})
 		for _, c := range coordinators {
 			c.start()
 		}
