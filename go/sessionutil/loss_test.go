@@ -37,9 +37,9 @@ func TestALossEndsTheProcessAndTheLeaseGoesFirst(t *testing.T) {
 	noLeaks(t)
 	for name, lose := range map[string]func(root string) error{
 		"lease": func(root string) error { return etcd.Revoke(keys(t, root)["mixcoord"].Lease) },
-		"lock":  func(root string) error { return etcd.Delete(root+"/session/mixcoord") },
+		"lock":  func(root string) error { return etcd.Delete(root + "/session/mixcoord") },
 		"one of the three": func(root string) error {
-			return etcd.Delete(root+"/session/datacoord")
+			return etcd.Delete(root + "/session/datacoord")
 		},
 		"taken": func(root string) error { return etcd.Put(root+"/session/mixcoord", "somebody") },
 	} {

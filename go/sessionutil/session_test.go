@@ -23,17 +23,24 @@ import (
 var etcd *etcdtest.Server
 
 func TestMain(m *testing.M) {
+	if words := os.Getenv(asCoordinator); words != "" {
+		serveAsCoordinator(words)
+	}
 	os.Exit(etcdtest.Main(m, handle.Live, func(server *etcdtest.Server) { etcd = server }))
 }
 
 func newClient(t *testing.T) *clientv3.Client {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.Endpoint}, DialTimeout: 5 * time.Second})
+	client, err := newClientOf(etcd.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+func newClientOf(endpoint string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second})
 }
 
 // A coordinator as Milvus writes one: registered, and ready to be a standby.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -33,11 +34,12 @@ type process struct {
 	lines   chan string
 }
 
-func start(t *testing.T) *process {
+func start(t *testing.T, endpoint, root string, flags ...string) *process {
 	t.Helper()
-	p := &process{t, exec.Command(os.Args[0], "--etcd", etcd.Endpoint, "--root", "mixcoord/meta"), make(chan string, 100)}
+	flags = append([]string{"--etcd", endpoint, "--root", root, "--ttl", "5"}, flags...)
+	p := &process{t, exec.Command(os.Args[0], flags...), make(chan string, 100)}
 	p.command.Env = append(os.Environ(), asMixcoord+"=1")
-	p.command.Stderr = os.Stderr
+	p.command.Stderr = os.Stderr // etcd's client says there that its etcd is gone
 	stdout, err := p.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -80,12 +82,13 @@ func (p *process) ends() {
 	}
 }
 
+var serves = []string{"rootcoord serves", "datacoord serves", "querycoord serves", "active"}
+
 func TestTwoMixcoordsTakeTurns(t *testing.T) {
-	serves := []string{"rootcoord serves", "datacoord serves", "querycoord serves", "active"}
-	one := start(t)
+	one := start(t, etcd.Endpoint, "mixcoord/meta")
 	one.says("standby")
 	one.says(serves...)
-	two := start(t)
+	two := start(t, etcd.Endpoint, "mixcoord/meta")
 	two.says("standby")
 	select {
 	case line := <-two.lines:
@@ -99,4 +102,76 @@ func TestTwoMixcoordsTakeTurns(t *testing.T) {
 	}
 	two.says(serves...)
 	two.ends()
+}
+
+// What is done to an active one, and whether it can say so to etcd.
+var faults = map[string]func(t *testing.T, server *etcdtest.Server, lock etcdtest.KeyValue){
+	"lease revoked": func(t *testing.T, server *etcdtest.Server, lock etcdtest.KeyValue) {
+		if err := server.Revoke(lock.Lease); err != nil {
+			t.Fatal(err)
+		}
+	},
+	"lock deleted": func(t *testing.T, server *etcdtest.Server, lock etcdtest.KeyValue) {
+		if err := server.Delete(lock.Key); err != nil {
+			t.Fatal(err)
+		}
+	},
+	"cut off": func(t *testing.T, server *etcdtest.Server, _ etcdtest.KeyValue) {
+		if err := server.Process().Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Process().Signal(syscall.SIGCONT) })
+	},
+}
+
+// An etcd of its own, and an active mixcoord on it.
+func active(t *testing.T, flags ...string) (*etcdtest.Server, etcdtest.KeyValue, *process) {
+	t.Helper()
+	server, err := etcdtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	p := start(t, server.Endpoint, "mixcoord/meta", flags...)
+	p.says("standby")
+	p.says(serves...)
+	lock, err := server.Get("mixcoord/meta/session/mixcoord", false)
+	if err != nil || len(lock) != 1 {
+		t.Fatal(lock, err)
+	}
+	return server, lock[0], p
+}
+
+func TestOneThatLosesItsPlaceEndsWhereThatIsChosen(t *testing.T) {
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, lock, p := active(t, "--exit-when-lost")
+			fault(t, server, lock)
+			p.says("ends")
+			if line, open := <-p.lines; open {
+				t.Errorf("it says %q", line)
+			}
+			var ended *exec.ExitError
+			if err := p.command.Wait(); !errors.As(err, &ended) || ended.ExitCode() != 1 {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestOneThatLosesItsPlaceStopsServingAndGoesOnWhereThatIsChosen(t *testing.T) {
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, lock, p := active(t)
+			fault(t, server, lock)
+			p.says("lost", "rootcoord stops", "datacoord stops", "querycoord stops")
+			if err := server.Process().Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			p.says(serves...)
+			p.ends()
+		})
+	}
 }
