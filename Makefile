@@ -227,6 +227,7 @@ test-go: go target/coordinators/go etcd venv ## the Go packages; `make test-go-m
 	@$(TOOLS)/need pkg-config
 	tests/go/test-go format vet static none race dynamic
 	tests/go/two-libraries
+	tests/go/beside-milvus
 	$(PYTHON) -m pytest -n 4 tests/contract tests/adapter --primacy-coordinator go
 
 .PHONY: test-go-memory
