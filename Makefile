@@ -104,7 +104,7 @@ python: venv ## the Python package, into target/venv
 command: ## the program `primacy`, which has the crash guard: target/primacy
 	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --quiet --profile demo --target x86_64-unknown-linux-gnu --package primacy-command
-	@cp -u target/x86_64-unknown-linux-gnu/demo/primacy target/primacy
+	@strip -o target/primacy target/x86_64-unknown-linux-gnu/demo/primacy
 
 .PHONY: wheel
 wheel: venv ## a wheel for CPython 3.9 and later: target/wheels
