@@ -35,8 +35,10 @@ async def test_mep30_step_2_who_does_not_get_the_lock_enters_standby_mode(scene:
 
 
 async def test_mep30_step_3_a_deleted_key_makes_the_standby_campaign(scene: Scene) -> None:
-    first, (second,) = await scene.primary_and_standbys()
-    token = first.token
+    first = await scene.candidate()
+    token = (await scene.ready(first))["token"]
+    second = await scene.candidate("--warm-after", "60000")  # to who is warm the key would be handed over
+    await second.process.line("warmup")
     scene.act("the primary resigns: its key is deleted")
     await first.process.ask("resign rootcoord")
     _, won = await scene.next_primary(token, [second])

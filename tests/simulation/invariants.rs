@@ -122,7 +122,7 @@ impl World<'_> {
         let cell = win.map(|(_, lease)| session.cell(lease));
         let Some(e) = session.election(election) else { return };
         let Some((token, lease)) = win else {
-            e.published = None;
+            e.let_go = e.published.take().map(|published| (published.lease, false));
             e.ended = now;
             e.ready = false;
             return;
@@ -261,6 +261,9 @@ impl Session {
     /// The engine sees these keys: perhaps the lock in somebody else's hands.
     fn sees<'k>(&mut self, keys: impl Iterator<Item = &'k KeyValue> + Clone) {
         for e in &mut self.elections {
+            if let Some((lease, seen_other)) = &mut e.let_go {
+                *seen_other |= keys.clone().any(|kv| kv.key == e.lock && kv.lease != *lease);
+            }
             if let Some(lost) = &mut e.lost
                 && !lost.seen_other
             {
@@ -276,7 +279,8 @@ impl Session {
             Call::Lost { token, lease, reason } => {
                 e.called.1 += 1;
                 e.resigned += u32::from(matches!(reason, LostReason::Resigned | LostReason::Transferred));
-                let (token, lease, reason, seen_other) = (*token, *lease, *reason, false);
+                let (token, lease, reason) = (*token, *lease, *reason);
+                let seen_other = e.let_go.take().is_some_and(|(_, seen_other)| seen_other);
                 e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
                 None
             }

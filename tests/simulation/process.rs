@@ -143,6 +143,9 @@ pub struct Election {
     pub last_token: Token,
     /// The request that hands its key set over.
     pub hands_over: Option<RequestId>,
+    /// The lease of a win that has ended and whose `on_lost` has not been called yet, and whether somebody else has been seen
+    /// holding a lock of the role since.
+    pub let_go: Option<(LeaseId, bool)>,
     /// What is known of the last loss.
     pub lost: Option<Lost>,
     /// When `is_primary` began to say no last, by its own clock; `on_lost` waits until `on_primary` has been taken.
@@ -325,6 +328,7 @@ impl Election {
             running: Vec::new(),
             last_token: Token(0),
             hands_over: None,
+            let_go: None,
             lost: None,
             ended: Time::ZERO,
             called: (0, 0),
