@@ -400,8 +400,9 @@ class Scene:
         return wrong
 
     async def _left(self, etcd: Etcd, ids: set[int]) -> list[str]:
-        """Keys under leases of these. Who held nothing has not waited long for their end."""
-        end = now() + 2e9
+        """Keys under leases of these, at most a TTL later: a standby has not waited long for the end of its
+        lease, and a busy etcd may not have heard that it was to revoke it."""
+        end = now() + (self.ttl + 2) * 1e9
         while True:
             stored = await etcd.gateway().prefix(f"{self.root}/session/")
             left = [kv.key for kv in stored if kv.lease and json.loads(kv.value)["ServerID"] in ids]
