@@ -365,6 +365,23 @@ check-wheel: ## the wheel, and the package from its sources, in each Python from
 	@$(MAKE) wheel
 	$(TOOLS)/check-wheel target/wheels/primacy-*.whl target/checked-wheels
 
+# etcd's own recipe, to be measured beside ours.
+target/peer: go/etcdfence/internal/peer/main.go
+	cd go/etcdfence && go build -o ../../$@ ./internal/peer
+
+# HOLD=120: how long primacy is looked at, in seconds.
+HOLD ?= 120
+.PHONY: bench-latency
+bench-latency: target/coordinators/c target/peer etcd venv ## what a far or slow etcd costs, beside etcd's clientv3/concurrency; HOLD=120 s of primacy
+	@$(TOOLS)/need strace
+	$(PYTHON) tests/latency.py --hold $(HOLD)
+
+# TIMES=200: how often etcd's leader is lost for each TTL.
+TIMES ?= 200
+.PHONY: survival
+survival: target/coordinators/c etcd venv ## how often primacy outlives the loss of etcd's leader, by TTL; TIMES=200 for each
+	$(PYTHON) tests/survival.py --times $(TIMES)
+
 .PHONY: bench
 bench: build etcd ## what a look at is_primary, a takeover and an idle standby cost; each with its bound
 	@failed=; \

@@ -63,9 +63,9 @@ class Link:
         self._server: asyncio.Server | None = None
 
     @classmethod
-    async def open(cls: type[L], target: str, host: str = "127.0.0.1") -> L:
+    async def open(cls: type[L], target: str, host: str = "127.0.0.1", port: int = 0) -> L:
         link = cls(target)
-        link._server = await asyncio.start_server(link._accept, host, 0)
+        link._server = await asyncio.start_server(link._accept, host, port)
         host, port = link._server.sockets[0].getsockname()
         link.address = f"{host}:{port}"
         return link
@@ -211,9 +211,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 class Swallow:
     """An address at which packets vanish: no connection is ever made, none refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind((host, port))
         self._listener.listen(0)
         host, port = self._listener.getsockname()
         self.address = f"{host}:{port}"
