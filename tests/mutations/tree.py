@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "mutations"
 TREE = WORK / "tree"
 TARGET = TREE / "target"
-PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "benches", "bindings", "crates"]
+PLACES = ["Cargo.toml", "Cargo.lock", "Makefile", ".cargo", "benches", "bindings", "command", "crates"]
 PLACES += [
     "docs",
     "go",
