@@ -197,6 +197,9 @@ impl Claim {
         };
         let then = self.keys.locks.iter().map(put).collect::<Option<_>>()?;
         let mut txn = self.of_holder(token, lease, taker, then);
+        // A record of the service that was still to be put would be of the next primary, and too early.
+        let services = self.keys.services.iter().filter(|service| view.get(&service.key).is_none());
+        txn.when.extend(services.map(|service| compare(&service.key, Condition::Absent)));
         if let Some(version) = Record::parse(&taker.value).ok()?.version {
             self.raise_version(view, &version, &mut txn.when, &mut txn.then);
         }

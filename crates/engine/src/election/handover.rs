@@ -85,6 +85,7 @@ impl Election {
         let by = fx.now + self.patience(fx.now);
         if let Some(handover) = &mut self.handover {
             handover.why = why;
+            handover.to = None; // whoever is there will do
             handover.until = handover.until.min(by);
             handover.offer.iter_mut().for_each(|offer| offer.until = offer.until.min(by));
         } else if self.phase.win().is_some_and(Win::is_ready) && self.next_in_line(None, &[]).is_ok() {
@@ -99,20 +100,22 @@ impl Election {
         let Some(mut handover) = self.handover.take() else { return };
         // Otherwise it has been lost for another reason, or is handed over.
         let Some(token) = self.still_holds(ground) else { return };
+        let mut is_asked = true;
         if let Some(offer) = &handover.offer
             && self.taker_of(offer, token).is_none()
             && (offer.until <= fx.now || self.is_declined(offer))
         {
-            if !self.is_declined(offer) {
+            is_asked = offer.made.is_some() || self.is_declined(offer);
+            if is_asked && !self.is_declined(offer) {
                 // Perhaps it has answered, and the watch does not tell: the next one begins with a read.
                 self.line.watch.replace(fx);
             }
-            let text = format!("{}: {} does not take over", self.role, offer.to);
-            fx.log(Level::Info, Some(self.id), text);
+            let what = if is_asked { "does not take over" } else { "could not be asked" };
+            fx.log(Level::Info, Some(self.id), format!("{}: {} {what}", self.role, offer.to));
             handover.passed.extend(handover.offer.take().map(|offer| offer.to));
         }
         if handover.offer.is_none() {
-            match self.next_offer(fx.now, &handover) {
+            match self.next_offer(fx.now, &handover, is_asked) {
                 Ok(offer) => handover.offer = Some(offer),
                 // The others are being read, or callbacks run: somebody may turn up.
                 Err(_) if !self.line.known && fx.now < handover.until || self.is_draining(fx.now) => {}
@@ -148,7 +151,11 @@ impl Election {
         (whole && ground.is_lease(lease)).then_some(token)
     }
 
-    fn next_offer(&self, now: Time, handover: &Handover) -> Result<Offer, String> {
+    /// Whom to ask next. Where the last one could not be asked, since the store does not answer, nobody can.
+    fn next_offer(&self, now: Time, handover: &Handover, last_is_asked: bool) -> Result<Offer, String> {
+        if !last_is_asked {
+            return Err("the store did not answer in time".into());
+        }
         let passed = handover.passed.as_slice();
         let heir = self.next_in_line(handover.to, passed)?;
         let patience = self.patience(now);
@@ -209,7 +216,9 @@ impl Election {
         let (claim, offer) = (self.claim.as_ref()?, self.handover.as_ref()?.offer.as_ref()?);
         let (token, lease) = (self.still_holds(ground)?, ground.lease()?);
         if let Some(taker) = self.taker_of(offer, token) {
-            let may = !self.has_win() && !self.is_draining(now);
+            // The service's record goes first, as at a release.
+            let may =
+                !self.has_win() && !self.is_draining(now) && claim.published(&self.view, lease).is_empty();
             return may.then_some((Purpose::HandOver, claim.hand_over(&self.view, token, lease, taker)?));
         }
         let to = self.view.get(&offer.to)?;
@@ -217,12 +226,26 @@ impl Election {
     }
 
     /// An offer has been written.
-    pub(super) fn offered(&mut self, operation: &Operation, at: Revision) {
+    pub(super) fn offered(&mut self, now: Time, operation: &Operation, at: Revision) {
+        let until = now + self.patience(now);
         if let Some(offer) = self.handover.as_mut().and_then(|handover| handover.offer.as_mut())
             && operation.txn.then.iter().any(|op| matches!(op, Op::Put(key, ..) if *key == offer.to))
         {
-            offer.made = Some(at);
+            (offer.made, offer.until) = (Some(at), until);
         }
+    }
+
+    /// The lease of who was to have the offer or the key set is gone: the next one has its turn.
+    pub(super) fn heir_is_gone(&mut self, operation: &Operation) -> bool {
+        let of_own = |op: &Op| matches!(op, Op::Put(_, _, lease) if *lease == operation.lease);
+        let of_other = matches!(operation.purpose, Purpose::Offer | Purpose::HandOver)
+            && !operation.txn.then.iter().any(of_own);
+        if let Some(handover) = self.handover.as_mut().filter(|_| of_other) {
+            let puts =
+                |lease| operation.txn.then.iter().any(|op| matches!(op, Op::Put(_, _, on) if *on == lease));
+            handover.passed.extend(handover.offer.take_if(|offer| puts(offer.lease)).map(|offer| offer.to));
+        }
+        of_other
     }
 
     /// The key set has been handed over; whether to this election itself.

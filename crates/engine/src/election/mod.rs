@@ -210,6 +210,7 @@ impl Election {
         fx.log(Level::Debug, Some(self.id), format!("{}: watch ended: {why}; opened again", self.role));
         if self.line.watch.is(watch) {
             self.line.watch.ended(fx);
+            self.line.known = false;
         } else {
             self.watch.ended(fx);
         }

@@ -95,6 +95,10 @@ impl Election {
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
                     self.may_have_won |= campaign;
                 }
+                if failure == Failure::LeaseNotFound && self.heir_is_gone(&operation) {
+                    self.trouble = None;
+                    return Wish::default();
+                }
                 if failure == Failure::LeaseNotFound {
                     // Tried again under another lease, as soon as there is one.
                     return Wish { not_found: Some(operation.lease), ..Wish::default() };
@@ -121,7 +125,10 @@ impl Election {
     /// A write that is refused is tried again at once, on what was read along. One that is refused again and again, or
     /// done and yet to be done again, finds something that we do not understand: more slowly each time.
     pub(super) fn pace(&mut self, fx: &mut Effects, purpose: Purpose, succeeded: bool) {
-        let again = |(last, at): (Purpose, Time)| last == purpose && fx.now.since(at) < REPEATED_WITHIN;
+        // The next one is another offer, and has another answer.
+        let is_step = matches!(purpose, Purpose::Offer | Purpose::Accept | Purpose::HandOver);
+        let again =
+            |(last, at): (Purpose, Time)| last == purpose && !is_step && fx.now.since(at) < REPEATED_WITHIN;
         let in_vain = !succeeded || self.last_write.is_some_and(again);
         self.last_write = Some((purpose, fx.now));
         self.vain = if in_vain && purpose != Purpose::Campaign { self.vain + 1 } else { 0 };
@@ -150,7 +157,7 @@ impl Election {
                 self.refused(fx);
             }
             Purpose::Heirs => self.line.known = true,
-            Purpose::Offer if succeeded => self.offered(operation, at),
+            Purpose::Offer if succeeded => self.offered(fx.now, operation, at),
             Purpose::HandOver if succeeded => {
                 if self.handed_over(fx, operation) {
                     self.take_win(fx, ground, Token(at.0), operation.lease);
@@ -241,7 +248,10 @@ impl Election {
             |purpose| Some((purpose, claim.write_record(view, ground.setup, self.says(ground), lease)));
         if matches!(self.want, Want::Nothing { .. }) {
             return match record {
-                _ if self.is_draining(now) || self.handover.is_some() => None,
+                _ if self.handover.is_some() => {
+                    self.asks_for_line().then(|| (Purpose::Heirs, claim.look_at_candidates()))
+                }
+                _ if self.is_draining(now) => None,
                 _ if ground.ending && !campaign_in_doubt => None,
                 // One on a former lease goes with that.
                 Some(kv) if kv.lease == lease || (is_own && campaign_in_doubt) => {
