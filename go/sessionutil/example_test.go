@@ -19,8 +19,8 @@ func Example() {
 	}
 	defer client.Close()
 	ctx := context.Background()
-	// The place was lost, and nobody has it before this returns. sessionutil.Exit(1, nil) would end the process instead, as
-	// Milvus does.
+	// The place was lost. It is not given back before this returns; where the lease has run out somebody may have it already,
+	// so what is written here is written under the token. sessionutil.Exit(1, nil) would end the process instead.
 	loss := sessionutil.StandBy(func() { fmt.Println("stops serving") })
 	session := sessionutil.NewSessionWithEtcd(ctx, "session-example/meta", client, loss, sessionutil.WithVersion("3.0.0"))
 	session.Init("mixcoord", "10.0.0.7:53100", true)

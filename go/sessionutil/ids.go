@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 
 	"primacy.example/go"
 )
@@ -19,8 +18,8 @@ type nodeIDs struct {
 	reuse bool
 }
 
-// Whoever comes first takes the id, the others wait for it.
-var idMu sync.Mutex
+// Whoever comes first takes the id, the others wait for it; a channel, so that Stop ends the wait.
+var idTurn = make(chan struct{}, 1)
 
 // WithNodeIDs has the sessions of a process share an id, as those of Milvus do: get returns it, 0 if there is none yet, and
 // set keeps the one that the first of them took. Without, each session has an id of its own.
@@ -39,8 +38,12 @@ func (s *Session) open() (*primacy.Session, error) {
 	config := s.config
 	shared := s.ids.reuse && s.ids.get != nil
 	if shared {
-		idMu.Lock()
-		defer idMu.Unlock()
+		select {
+		case idTurn <- struct{}{}:
+			defer func() { <-idTurn }()
+		case <-s.ctx.Done():
+			return nil, s.ctx.Err()
+		}
 		config.Candidate.ServerID = s.ids.get()
 	}
 	if given := os.Getenv(MilvusNodeIDForTesting); given != "" && config.Candidate.ServerID == 0 {

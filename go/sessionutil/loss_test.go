@@ -5,6 +5,7 @@ package sessionutil
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,4 +155,93 @@ func TestAnActivationThatRunsAtTheLossDelaysNoEnd(t *testing.T) {
 	}
 	close(release)
 	<-waiting
+}
+
+func TestAStopFromElsewhereWaitsForWhoIsToldOfTheLoss(t *testing.T) {
+	noLeaks(t)
+	const root = "stop-elsewhere/meta"
+	stopping, stopped, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), StandBy(func() {
+		defer close(told)
+		close(stopping)
+		select {
+		case <-stopped:
+			t.Error("Stop has returned while the host was told")
+		case <-time.After(time.Second):
+		}
+		if _, there := keys(t, root)["mixcoord-1"]; !there {
+			t.Error("the record is gone while the host was told")
+		}
+	}), WithVersion("3.0.0"), WithTTL(5))
+	s.Init("mixcoord", "127.0.0.1:53100", true)
+	s.SetEnableActiveStandBy(true)
+	s.Register()
+	must(t, "active", next(t, "active", stand(s, nil)))
+	must(t, "delete", etcd.Delete(root+"/session/mixcoord"))
+	next(t, "stop", stopping)
+	s.Stop()
+	close(stopped)
+	<-told
+	if left := keys(t, root); len(left) > 2 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAnEndComesWhateverTheHostsFunctionsDo(t *testing.T) {
+	noLeaks(t)
+	const root = "stuck-end/meta"
+	s, ends := ending(t, root, "mixcoord", true)
+	release := make(chan struct{})
+	defer close(release)
+	s.SetEnableActiveStandBy(true)
+	s.Register()
+	must(t, "active", next(t, "active", stand(s, nil)))
+	s.logger = slog.New(stuckHandler{slog.DiscardHandler, release})
+	left := make(chan map[string]etcdtest.KeyValue, 1)
+	s.LivenessCheck(context.Background(), func() { left <- keys(t, root); <-release })
+	must(t, "delete", etcd.Delete(root+"/session/mixcoord"))
+	if found := next(t, "the callback", left); len(found) != 2 { // the id and the version
+		t.Errorf("the lease did not go first: %v", found)
+	}
+	next(t, "the end", ends)
+}
+
+func TestASessionEndsWithItsContextAndThatIsNoLoss(t *testing.T) {
+	noLeaks(t)
+	const root = "context/meta"
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s := NewSessionWithEtcd(ctx, root, newClient(t), StandBy(func() { t.Error("told of a loss") }), WithVersion("3.0.0"))
+	s.Init("rootcoord", "127.0.0.1:53100", true)
+	s.SetEnableActiveStandBy(true)
+	s.Register()
+	must(t, "active", next(t, "active", stand(s, nil)))
+	cancel()
+	eventually(t, "etcd is clean", func() bool { return len(keys(t, root)) == 1 })
+}
+
+func TestAServerThatIsNotExclusiveAndCampaignsIsToldOnceOfEachLoss(t *testing.T) {
+	noLeaks(t)
+	const root = "told-once/meta"
+	var told atomic.Int32
+	activated := make(chan struct{}, 10)
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), StandBy(func() { told.Add(1) }),
+		WithVersion("3.0.0"), WithTTL(5))
+	s.Init("mixcoord", "127.0.0.1:53100", false)
+	t.Cleanup(s.Stop)
+	s.SetEnableActiveStandBy(true)
+	s.Register()
+	must(t, "active", next(t, "active", stand(s, func() error { activated <- struct{}{}; return nil })))
+	next(t, "activated", activated)
+	for n := int32(1); n <= 3; n++ {
+		eventually(t, "the record stands under the present lease", func() bool {
+			found := keys(t, root)
+			return found["mixcoord-1"].Lease != 0 && found["mixcoord-1"].Lease == found["mixcoord"].Lease
+		})
+		must(t, "revoke", etcd.Revoke(keys(t, root)["mixcoord"].Lease))
+		next(t, "activated again", activated)
+		if times := told.Load(); times != n {
+			t.Fatalf("told %d times of %d losses", times, n)
+		}
+	}
 }

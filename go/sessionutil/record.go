@@ -50,8 +50,8 @@ func (s *SessionRaw) IsTriggerKill() bool { return s.TriggerKill }
 
 // MarshalJSON returns the record as Milvus writes it; of a session of this process, with the lease that it has now.
 func (s *Session) MarshalJSON() ([]byte, error) {
-	raw := s.SessionRaw
 	s.mu.Lock()
+	raw := s.SessionRaw
 	session := s.session
 	s.mu.Unlock()
 	if status, err := session.Status(); err == nil {

@@ -235,7 +235,9 @@ func (w *watcher) follow(ctx context.Context, revision int64) (next int64, compa
 				return next, false
 			}
 		}
-		next = response.Header.Revision + 1
+		if told := len(response.Events); told > 0 { // the header is of the whole etcd, and may be ahead of what was told
+			next = response.Events[told-1].Kv.ModRevision + 1
+		}
 	}
 	return next, false
 }

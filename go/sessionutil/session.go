@@ -31,6 +31,8 @@ const (
 	retryInterval = 500 * time.Millisecond
 	stopTimeout   = 10 * time.Second
 	recordTimeout = 10 * time.Second // for a record that is to be rewritten
+
+	defaultRetryTimes = 30 // as in Milvus
 )
 
 // Session is a server's session: its record in etcd and, of a coordinator, its part in the election.
@@ -50,18 +52,22 @@ type Session struct {
 	loss     Loss
 	ending   atomic.Bool // the process is
 	ids      nodeIDs
+	telling  atomic.Pointer[telling]
 
-	registered, disconnected atomic.Bool
-	registeredRevision       atomic.Int64
+	retryTimes int64 // 0: not said
+
+	opened, registered, disconnected atomic.Bool
+	registeredRevision               atomic.Int64
 
 	mu       sync.Mutex
 	failed   error // of Init
 	absent   error // of Register
 	session  *primacy.Session
 	election *primacy.Election
-	callback func()        // of LivenessCheck
-	lost     bool          // and nobody has been told
-	stopping chan struct{} // closed when Stop begins
+	endWatch context.CancelFunc // of the lease
+	callback func()             // of LivenessCheck
+	lost     bool               // and nobody has been told
+	stopping chan struct{}      // closed when Stop begins
 	stopped  bool
 	watchers map[*watcher]struct{}
 }
@@ -80,8 +86,13 @@ func WithTTL(ttl int64) SessionOption {
 	return func(s *Session) { s.config.TTL = time.Duration(ttl) * time.Second }
 }
 
-// WithRetryTimes does nothing: what can pass is tried again for as long as the session's context is good.
-func WithRetryTimes(int64) SessionOption { return func(*Session) {} }
+// WithRetryTimes says how long a server without a standby waits in Register for a place that somebody else has, such as its
+// predecessor that died: as long as Milvus's own takes for so many tries, with pauses that double from 200 ms up to 3 s. It
+// goes before common.session.retryTimes; without either, it is 30, which is 78 s. What can pass, such as an etcd that does
+// not answer, is tried again for as long as the session's context is good, whatever this says.
+func WithRetryTimes(times int64) SessionOption {
+	return func(s *Session) { s.retryTimes = max(times, 1) }
+}
 
 // WithIndexEngineVersion sets what the record says of index versions. Milvus 2.5 to 2.6.12 has two of them, later ones a
 // maximum as well.
@@ -134,13 +145,15 @@ func WithConfig(config primacy.Config) SessionOption {
 }
 
 // NewSession makes a session for the etcd that config names; client is one of the same etcd, for reading and watching
-// other servers. loss is what the server does when its place is gone. It asks etcd nothing yet. Nil: there is no client.
+// other servers. loss is what the server does when its place is gone. When ctx is done the session ends, as by Stop, also in
+// MixCoord mode, and that is no loss. It asks etcd nothing yet. Nil: there is no client.
 func NewSession(ctx context.Context, config primacy.Config, client *clientv3.Client, loss Loss, opts ...SessionOption) *Session {
 	if client == nil {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	s := &Session{ctx: ctx, cancel: cancel, config: config, client: client, loss: loss, stopping: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &Session{ctx: ctx, config: config, client: client, loss: loss, stopping: make(chan struct{})}
+	s.cancel = func() { cancel(primacy.ErrStopped) }
 	s.registeredRevision.Store(-1)
 	s.ids.reuse = true
 	for _, opt := range opts {
@@ -157,6 +170,11 @@ func NewSession(ctx context.Context, config primacy.Config, client *clientv3.Cli
 	}
 	s.Version, _ = semver.Parse(s.config.Candidate.Version) // Init says so if it is none
 	s.HostName, _ = os.Hostname()
+	context.AfterFunc(ctx, func() {
+		if !errors.Is(context.Cause(ctx), primacy.ErrStopped) { // else it is by Revoke that it is done
+			s.Revoke(stopTimeout)
+		}
+	})
 	return s
 }
 
@@ -204,6 +222,9 @@ func (s *Session) Err() error {
 }
 
 func (s *Session) init(serverName, address string, exclusive bool, triggerKill []bool) error {
+	if s.opened.Load() {
+		return errors.New("it was called before, and succeeded")
+	}
 	if !s.loss.isSaid() {
 		return errors.New("what a loss means is not said: give NewSession Exit or StandBy")
 	}
@@ -246,11 +267,11 @@ func (s *Session) use(session *primacy.Session) error {
 	s.mu.Lock()
 	stopped := s.stopped
 	if !stopped {
-		s.session = session
+		s.session, s.ServerID = session, session.ServerID()
 	}
 	s.mu.Unlock()
 	if !stopped {
-		s.ServerID = session.ServerID()
+		s.opened.Store(true)
 		return nil
 	}
 	// Stop came before there was anything to end, and ended nothing.
@@ -327,27 +348,40 @@ func (s *Session) register() error {
 	if err != nil {
 		return err
 	}
-	record, err := s.awaitRecord(s.ctx, election, func(e primacy.ElectionStatus) bool { return e.RecordRevision != 0 })
+	written, lease, err := s.written(election)
 	if err != nil {
 		return err
 	}
-	status, err := session.Status()
-	if err != nil {
-		return err
-	}
-	lease, err := leaseOf(status)
-	if err != nil {
-		return err
-	}
-	s.LeaseID = lease
-	if !s.Exclusive {
-		s.registeredRevision.Store(record.RecordRevision)
-		go s.watchLease(session, election, record)
-	}
+	ctx, cancel := context.WithCancel(s.ctx)
 	s.mu.Lock()
-	s.election = election
+	s.election, s.LeaseID, s.endWatch = election, &lease, cancel
 	s.mu.Unlock()
+	if !s.Exclusive {
+		s.registeredRevision.Store(written)
+		go s.watchLease(ctx, session, election, written, &lease)
+	}
 	return nil
+}
+
+// Waits for the record; returns its revision, and the lease that it was written under, which etcd knows: the one that the
+// session has by now may be another.
+func (s *Session) written(election *primacy.Election) (revision int64, lease clientv3.LeaseID, err error) {
+	for {
+		record, err := s.awaitRecord(s.ctx, election, func(e primacy.ElectionStatus) bool {
+			return e.RecordRevision != 0 && e.RecordRevision != revision
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		revision = record.RecordRevision
+		response, err := s.client.Get(s.ctx, s.key(fmt.Sprintf("%s-%d", s.ServerName, s.ServerID)))
+		if err != nil {
+			return 0, 0, fmt.Errorf("sessionutil: the record is not read: %w", err)
+		}
+		if len(response.Kvs) == 1 && response.Kvs[0].ModRevision == revision {
+			return revision, clientv3.LeaseID(response.Kvs[0].Lease), nil
+		}
+	}
 }
 
 // Nil: none at present.
@@ -382,7 +416,9 @@ func (s *Session) GoingStop() error {
 	if err := session.MarkStopping(); err != nil {
 		return err
 	}
+	s.mu.Lock()
 	s.Stopping = true
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(s.ctx, recordTimeout)
 	defer cancel()
 	_, err := s.awaitRecord(ctx, election, func(e primacy.ElectionStatus) bool { return e.Stopping })
@@ -443,7 +479,8 @@ func (s *Session) Disconnected() bool { return s.disconnected.Load() }
 func (s *Session) SetDisconnected(b bool) { s.disconnected.Store(b) }
 
 // Stop ends the session: its keys and its lease go. It waits for what runs, for ten seconds at most, and not for a Rewatch,
-// which may call it. Nothing happens in MixCoord mode, and to a session of another server.
+// which may call it. While the host is told of a loss it waits for that too; called from there, it returns at once, and the
+// session ends when the host's function has returned. Nothing happens in MixCoord mode, and to a session of another server.
 func (s *Session) Stop() {
 	if s.isRecord() || s.mixCoord.Load() {
 		return
@@ -463,7 +500,7 @@ func (s *Session) Revoke(timeout time.Duration) {
 	}
 	session := s.session
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(s.closing(), timeout)
 	defer cancel()
 	if err := session.Close(ctx); err != nil {
 		s.logger.Warn("the session has not ended cleanly", "role", s.ServerName, "error", err)

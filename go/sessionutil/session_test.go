@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/blang/semver/v4"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
 	"primacy.example/go/internal/etcdtest"
@@ -378,7 +380,8 @@ func TestOneWithoutStandbyTakesThePlaceOrSaysWhoHasIt(t *testing.T) {
 	one := coordinator(t, root, "rootcoord")
 	must(t, "one", next(t, "one is active", stand(one, nil)))
 	told := make(chan struct{}, 1)
-	two := NewSessionWithEtcd(context.Background(), root, newClient(t), StandBy(func() { told <- struct{}{} }), WithVersion("3.0.0"))
+	two := NewSessionWithEtcd(context.Background(), root, newClient(t), StandBy(func() { told <- struct{}{} }),
+		WithVersion("3.0.0"), WithRetryTimes(1))
 	two.Init("rootcoord", "127.0.0.1:53101", true, true)
 	must(t, "Init", two.Err())
 	defer two.Stop()
@@ -645,6 +648,126 @@ func TestAStopInsideTheActivationIsBounded(t *testing.T) {
 	}
 	s.Stop()
 	eventually(t, "etcd is clean", func() bool { return len(keys(t, "inside/meta")) == 1 })
+}
+
+func TestOneWithoutStandbyOutlivesTheLeaseOfItsDeadPredecessor(t *testing.T) {
+	noLeaks(t)
+	const root = "predecessor/meta"
+	client := newClient(t)
+	lease, err := client.Grant(context.Background(), 2)
+	must(t, "grant", err)
+	_, err = client.Put(context.Background(), root+"/session/rootcoord",
+		`{"ServerID":7,"ServerName":"rootcoord","Address":"127.0.0.1:53100","Exclusive":true,"Version":"2.6.13"}`,
+		clientv3.WithLease(lease.ID))
+	must(t, "put", err)
+	s := NewSessionWithEtcd(context.Background(), root, newClient(t), goesOn, WithVersion("3.0.0"))
+	s.Init("rootcoord", "127.0.0.1:53100", true)
+	t.Cleanup(s.Stop)
+	s.Register()
+	must(t, "Register", s.Err())
+	if !s.Election().IsPrimary() {
+		t.Error("not active")
+	}
+}
+
+func TestTheTriesOfMilvusAreATime(t *testing.T) {
+	for _, c := range []struct {
+		options int64
+		setting string
+		want    time.Duration
+	}{
+		{0, "", 78 * time.Second}, {1, "30", 0}, {0, "2", 200 * time.Millisecond}, {0, "many", 78 * time.Second}, {-1, "", 0},
+		{6, "", 6 * time.Second},
+	} {
+		s := &Session{config: primacy.Config{Settings: map[string]string{"common.session.retryTimes": c.setting}}}
+		if c.options != 0 {
+			WithRetryTimes(c.options)(s)
+		}
+		if got := s.patience(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func TestASecondInitIsAnErrorAndLeavesTheFirst(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "init-twice/meta", "rootcoord")
+	must(t, "active", next(t, "active", stand(s, nil)))
+	s.Init("rootcoord", "127.0.0.1:1", true)
+	if s.Err() == nil || !s.Election().IsPrimary() || s.Address != "127.0.0.1:53100" {
+		t.Errorf("%v, %s", s.Err(), s.Address)
+	}
+	s.Stop()
+	if left := keys(t, "init-twice/meta"); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAStopEndsTheWaitForTheIDOfTheProcess(t *testing.T) {
+	noLeaks(t)
+	s := NewSessionWithEtcd(context.Background(), "id-wait/meta", newClient(t), goesOn, WithVersion("3.0.0"),
+		WithNodeIDs(func() int64 { return 0 }, func(int64) {}))
+	idTurn <- struct{}{}
+	defer func() { <-idTurn }()
+	ended := make(chan error, 1)
+	go func() { s.Init("rootcoord", "127.0.0.1:1", true); ended <- s.Err() }()
+	s.Stop()
+	if err := next(t, "Init", ended); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestASessionMayBeWrittenAsJSONAtAnyTime(t *testing.T) {
+	noLeaks(t)
+	s := coordinator(t, "json/meta", "rootcoord")
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() { // of use with -race
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if _, err := s.MarshalJSON(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	must(t, "active", next(t, "active", stand(s, nil)))
+	must(t, "GoingStop", s.GoingStop())
+	close(over)
+	<-ended
+}
+
+// A watcher that tells one event, of revision 7, when etcd is at 9, and ends; it says from where it was asked to watch.
+type shortWatcher struct {
+	clientv3.Watcher
+	from chan int64
+}
+
+func (w shortWatcher) Watch(_ context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	w.from <- clientv3.OpGet(key, opts...).Rev()
+	told := make(chan clientv3.WatchResponse, 1)
+	told <- clientv3.WatchResponse{Header: etcdserverpb.ResponseHeader{Revision: 9}, Events: []*clientv3.Event{
+		{Type: clientv3.EventTypePut, Kv: &mvccpb.KeyValue{Key: []byte("datacoord-1"), Value: []byte(`{}`), ModRevision: 7}},
+	}}
+	close(told)
+	return told
+}
+
+func TestAWatchGoesOnAfterWhatWasTold(t *testing.T) {
+	noLeaks(t)
+	s := NewSessionWithEtcd(context.Background(), "short/meta", newClient(t), goesOn)
+	from := make(chan int64, 10)
+	s.client.Watcher = shortWatcher{s.client.Watcher, from}
+	watch := s.WatchServices("datacoord", 5, nil)
+	defer watch.Stop()
+	for _, want := range []int64{5, 8} {
+		if got := next(t, "a watch", from); got != want {
+			t.Errorf("from %d, not %d", got, want)
+		}
+	}
 }
 
 // Endpoint is where the examples find the tests' etcd.

@@ -1,9 +1,16 @@
 package sessionutil
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"primacy.example/go"
@@ -28,16 +35,21 @@ func (s *Session) ForceActiveStandby(activateFunc func() error) error {
 	return s.ProcessActiveStandBy(activateFunc)
 }
 
-// Waits until active; alone: fails if somebody else is.
+// Waits until active; alone: for no longer than Milvus tries, where somebody else is.
 func (s *Session) activate(activateFunc func() error, alone bool) error {
 	s.mu.Lock()
 	election := s.election
+	if s.endWatch != nil {
+		s.endWatch() // OnLost tells it from now on
+	}
 	s.mu.Unlock()
 	type active struct {
 		win primacy.Win
 		err error
 	}
 	first := make(chan active, 1)
+	var told sync.Once
+	var failed atomic.Bool // the first: there is no second before this is called again
 	taken := make(chan primacy.Standby, 1)
 	err := election.Campaign(primacy.Handlers{
 		OnStandby: func(_ context.Context, standby primacy.Standby) error {
@@ -48,8 +60,11 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			return nil
 		},
 		OnPrimary: func(ctx context.Context, win primacy.Win) error {
-			if s.ending.Load() {
+			switch {
+			case s.ending.Load():
 				return errEnding
+			case failed.Load():
+				return errFailed
 			}
 			s.registeredRevision.Store(int64(win.Token))
 			s.disconnected.Store(false)
@@ -58,10 +73,10 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			s.mu.Unlock()
 			err := errors.New("activateFunc has not returned")
 			defer func() {
-				select {
-				case first <- active{win, err}:
-				default:
-				}
+				told.Do(func() {
+					failed.Store(err != nil)
+					first <- active{win, err}
+				})
 			}()
 			err = nil
 			if activateFunc != nil {
@@ -70,8 +85,8 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			}
 			return err
 		},
-		OnLost: func(_ context.Context, lost primacy.Lost) error {
-			s.tellLost(lost.Reason)
+		OnLost: func(ctx context.Context, lost primacy.Lost) error {
+			s.tellLost(ctx, lost.Reason)
 			return nil
 		},
 	})
@@ -90,30 +105,38 @@ func (s *Session) activate(activateFunc func() error, alone bool) error {
 			outdated <- s.refused(status)
 		}
 	}()
+	var holder primacy.Standby
+	var patience <-chan time.Time
 	var ended error
 	for ended == nil {
 		select {
 		case active := <-first:
 			if active.err == nil {
 				lease := clientv3.LeaseID(active.win.Lease)
+				s.mu.Lock()
 				s.LeaseID = &lease
+				s.mu.Unlock()
 				return nil
 			}
 			ended = active.err
-		case standby := <-somebody:
+		case holder = <-somebody:
+			if patience == nil { // a predecessor that died has its place until its lease has run out
+				patience = time.After(s.patience())
+			}
+		case <-patience:
 			// By then it is known whether this server may become active at all.
 			status, err := election.Wait(ctx, func(primacy.ElectionStatus) bool { return true })
 			if err == nil && isOutdated(status) {
 				ended = s.refused(status)
 			} else {
-				ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, standby.HolderID,
-					standby.HolderAddress)
+				ended = fmt.Errorf("sessionutil: %s is active already: server %d at %q", s.ServerName, holder.HolderID,
+					holder.HolderAddress)
 			}
 		case ended = <-outdated:
 		case <-s.stopping:
-			return fmt.Errorf("sessionutil: %w", primacy.ErrStopped)
+			return fmt.Errorf("sessionutil: %w", cmp.Or[error](context.Cause(s.ctx), primacy.ErrStopped))
 		case <-s.ctx.Done():
-			ended = s.ctx.Err()
+			ended = context.Cause(s.ctx)
 		}
 	}
 	s.withdraw(election)
@@ -132,6 +155,8 @@ func isOutdated(status primacy.ElectionStatus) bool {
 
 var errEnding = errors.New("sessionutil: the process ends, since its place was lost")
 
+var errFailed = errors.New("sessionutil: activateFunc has failed")
+
 var errPanicked = errors.New("sessionutil: activateFunc panicked, or ended its goroutine")
 
 // Takes no part any more. What runs has as long as the library's drain timeout.
@@ -148,8 +173,9 @@ func (s *Session) withdraw(election *primacy.Election) {
 // that, unless ctx is done or the session is being stopped by then: once; a server that goes on calls it again. It returns
 // at once.
 //
-// The place is not given to anybody else before callback has returned, has ended the process, or has called Stop; at the
-// latest after primacy.drain_timeout_ms.
+// With [StandBy], this session does not give the place back before callback has returned or has ended the process, at the
+// latest after primacy.drain_timeout_ms; where it is lost already, see there. callback may call Stop, which takes effect when
+// it has returned. With [Exit], the lease goes first, and callback has five seconds.
 func (s *Session) LivenessCheck(ctx context.Context, callback func()) {
 	if callback == nil {
 		return
@@ -172,7 +198,7 @@ func (s *Session) LivenessCheck(ctx context.Context, callback func()) {
 }
 
 // Waits for no logger: the library says who won and lost, and why.
-func (s *Session) tellLost(reason primacy.Reason) {
+func (s *Session) tellLost(ctx context.Context, reason primacy.Reason) {
 	s.disconnected.Store(true)
 	s.mu.Lock()
 	callback := s.callback
@@ -183,18 +209,65 @@ func (s *Session) tellLost(reason primacy.Reason) {
 	if stopped {
 		return
 	}
+	isLoss := reason != primacy.ActivationFailed // which is told to who called ProcessActiveStandBy
+	if isLoss && s.loss.exits {
+		s.end(reason.String(), callback)
+		return
+	}
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
+		s.telling.Store(&telling{ctx, goroutine()})
+		defer s.telling.Store(nil)
 		if callback != nil {
 			callback()
 		}
-		if reason != primacy.ActivationFailed { // which is told to who called ProcessActiveStandBy
+		if isLoss {
 			s.lose(reason.String())
 		}
 	}()
-	select {
-	case <-returned:
-	case <-s.stopping: // by the callback, which waits for this
+	<-returned
+}
+
+// The host is being told of a loss: by a handler of the library with this context, on this goroutine.
+type telling struct {
+	ctx       context.Context
+	goroutine string
+}
+
+// What to end the session with. Who calls Stop while the host is told of a loss waits until that has returned, but for the
+// host's function itself, for which the library begins when it has returned. That function gets no context to say so by,
+// which leaves the goroutine.
+func (s *Session) closing() context.Context {
+	if now := s.telling.Load(); now != nil && now.goroutine == goroutine() {
+		return context.WithoutCancel(now.ctx)
 	}
+	return context.Background()
+}
+
+// The number of this goroutine, with which a stack begins: "goroutine 7 [running]:".
+func goroutine() string {
+	var stack [64]byte
+	return string(bytes.Fields(stack[:runtime.Stack(stack[:], false)])[1])
+}
+
+// For how long Milvus's own goes on trying to register where somebody else has the place: its pauses double from 200 ms up
+// to 3 s.
+func (s *Session) patience() time.Duration {
+	times := cmp.Or(s.retryTimes, settingOf(s.config.Settings, "common.session.retryTimes"), defaultRetryTimes)
+	var all time.Duration
+	for n, pause := int64(1), 200*time.Millisecond; n < min(times, 1e6); n++ {
+		all += pause
+		pause = min(2*pause, 3*time.Second)
+	}
+	return all
+}
+
+// 0: not said, or no number.
+func settingOf(settings map[string]string, name string) int64 {
+	value, err := strconv.ParseInt(settings[name], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(value, 0)
 }
