@@ -152,6 +152,14 @@ impl Claim {
         milvus::may_lead(&stored.value, version).map_err(|refused| format!("{key}: {refused}"))
     }
 
+    /// Whether whoever a record is of may be primary, now that the key set is to be put on its lease.
+    pub fn may_take(&self, view: &View, record: &KeyValue) -> bool {
+        let parsed = self.keys.version.as_ref().map(|_| Record::parse(&record.value));
+        parsed.is_none_or(|parsed| {
+            parsed.is_ok_and(|record| self.may_lead(view, record.version.as_ref()).is_ok())
+        })
+    }
+
     /// `If` nobody holds a key of the set or stands in its way, and the own record is as it is known `Then` take the
     /// set, on its lease.
     pub fn campaign(&self, view: &View, setup: &Setup, own: &KeyValue) -> Txn {

@@ -184,7 +184,7 @@ impl Election {
         let own = self.claim.as_ref()?.record(&self.view)?;
         let wants = handover.why == LostReason::Transferred && !ground.stopping;
         let able = ground.is_lease(own.lease) && !self.is_deaf && !self.calls.of(token);
-        let reads = Record::parse(&own.value).is_ok();
+        let reads = Record::parse(&own.value).is_ok() && self.may_take(own);
         (wants && able && reads && !handover.passed.contains(&own.key)).then(|| Offer {
             to: own.key.clone(),
             lease: own.lease,
@@ -196,15 +196,20 @@ impl Election {
     /// The record of whom an offer was made to, once that has been taken: later than it was made, and by who is named.
     /// The primary itself needs no asking.
     fn taker_of(&self, offer: &Offer, token: Token) -> Option<&KeyValue> {
-        let kv = self.view.get(&offer.to).filter(|kv| kv.lease == offer.lease)?;
+        let kv = self.view.get(&offer.to).filter(|kv| kv.lease == offer.lease && self.may_take(kv))?;
         let taken = |made: Revision| kv.mod_revision > made && accepts(kv, Revision(token.0));
         (self.is_own(&offer.to) || offer.made.is_some_and(taken)).then_some(kv)
     }
 
-    /// Whether who has the offer has gone, or has rewritten its record without taking it.
+    /// Whether who has the offer has gone, has become too old for it, or has rewritten its record without taking it.
     fn is_declined(&self, offer: &Offer) -> bool {
-        let kv = self.view.get(&offer.to).filter(|kv| kv.lease == offer.lease);
+        let kv = self.view.get(&offer.to).filter(|kv| kv.lease == offer.lease && self.may_take(kv));
         kv.is_none_or(|kv| offer.made.is_some_and(|made| kv.mod_revision > made))
+    }
+
+    /// The cluster may have seen a newer version since the offer was made.
+    fn may_take(&self, record: &KeyValue) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.may_take(&self.view, record))
     }
 
     fn is_own(&self, key: &Key) -> bool {
