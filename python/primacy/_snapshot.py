@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import TypedDict
+from typing import TypedDict, TypeVar
+
+Named = TypeVar("Named", bound="_Name")
 
 
 class _Name(str, enum.Enum):
     """One of the names that the library has for something, and as a text that name."""
+
+    def __new__(cls: type[Named], value: str) -> Named:
+        name = str.__new__(cls, value)
+        name._value_ = value
+        return name
 
     def __str__(self) -> str:
         return str(self.value)
