@@ -1138,7 +1138,7 @@ typedef uint64_t primacy_watch;
  * All are called on threads of the library, never on the one that keeps leases, one after the other for each session
  * and observer, and several at a time where there are several of those. They must return soon, and not call what
  * blocks (`PRIMACY_E_DEADLOCK`): as long as one has not returned, the next of that session waits. What pointers lead
- * to lives until the function returns.
+ * to lives until the function returns; those to nothing, with a count or size of 0, are NULL.
  */
 typedef struct primacy_store {
     /**
@@ -1174,7 +1174,8 @@ typedef struct primacy_store {
                   const struct primacy_range *ranges,
                   size_t ranges_count);
     /**
-     * The watch is not wanted any more. Not called for one that has ended by itself. Required.
+     * The watch is not wanted any more. Not called for one of which `primacy_watch_ended` has returned
+     * `PRIMACY_OK`; it may be called while another thread is in there. Required.
      */
     void (*unwatch)(void *user_data, primacy_watch watch);
     /**
@@ -2189,7 +2190,8 @@ primacy_status primacy_watch_events(primacy_watch watch,
  * Says that a watch of a lent store watches no more, or never did; another one is opened. `why` is for people, and may
  * be NULL.
  *
- * Any thread, does not block. `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+ * Any thread, does not block. `PRIMACY_OK`: `unwatch` is not called for it. `PRIMACY_E_HANDLE`: it had ended before,
+ * or `unwatch` has been called, or soon will be. `PRIMACY_E_UTF8`.
  */
 primacy_status primacy_watch_ended(primacy_watch watch,
                                    const char *why);

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -138,11 +139,10 @@ impl Told {
         }
     }
 
-    /// It watches no more. Again: nothing.
-    pub fn ended(&self, why: &str) {
-        if let Some(watches) = self.watches.upgrade() {
-            watches.ended(self.watch, why);
-        }
+    /// It watches no more. Whether that was news: if it was, the host is not told to end it; if not, it has ended
+    /// already, or the host is told to end it or soon will be.
+    pub fn ended(&self, why: &str) -> bool {
+        self.watches.upgrade().is_some_and(|watches| watches.ended(self.watch, why))
     }
 }
 
@@ -183,11 +183,21 @@ impl Lent {
         let answers = Answers { asked: asked.clone(), tell: Mutex::new(Some(tell)) };
         let sent = Instant::now();
         let (begin, _until_here) = self.lender.clone().request(&asked, within, answers)?;
-        self.host.run(begin);
+        let turn = Turn::default();
+        let of_host = turn.clone();
+        self.host.run(move || {
+            if of_host.take() {
+                begin();
+            }
+        });
+        let _until_answered = GivenUp(&turn);
         let answered = timeout_at(sent + within, told).await;
         // Also of what was not answered in time that is the least that it takes.
         if tells_of_the_way && matches!(answered, Err(_) | Ok(Ok(Ok(_)))) {
             lock(&self.pace).took(sent.elapsed());
+        }
+        if answered.is_err() && turn.take() {
+            return Err(Failure::Unreachable("not sent: calls of the lent store take too long".to_owned()));
         }
         let no_answer = || Err(Failure::Indefinite("no answer in time".to_owned()));
         let result = answered.map_or_else(|_| no_answer(), |told| told.unwrap_or_else(|_| no_answer()));
@@ -195,6 +205,26 @@ impl Lent {
             Failure::Indefinite(why) if only_reads => Failure::Unreachable(why),
             failure => failure,
         })
+    }
+}
+
+/// Whether a request that waits for the host is begun or given up: what comes first is all that happens.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Whether it was still to be had.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+}
+
+/// Nobody waits for it any more, once this is dropped.
+struct GivenUp<'a>(&'a Turn);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.0.take();
     }
 }
 
@@ -317,13 +347,15 @@ impl Watches {
         }
     }
 
-    /// The host says so: it need not be told.
-    fn ended(&self, watch: u64, why: &str) {
+    /// The host says so: it need not be told. Whether it was open.
+    fn ended(&self, watch: u64, why: &str) -> bool {
         let state = lock(&self.open).remove(&watch);
+        let was_open = state.is_some();
         if let Some(state) = state {
             state.limit.abort();
             self.report(WatchReport::Ended { watch, why: plain(why, BRIEF).into_owned() });
         }
+        was_open
     }
 
     fn unconfirmed(&self, watch: u64) {
@@ -355,7 +387,7 @@ impl Watches {
 mod tests {
     use super::*;
     use crate::store::{Key, KeyValue, LeaseId, Revision, Value};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     const SECOND: Duration = Duration::from_secs(1);
     const ORIGIN: Origin = Origin { cluster: 7, term: 3 };
@@ -406,8 +438,11 @@ mod tests {
     }
 
     fn lent() -> (Arc<Host>, Arc<Lent>, mpsc::UnboundedReceiver<WatchReport>) {
+        lent_on(Callbacks::as_tasks(tokio::runtime::Handle::current()))
+    }
+
+    fn lent_on(callbacks: Arc<Callbacks>) -> (Arc<Host>, Arc<Lent>, mpsc::UnboundedReceiver<WatchReport>) {
         let host = Arc::new(Host::default());
-        let callbacks = Callbacks::as_tasks(tokio::runtime::Handle::current());
         let (report, reports) = mpsc::unbounded_channel();
         (host.clone(), Arc::new(Lent::new(host, SECOND * 10, callbacks, report)), reports)
     }
@@ -460,6 +495,23 @@ mod tests {
         assert_eq!(answers.answer(Err(Failure::LeaseNotFound)), Ok(false), "again neither");
         let asking = asked(&lent, get("a")).await;
         assert!(matches!(asking.await.unwrap(), Err(Failure::Unreachable(_))), "a read is just repeated");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_given_up_before_its_turn_is_never_begun() {
+        let (host, lent, _reports) = lent_on(Callbacks::on_threads(tokio::runtime::Handle::current()));
+        let (returns, waiting) = std::sync::mpsc::channel::<()>();
+        // A call of the host that does not return.
+        lent.host.run(move || _ = waiting.recv());
+        let late = asked(&lent, put("a")).await;
+        let dropped = asked(&lent, put("a")).await;
+        dropped.abort();
+        assert!(matches!(late.await.unwrap(), Err(Failure::Unreachable(_))), "it can not have happened");
+        drop(returns);
+        let (tell, all_had_their_turn) = oneshot::channel();
+        lent.host.run(move || _ = tell.send(()));
+        all_had_their_turn.await.unwrap();
+        assert_eq!(lock(&host.begun).len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -535,8 +587,8 @@ mod tests {
         told.confirmed();
         told.events(vec![event("c", 10)]);
         told.events(vec![event("a", 11)]);
-        told.ended("why");
-        told.ended("again");
+        assert!(told.ended("why"));
+        assert!(!told.ended("again"));
         told.events(vec![event("a", 12)]);
         let expected = [
             WatchReport::Confirmed { watch: 1 },
@@ -568,6 +620,7 @@ mod tests {
         }
         lock(&host.watches).iter().for_each(Told::confirmed);
         lent.unwatch(2);
+        assert!(!lock(&host.watches)[1].ended("too late"), "the host is told to end it");
         sleep(CONFIRMED_WITHIN * 2).await;
         assert_eq!((host.ended.load(Ordering::SeqCst), host.waited_for.load(Ordering::SeqCst)), (2, 1));
         drop(lent);

@@ -67,7 +67,8 @@ static void set(struct bytes *to, const char *from, size_t size) {
 }
 
 static int compared(const char *a, size_t a_size, const char *b, size_t b_size) {
-    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    size_t both = a_size < b_size ? a_size : b_size;
+    int order = both == 0 ? 0 : memcmp(a, b, both);
     return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
 }
 

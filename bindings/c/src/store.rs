@@ -123,7 +123,7 @@ unsafe impl Versioned for primacy_store_txn {
 /// All are called on threads of the library, never on the one that keeps leases, one after the other for each session
 /// and observer, and several at a time where there are several of those. They must return soon, and not call what
 /// blocks (`PRIMACY_E_DEADLOCK`): as long as one has not returned, the next of that session waits. What pointers lead
-/// to lives until the function returns.
+/// to lives until the function returns; those to nothing, with a count or size of 0, are NULL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct primacy_store {
@@ -167,7 +167,8 @@ pub struct primacy_store {
             ranges_count: usize,
         ),
     >,
-    /// The watch is not wanted any more. Not called for one that has ended by itself. Required.
+    /// The watch is not wanted any more. Not called for one of which `primacy_watch_ended` has returned
+    /// `PRIMACY_OK`; it may be called while another thread is in there. Required.
     pub unwatch: Option<unsafe extern "C" fn(user_data: *mut c_void, watch: primacy_watch)>,
     /// The last use of `user_data`. May be NULL.
     pub on_stopped: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
@@ -257,7 +258,7 @@ impl Lender for HostStore {
             let shown: Vec<primacy_range> = ranges.iter().map(show_range).collect();
             // SAFETY: as above.
             scope::run(Scope::Telling, || unsafe {
-                (self.watch)(self.user_data.0, named, shown.as_ptr(), shown.len());
+                (self.watch)(self.user_data.0, named, first(&shown), shown.len());
             });
         };
         let end = move || {
@@ -273,8 +274,13 @@ fn not_begun(fault: Fault) -> Failure {
     Failure::Unreachable(format!("not sent: {}", fault.message.unwrap_or(sentence)))
 }
 
+/// Of what has none, NULL: where an empty array lies is nobody's business.
+fn first<T>(items: &[T]) -> *const T {
+    if items.is_empty() { ptr::null() } else { items.as_ptr() }
+}
+
 fn pointer(bytes: &[u8]) -> *const c_char {
-    bytes.as_ptr().cast()
+    first(bytes).cast()
 }
 
 fn show_key(key: &Key) -> primacy_range {
@@ -326,11 +332,11 @@ fn show(txn: &Txn, show: impl FnOnce(&primacy_store_txn)) {
     let [then, otherwise] =
         [&txn.then, &txn.otherwise].map(|ops| ops.iter().map(show_op).collect::<Vec<primacy_op>>());
     show(&primacy_store_txn {
-        compares: compares.as_ptr(),
+        compares: first(&compares),
         compares_count: compares.len(),
-        then: then.as_ptr(),
+        then: first(&then),
         then_count: then.len(),
-        otherwise: otherwise.as_ptr(),
+        otherwise: first(&otherwise),
         otherwise_count: otherwise.len(),
         ..Versioned::zeroed()
     });

@@ -10,7 +10,7 @@ use crate::ffi;
 use crate::handle;
 use crate::request::key_values;
 use crate::result::primacy_key_value;
-use crate::status::primacy_status;
+use crate::status::{PRIMACY_E_HANDLE, primacy_status};
 
 /// A watch of a lent store. Valid until it has ended, or is not wanted any more.
 pub type primacy_watch = u64;
@@ -78,14 +78,19 @@ pub unsafe extern "C" fn primacy_watch_events(
 /// Says that a watch of a lent store watches no more, or never did; another one is opened. `why` is for people, and may
 /// be NULL.
 ///
-/// Any thread, does not block. `PRIMACY_E_UTF8`, `PRIMACY_E_HANDLE`.
+/// Any thread, does not block. `PRIMACY_OK`: `unwatch` is not called for it. `PRIMACY_E_HANDLE`: it had ended before,
+/// or `unwatch` has been called, or soon will be. `PRIMACY_E_UTF8`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn primacy_watch_ended(watch: primacy_watch, why: *const c_char) -> primacy_status {
     ffi::enter_plain(|| {
         let watching = handle::find::<Watching>(watch)?;
         // SAFETY: the header's contract for texts.
         let why = unsafe { ffi::optional_text(why, "why") }?;
-        watching.0.ended(why.unwrap_or("the lent store says so"));
-        Ok(())
+        if watching.0.ended(why.unwrap_or("the lent store says so")) {
+            Ok(())
+        } else {
+            // Found a moment before its number was freed.
+            Err(PRIMACY_E_HANDLE.into())
+        }
     })
 }
