@@ -188,38 +188,62 @@ pub fn mark_children() {
     });
 }
 
+/// Which signals a thread does not take for now.
+#[derive(Clone, Copy)]
+pub struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    /// Keeps this thread, and those that it starts from here on, from these signals, by number. What its mask was.
+    pub fn block(signals: impl IntoIterator<Item = i32>) -> SignalMask {
+        SignalMask::of(signals).change(libc::SIG_BLOCK)
+    }
+
+    /// Lets them through, those too that have waited. What its mask was.
+    pub fn unblock(signals: impl IntoIterator<Item = i32>) -> SignalMask {
+        SignalMask::of(signals).change(libc::SIG_UNBLOCK)
+    }
+
+    /// Runs something with this mask, also on the threads and in the processes that it starts.
+    pub fn during<T>(&self, run: impl FnOnce() -> T) -> T {
+        /// Puts the mask back as it was, also when `run` panics.
+        struct Before(SignalMask);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                self.0.change(libc::SIG_SETMASK);
+            }
+        }
+        let _before = Before(self.change(libc::SIG_SETMASK));
+        run()
+    }
+
+    fn of(signals: impl IntoIterator<Item = i32>) -> SignalMask {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the pointer is to writable memory of the right type, which the first call fills in.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in signals {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            SignalMask(set.assume_init())
+        }
+    }
+
+    /// What the mask was.
+    fn change(self, how: libc::c_int) -> SignalMask {
+        let mut before = SignalMask::of([]);
+        // SAFETY: both pointers are to live values of the right type. It can not fail, as each `how` is one there is.
+        unsafe { libc::pthread_sigmask(how, &raw const self.0, &raw mut before.0) };
+        before
+    }
+}
+
 /// Runs `spawn` with all but the synchronous signals (and SIGPROF) blocked, so that the threads that it spawns are
 /// born that way: they take no signal that is meant for the host, and a write to a dead peer does not end the
 /// process by SIGPIPE. Blocking inside the new thread would be too late.
 pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
-    /// Puts the mask back as it was, also when `spawn` panics.
-    struct Before(libc::sigset_t);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            // SAFETY: the pointer is to a mask that the system filled in.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
-        }
-    }
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: all pointers are to writable memory of the right type; `before` is only used if it was filled in.
-    let _before = unsafe {
-        let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigfillset(blocked.as_mut_ptr());
-        for signal in [
-            libc::SIGSEGV,
-            libc::SIGBUS,
-            libc::SIGFPE,
-            libc::SIGILL,
-            libc::SIGTRAP,
-            libc::SIGSYS,
-            libc::SIGPROF,
-        ] {
-            libc::sigdelset(blocked.as_mut_ptr(), signal);
-        }
-        let masked = libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) == 0;
-        masked.then(|| Before(before.assume_init()))
-    };
-    spawn()
+    const THEIRS: [i32; 7] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS, libc::SIGPROF];
+    SignalMask::of((1..=libc::SIGRTMAX()).filter(|signal| !THEIRS.contains(signal))).during(spawn)
 }
 
 const PAGE: usize = 4096;

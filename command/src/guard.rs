@@ -15,16 +15,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use primacy::crash_guard::{Message, VERSION, socket};
-use primacy::platform;
+use primacy::platform::{self, SignalMask};
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, set_child_subreaper};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use child::Child;
-use signals::Signals;
+use signals::{Signals, should_end};
 use voice::Voice;
-use ward::Ward;
+use ward::{ANSWERED_WITHIN, Ward};
 
 /// We could not begin.
 const FAILED: u8 = 125;
@@ -40,9 +41,11 @@ pub struct Guard {
 impl Guard {
     /// Starts the program and guards it to its end; returns its exit code.
     pub fn run(self) -> ExitCode {
+        // We speak, and take the terminal back, while it is the program's. Before there is a thread.
+        let given = SignalMask::block([Signal::TTOU.as_raw()]);
         let voice = Voice::new();
         let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(guard(&self.program, &voice)),
+            Ok(runtime) => runtime.block_on(guard(&self.program, &given, &voice)),
             Err(error) => Err(Failed { why: error.to_string(), code: FAILED }),
         };
         let code = code.unwrap_or_else(|Failed { why, code }| {
@@ -67,7 +70,7 @@ impl From<std::io::Error> for Failed {
     }
 }
 
-async fn guard(program: &[OsString], voice: &Voice) -> Result<u8, Failed> {
+async fn guard(program: &[OsString], mask: &SignalMask, voice: &Voice) -> Result<u8, Failed> {
     let mut signals = Signals::new()?;
     // The first process of a container, or of a PID namespace, gets the orphans anyway.
     if getpid() != Pid::INIT
@@ -85,7 +88,7 @@ async fn guard(program: &[OsString], voice: &Voice) -> Result<u8, Failed> {
             None
         }
     };
-    let child = Child::start(program, theirs)?;
+    let child = Child::start(program, theirs, mask)?;
     let hellos = platform::registered(Arc::new(ours))?;
 
     let (end, ended) = watch::channel(false);
@@ -101,17 +104,24 @@ async fn guard(program: &[OsString], voice: &Voice) -> Result<u8, Failed> {
             Some(_) = wards.join_next() => {}
         }
     };
+    child.give_terminal_back();
     // What the program had sent before it ended.
     while let Some(session) = received(socket::receive(hellos.get_ref())) {
         begin(session, &ended, &mut wards, voice);
     }
     let _ = end.send(true);
+    let tried = Instant::now() + ANSWERED_WITHIN;
+    let mut is_told = false;
     loop {
         tokio::select! {
             biased;
             over = wards.join_next() => if over.is_none() { return Ok(code) },
-            // Whoever ends us does not want to wait for an etcd that is away.
-            () = signals.end() => {
+            signal = signals.next() => match signal {
+                Signal::CHILD => _ = child.reap(),
+                other => is_told |= should_end(other),
+            },
+            // Whoever ends us does not want to wait for an etcd that is away; one that is there has answered by now.
+            () = sleep_until(tried), if is_told => {
                 voice.say("told to end: leases that are not revoked run out by themselves");
                 return Ok(code);
             }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    sockopt,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -61,6 +62,12 @@ pub fn send(socket: impl AsFd, message: &Message, descriptor: Option<BorrowedFd<
     }
 }
 
+/// Ends it for both: the other end finds it closed. What has arrived here can still be taken.
+pub fn hang_up(socket: impl AsFd) {
+    // It can fail only if the other end is closed already.
+    let _ = rustix::net::shutdown(socket, Shutdown::Both);
+}
+
 /// Takes the next message, and the descriptor that came with it; `None`: the other end is closed, and all was taken.
 ///
 /// # Errors
@@ -87,7 +94,10 @@ pub fn receive(socket: &OwnedFd) -> Received {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let bytes = bytes.get(..received.bytes).unwrap_or_default();
-    serde_json::from_slice(bytes).map(|message| Some((message, descriptor))).map_err(io::Error::from)
+    match serde_json::from_slice(bytes) {
+        Ok(message) => Ok(Some((message, descriptor))),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
 }
 
 /// The same, and waits for it.
@@ -123,8 +133,10 @@ mod tests {
     fn a_closed_or_full_end_and_what_is_no_message_are_errors() {
         let (ours, theirs) = pair().unwrap();
         assert_eq!(receive(&ours).err().unwrap().kind(), io::ErrorKind::WouldBlock);
-        rustix::net::send(&theirs, b"{\"sing\":1}", SendFlags::empty()).unwrap();
-        assert_eq!(receive(&ours).err().unwrap().kind(), io::ErrorKind::InvalidData);
+        for none in ["{\"sing\":1}", "{"] {
+            rustix::net::send(&theirs, none.as_bytes(), SendFlags::empty()).unwrap();
+            assert_eq!(receive(&ours).err().unwrap().kind(), io::ErrorKind::InvalidData, "{none}");
+        }
         while send(&ours, &GRANTED, None).is_ok() {}
         assert_eq!(send(&ours, &GRANTED, None).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(theirs);

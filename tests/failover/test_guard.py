@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import pty
 import shlex
 import shutil
 import signal
@@ -444,6 +445,38 @@ def test_what_was_ignored_when_it_was_started_stays_ignored(guard_command: Path)
     script = f"trap '' HUP; exec {guard_command} guard -- grep SigIgn /proc/self/status"
     ran = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert int(ran.stdout.split()[1], 16) & 1
+
+
+def test_what_was_blocked_when_it_was_started_reaches_it_and_stays_blocked_for_the_program(
+    guard_command: Path,
+) -> None:
+    blocked = {signal.SIGCHLD, signal.SIGTERM}
+    ran = subprocess.run(
+        [guard_command, "guard", "--", "grep", "SigBlk", "/proc/self/status"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, blocked),
+    )
+    assert int(ran.stdout.split()[1], 16) == sum(1 << (number - 1) for number in blocked)
+
+
+def test_the_terminal_is_given_back(guard_command: Path) -> None:
+    script = f"{guard_command} guard -- true; read line; echo got $line"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("sh", ["sh", "-c", script])
+    try:
+        os.write(terminal, b"this\n")
+        said = b""
+        with contextlib.suppress(OSError):  # the end, of a terminal
+            while chunk := os.read(terminal, 1000):
+                said += chunk
+        assert b"got this" in said
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
 
 
 def test_orphans_are_reaped(guard_command: Path) -> None:

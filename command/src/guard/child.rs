@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use primacy::crash_guard::VARIABLE;
+use primacy::platform::SignalMask;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, WaitOptions, getpgrp, kill_process, wait};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
@@ -22,7 +23,11 @@ impl Child {
     /// Starts a program, with its arguments, that inherits the socket, if there is one, under the same number.
     ///
     /// It is in a process group of its own, which gets the terminal if we have it: what is typed there reaches it once.
-    pub fn start(program: &[OsString], socket: Option<OwnedFd>) -> Result<Child, Failed> {
+    pub fn start(
+        program: &[OsString],
+        socket: Option<OwnedFd>,
+        signals: &SignalMask,
+    ) -> Result<Child, Failed> {
         let [name, arguments @ ..] = program else { return Err(io::Error::from(ErrorKind::NotFound).into()) };
         let mut command = Command::new(name);
         command.args(arguments).process_group(0).env_remove(VARIABLE);
@@ -32,7 +37,7 @@ impl Child {
             command.env(VARIABLE, format!("{}:{inode}", socket.as_raw_fd()));
         }
         let is_in_front = tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp());
-        let child = command.spawn().map_err(|error| Failed {
+        let child = signals.during(|| command.spawn()).map_err(|error| Failed {
             why: format!("{} can not be started: {error}", name.display()),
             code: if error.kind() == ErrorKind::NotFound { 127 } else { 126 },
         })?;
@@ -43,6 +48,14 @@ impl Child {
             let _ = kill_process(pid, Signal::CONT);
         }
         Ok(Child(pid))
+    }
+
+    /// Takes the terminal back, if the program has it: it has ended, and who started us reads there next. Only where
+    /// SIGTTOU is blocked; it would stop us.
+    pub fn give_terminal_back(&self) {
+        if tcgetpgrp(io::stdin()).is_ok_and(|group| group == self.0) {
+            let _ = tcsetpgrp(io::stdin(), getpgrp());
+        }
     }
 
     /// Sends it a signal.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use primacy::platform::SignalMask;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal as signal_of};
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ pub struct Signals(mpsc::UnboundedReceiver<Signal>);
 
 impl Signals {
     /// From here on they come here. Those that were ignored when we were started, as by `nohup`, stay ignored, for the
-    /// program as well. Must be called inside a tokio runtime.
+    /// program as well; those that were blocked get through to us. Must be called inside a tokio runtime.
     pub fn new() -> io::Result<Signals> {
         let (tell, told) = mpsc::unbounded_channel();
         let ignored = ignored();
@@ -41,6 +42,7 @@ impl Signals {
             let tell = tell.clone();
             tokio::spawn(async move { while each.recv().await.is_some() && tell.send(signal).is_ok() {} });
         }
+        SignalMask::unblock(HEARD.map(Signal::as_raw));
         Ok(Signals(told))
     }
 
@@ -51,11 +53,11 @@ impl Signals {
             None => std::future::pending().await,
         }
     }
+}
 
-    /// One that should end us, now that there is nobody to pass it on to.
-    pub async fn end(&mut self) {
-        while !TO_END.contains(&self.next().await) {}
-    }
+/// Whether it should end us, once there is nobody to pass it on to.
+pub fn should_end(signal: Signal) -> bool {
+    TO_END.contains(&signal)
 }
 
 /// The set of those that are ignored, signal n in bit n - 1.

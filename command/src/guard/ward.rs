@@ -29,7 +29,7 @@ const WARMED_EVERY: Duration = Duration::from_secs(10);
 /// and after one that failed.
 const WARMED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// For one try: an endpoint that does not answer is not waited for, another one is asked beside it far sooner.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// Between two tries to revoke.
 const REVOKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The host answers where a name is.
@@ -97,11 +97,19 @@ impl Ward {
             }
         }
         let died = Instant::now();
-        // What it had told before.
-        while let Ok(Some((message, _))) = socket::receive(self.link.get_ref()) {
-            self.heard(message);
-        }
+        self.hear_the_rest();
         self.revoke(died).await;
+    }
+
+    /// What it had told before it died; what is not understood keeps nothing back that comes after.
+    fn hear_the_rest(&mut self) {
+        loop {
+            match socket::receive(self.link.get_ref()) {
+                Ok(Some((message, _))) => self.heard(message),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 
     fn lives(&self) -> bool {
@@ -114,7 +122,11 @@ impl Ward {
         match message {
             Message::Etcd { settings, probe } => match self.reach(&settings, probe.into()) {
                 Ok(reached) => self.etcd = Some(reached),
-                Err(why) => self.voice.say(&format!("process {} is not guarded: {why}", self.pid)),
+                Err(why) => {
+                    self.voice.say(&format!("process {} is not guarded: {why}", self.pid));
+                    // The host says so too, rather than count on us.
+                    socket::hang_up(self.link.get_ref());
+                }
             },
             Message::Granted { lease, ttl_ms } => {
                 self.leases.insert(LeaseId(lease), Duration::from_millis(ttl_ms));
@@ -138,8 +150,8 @@ impl Ward {
         let (report, _) = mpsc::unbounded_channel();
         let etcd =
             Etcd::resolving(&settings, &resolver, report, log).map_err(|failure| failure.to_string())?;
-        let of_task = (etcd.clone(), self.voice.clone());
-        let warming = tokio::spawn(async move { warm(&of_task.0, probe, pid, &of_task.1).await });
+        let of_task = (etcd.clone(), self.voice.clone(), self.names.link.clone());
+        let warming = tokio::spawn(async move { warm(&of_task.0, probe, pid, &of_task.1, &of_task.2).await });
         Ok(Reached { etcd, warming: warming.abort_handle() })
     }
 
@@ -171,8 +183,8 @@ fn settings_of(texts: &BTreeMap<String, String>) -> Result<EtcdSettings, String>
     Ok(config.settings().map_err(|error| error.to_string())?.etcd)
 }
 
-/// Keeps a connection, and a token that is good.
-async fn warm(etcd: &Etcd, probe: Key, pid: Pid, voice: &Voice) {
+/// Keeps a connection, and a token that is good. A guard that etcd denies is none, as the host then hears.
+async fn warm(etcd: &Etcd, probe: Key, pid: Pid, voice: &Voice, link: &OwnedFd) {
     let mut is_cold = false;
     loop {
         let read = Request::Txn(Txn { then: vec![Op::Get(Range::Key(probe.clone()))], ..Txn::default() });
@@ -184,6 +196,9 @@ async fn warm(etcd: &Etcd, probe: Key, pid: Pid, voice: &Voice) {
             None if is_cold => voice.say(&format!("of process {pid}: etcd answers")),
             _ => {}
         }
+        if matches!(failure, Some(Failure::Denied(_))) {
+            socket::hang_up(link);
+        }
         is_cold = failure.is_some();
         sleep(if is_cold { WARMED_AGAIN_AFTER } else { WARMED_EVERY }).await;
     }
@@ -193,7 +208,7 @@ async fn revoked(etcd: &Etcd, lease: LeaseId, end: Instant) -> Result<(), Failur
     loop {
         match etcd.call(Request::Revoke { lease }, ANSWERED_WITHIN).await {
             Ok(_) | Err(Failure::LeaseNotFound) => return Ok(()),
-            Err(failure) if Instant::now() >= end => return Err(failure),
+            Err(failure) if !failure.may_pass() || Instant::now() >= end => return Err(failure),
             Err(_) => sleep(REVOKED_AGAIN_AFTER).await,
         }
     }
@@ -236,5 +251,37 @@ impl Names {
         }
         drop(known);
         self.told.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::SendFlags;
+
+    fn ward() -> (OwnedFd, Ward) {
+        let (ours, theirs) = socket::pair().unwrap();
+        (ours, Ward::new(theirs, Voice::new()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn one_that_can_not_reach_etcd_hangs_up() {
+        let (host, ward) = ward();
+        let settings = [("no.such.name".to_owned(), String::new())].into();
+        socket::send(&host, &Message::Etcd { settings, probe: "a".into() }, None).unwrap();
+        let (_end, ended) = watch::channel(false);
+        let _running = tokio::spawn(ward.run(ended));
+        let host = platform::registered(Arc::new(host)).unwrap();
+        let heard = timeout(Duration::from_secs(60), socket::received(&host)).await.unwrap();
+        assert!(heard.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_keeps_no_lease_back() {
+        let (host, mut ward) = ward();
+        rustix::net::send(&host, b"{", SendFlags::empty()).unwrap();
+        socket::send(&host, &Message::Granted { lease: 7, ttl_ms: 1 }, None).unwrap();
+        ward.hear_the_rest();
+        assert!(ward.leases.contains_key(&LeaseId(7)));
     }
 }
