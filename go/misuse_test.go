@@ -79,7 +79,7 @@ func TestAnOpenThatCanNotSucceedSaysWhyAndLeavesNothing(t *testing.T) {
 		"value out of range": {func(c *Config) { c.Settings = map[string]string{"common.session.ttl": "-3"} }, ErrConfigValue},
 		"relation":           {func(c *Config) { c.Settings = map[string]string{"primacy.margin_ms": "99000"} }, ErrConfigRelation},
 		"part of a second":   {func(c *Config) { c.TTL = 1500 * time.Millisecond }, ErrConfigValue},
-		"root":               {func(c *Config) { c.Root = "by-dev" }, ErrConfigValue},
+		"root":               {func(c *Config) { c.Root = "/" }, ErrConfigValue},
 		"not UTF-8":          {func(c *Config) { c.Candidate.Address = "\xff" }, ErrUTF8},
 		"NUL":                {func(c *Config) { c.Candidate.Address = "127.0.0.1:1\x00" }, ErrUTF8},
 		"no address":         {func(c *Config) { c.Candidate.Address = "" }, ErrCandidate},
