@@ -73,8 +73,6 @@ enum Life {
     },
     Stopping {
         until: Time,
-        /// When it began, keys of a key set may have been ours.
-        held: bool,
     },
     Closed,
 }
@@ -136,7 +134,7 @@ impl Engine {
         }
         match self.life {
             Life::StopAsked { begin, .. } => due(begin, "stop due"),
-            Life::Stopping { until, .. } => due(until, "stop over"),
+            Life::Stopping { until } => due(until, "stop over"),
             _ => {}
         }
         next

@@ -8,7 +8,7 @@ use crate::election::reserve;
 use crate::ids::CallId;
 use crate::time::Time;
 
-/// How long a stop of who held nothing waits for the store: its process ends within 100 ms.
+/// How long a stop that has nothing to release waits for the store: its process ends within 100 ms.
 const PARTING: Duration = Duration::from_millis(80);
 
 impl Engine {
@@ -17,7 +17,7 @@ impl Engine {
         let within = within.filter(|call| self.elections.is_running(*call));
         let (until, asked) = match self.life {
             Life::Closed => return,
-            Life::Stopping { until, .. } => (until.min(now + timeout), None),
+            Life::Stopping { until } => (until.min(now + timeout), None),
             // The call in which it was asked for first still counts.
             Life::StopAsked { call, until, .. } => (until.min(now + timeout), within.and(Some(call))),
             _ => (now + timeout, within),
@@ -32,8 +32,7 @@ impl Engine {
 
     pub(super) fn begin_stop(&mut self, until: Time) {
         let left = until.since(self.fx.now);
-        let held = matches!(self.life, Life::Stopping { held: true, .. }) || self.elections.any_may_hold();
-        self.life = Life::Stopping { until, held };
+        self.life = Life::Stopping { until };
         for election in self.elections.change_all() {
             election.withdraw(&mut self.fx, &self.setup, left - reserve(left), None);
         }
@@ -41,13 +40,12 @@ impl Engine {
 
     /// Revokes what is not needed any more; once a stop has settled all elections, that is the last lease.
     pub(super) fn end_leases(&mut self) {
-        if let Life::Stopping { until, held } = &mut self.life
+        if let Life::Stopping { until } = &mut self.life
             && self.elections.all_settled()
             && !self.keeper.is_closed()
         {
-            // Nobody waits for what goes with the lease: whether that is revoked or runs out. Who held something has
-            // waited for the store anyway, and leaves nothing.
-            if !*held {
+            // Nobody waits for what goes with the lease: whether that is revoked or runs out.
+            if !self.elections.any_may_hold() {
                 *until = (*until).min(self.fx.now + PARTING);
             }
             self.keeper.close(&mut self.fx);
@@ -58,7 +56,7 @@ impl Engine {
     }
 
     pub(super) fn look_at_stop(&mut self) {
-        let Life::Stopping { until, .. } = self.life else { return };
+        let Life::Stopping { until } = self.life else { return };
         let clean = self.keeper.is_clean();
         if clean || self.fx.now >= until {
             self.life = Life::Closed;
