@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,16 @@ def id_of(candidate: Candidate) -> int:
     return int(candidate.process.lines[-1]["id"])
 
 
+async def says_warm(scene: Scene, candidate: Candidate) -> None:
+    """Waits until others can know that it is warm: its line comes first."""
+
+    def says() -> bool:
+        record = scene.record_of(candidate)
+        return record is not None and bool(json.loads(record.value).get("Primacy", {}).get("Warm"))
+
+    await scene.until(says, f"{candidate} says that it is warm", 15)
+
+
 def deletes_of_the_lock(scene: Scene) -> int:
     return sum(stored.event.deleted for stored in scene.stored("session/rootcoord"))
 
@@ -31,6 +42,7 @@ async def test_a_transfer_goes_to_the_standby_that_is_named_and_the_lock_is_neve
     took = []
     for _ in range(4):
         heir = standbys[-1]
+        await says_warm(scene, heir)
         token = primary.token
         scene.act(f"{primary} hands over to {heir}")
         assert (await primary.process.ask(f"transfer rootcoord {id_of(heir)}"))["ok"] is True
