@@ -29,6 +29,13 @@ async def says_warm(scene: Scene, candidate: Candidate) -> None:
     await scene.until(says, f"{candidate} says that it is warm", 15)
 
 
+async def with_warm_standbys(scene: Scene, standbys: int) -> tuple[Candidate, list[Candidate]]:
+    primary, others = await scene.primary_and_standbys(standbys)
+    for standby in others:
+        await says_warm(scene, standby)
+    return primary, others
+
+
 def deletes_of_the_lock(scene: Scene) -> int:
     return sum(stored.event.deleted for stored in scene.stored("session/rootcoord"))
 
@@ -38,7 +45,7 @@ async def test_a_transfer_goes_to_the_standby_that_is_named_and_the_lock_is_neve
     scene: Scene, measured: Measured
 ) -> None:
     """PD's "transfer leader to", etcd's `move-leader`, Patroni's `switchover --candidate`."""
-    primary, standbys = await scene.primary_and_standbys(2)
+    primary, standbys = await with_warm_standbys(scene, 2)
     took = []
     for _ in range(4):
         heir = standbys[-1]
@@ -63,7 +70,7 @@ async def test_a_transfer_goes_to_the_standby_that_is_named_and_the_lock_is_neve
 
 @pytest.mark.short
 async def test_a_transfer_to_the_best_passes_over_a_standby_that_is_stopped(scene: Scene) -> None:
-    primary, (dead, alive) = await scene.primary_and_standbys(2)
+    primary, (dead, alive) = await with_warm_standbys(scene, 2)
     token = primary.token
     await dead.pause()
     scene.act(f"{primary} hands over; {dead}, who has been there for longer, does not answer")
@@ -100,7 +107,7 @@ async def test_who_resigns_or_stops_hands_over_to_a_warm_standby(
     scene: Scene, how: str, measured: Measured
 ) -> None:
     took = []
-    primary, standbys = await scene.primary_and_standbys(2)
+    primary, standbys = await with_warm_standbys(scene, 2)
     for _ in range(3):
         token = primary.token
         scene.act(f"{primary} {how}s")
