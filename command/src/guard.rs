@@ -1,7 +1,7 @@
 //! `primacy guard`: the host's parent, and the guard of its leases.
 //!
 //! In order: the program is started with a socket that its library finds; signals go to it, whatever ends is reaped; each
-//! session that comes through the socket gets a [`Ward`](ward::Ward) of its own. When the program has ended, so do we, as
+//! session that comes through the socket gets a [`Ward`] of its own. When the program has ended, so do we, as
 //! soon as the leases of what is dead are revoked.
 
 mod child;
