@@ -83,10 +83,11 @@ func (e *Election) Remaining() time.Duration {
 // Transfer hands primacy over to a warm standby, if this process has it, and goes on as a standby.
 //
 // to is the server id of the standby; 0: the best one, which is the one of the highest "primacy.priority", and of those
-// the one that has been there for longest. It is asked first, and has half a second to agree; then the next one is asked,
-// three at most. Until one has agreed this process is primary, and it stays so if none does: the log says why. Then
-// [Handlers.OnLost] is called with [Transferred], and when it has returned one transaction makes the standby primary.
-// Should that have gone by then and there is no other, this process is primary again, under a new token.
+// the one that has been there for longest. It is asked first, and has half a second to agree, more at a slow etcd; then
+// the next one is asked, three at most. Until one has agreed this process is primary, and it stays so if none does: the
+// log says why. Then [Handlers.OnLost] is called with [Transferred], and when it has returned one transaction makes the
+// standby primary. When that took long, the standby is asked once more. Should it have gone by then and there is no
+// other, this process is primary again, under a new token.
 //
 // It does not wait for any of this. With the context of a handler of this election it takes effect when that handler
 // returns.

@@ -52,11 +52,11 @@ class CommonElection:
 
         ``to`` is the server id of the standby; None: the best one, which is the one of the highest
         ``primacy.priority``, and of those the one that has been there for longest. It is asked first, and
-        has half a second to agree; then the next one is asked, three at most. Until one has agreed this
-        process is primary, and it stays so if none does: the log says why. Then ``on_lost`` is called with
-        ``TRANSFERRED``, and when it has ended one transaction makes the standby primary. Should that have
-        gone by then and there is no other, this process is primary again, under a new token. Returns at
-        once.
+        has half a second to agree, more at a slow etcd; then the next one is asked, three at most. Until one
+        has agreed this process is primary, and it stays so if none does: the log says why. Then ``on_lost``
+        is called with ``TRANSFERRED``, and when it has ended one transaction makes the standby primary. When
+        that took long, the standby is asked once more. Should it have gone by then and there is no other,
+        this process is primary again, under a new token. Returns at once.
         """
         self._raw.transfer(to, within())
 

@@ -118,11 +118,12 @@ pub extern "C" fn primacy_election_campaign(election: primacy_election) -> prima
 /// Hands primacy over to a warm standby, if this process has it, and goes on as a standby.
 ///
 /// `server_id` names the standby; 0: the best one, which is the one of the highest `primacy.priority`, and of those the
-/// one that has been there for longest. It is asked first, by way of etcd, and has half a second to agree; then the
-/// next one is asked, three at most. Until one has agreed this process is primary, and it stays so if none does: the
-/// log says why. Then `on_lost` follows, with `PRIMACY_LOST_TRANSFERRED`, and when it has ended one transaction makes the
-/// standby primary: there is no moment without a holder of the lock. Should the standby have gone by then, the next one
-/// is asked; where there is none this process is primary again, by another `on_primary` with a new token.
+/// one that has been there for longest. It is asked first, by way of etcd, and has half a second to agree, more at a
+/// slow etcd; then the next one is asked, three at most. Until one has agreed this process is primary, and it stays so
+/// if none does: the log says why. Then `on_lost` follows, with `PRIMACY_LOST_TRANSFERRED`, and when it has ended one
+/// transaction makes the standby primary: there is no moment without a holder of the lock. When that took long, the
+/// standby is asked once more. Should it have gone by then, the next one is asked; where there is none this process is
+/// primary again, by another `on_primary` with a new token.
 ///
 /// Returns at once; without primacy, or while it is being handed over already, nothing happens. Inside a callback of this
 /// election it takes effect when that call is completed. Any thread. `PRIMACY_E_ARGUMENT`: `server_id` is negative.

@@ -249,9 +249,9 @@ numbered! {
         Heirs = 16, "heirs";
         /// Offer primacy to a standby, in the standby's record; of a primary.
         Offer = 17, "offer";
-        /// Take an offer, in the own record.
+        /// Accept an offer, in the own record.
         Accept = 18, "accept";
-        /// Hand the key set over to who has taken the offer.
+        /// Hand the key set over to who has accepted the offer.
         HandOver = 19, "hand_over";
     }
 }

@@ -196,19 +196,19 @@ impl Claim {
         Some(self.of_holder(token, lease, to, then))
     }
 
-    /// `If` the key set is ours and the record of who has taken the offer as it is known `Then` put the key set with that
+    /// `If` the key set is ours and the heir's record as it is known `Then` put the key set with that
     /// record, on that lease.
-    pub fn hand_over(&self, view: &View, token: Token, lease: LeaseId, taker: &KeyValue) -> Option<Txn> {
+    pub fn hand_over(&self, view: &View, token: Token, lease: LeaseId, heir: &KeyValue) -> Option<Txn> {
         let put = |lock: &milvus::Claimed| {
-            let value = milvus::as_lock(&taker.value, &lock.role)?;
-            Some(Op::Put(lock.key.clone(), value, taker.lease))
+            let value = milvus::as_lock(&heir.value, &lock.role)?;
+            Some(Op::Put(lock.key.clone(), value, heir.lease))
         };
         let then = self.keys.locks.iter().map(put).collect::<Option<_>>()?;
-        let mut txn = self.of_holder(token, lease, taker, then);
+        let mut txn = self.of_holder(token, lease, heir, then);
         // A record of the service that was still to be put would be of the next primary, and too early.
         let services = self.keys.services.iter().filter(|service| view.get(&service.key).is_none());
         txn.when.extend(services.map(|service| compare(&service.key, Condition::Absent)));
-        if let Some(version) = Record::parse(&taker.value).ok()?.version {
+        if let Some(version) = Record::parse(&heir.value).ok()?.version {
             self.raise_version(view, &version, &mut txn.when, &mut txn.then);
         }
         Some(txn)

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// An answer is never called late before this.
 pub(super) const LEAST: Duration = Duration::from_secs(1);
+/// Nor that of a standby to an offer before this.
+pub(super) const OF_AN_HEIR: Duration = Duration::from_millis(500);
 
 /// What answers of one kind took lately.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +42,7 @@ impl RoundTrips {
 /// Two states that call the same answers late are the same.
 impl Hash for RoundTrips {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.late().map(|late| late.max(LEAST)).hash(hasher);
+        self.late().map(|late| late.max(OF_AN_HEIR)).hash(hasher);
     }
 }
 

@@ -1,9 +1,9 @@
 //! How a primary hands its key set to a standby, in one transaction, so that the lock is never absent.
 //!
-//! It offers: writes into the standby's record, which that watches anyway, the revision of its own lock. The standby takes
-//! the offer by rewriting its record (`taking.rs`): it lives, it hears, it wants to. Only then does the primary let go:
-//! `on_lost` is called and waited for, while the lease is renewed. Then *if* the key set is its own and the standby's
-//! record unchanged *then* the key set is put with the standby's record, on the standby's lease.
+//! It makes an offer: writes into the standby's record, which that watches anyway, the revision of its own lock. The
+//! standby, the heir from now on, accepts by rewriting its record (`accepting.rs`): it lives, it hears, it wants to. Only
+//! then does the primary let go: `on_lost` is called and waited for, while the lease is renewed. Then *if* the key set is
+//! its own and the heir's record unchanged *then* the key set is put with the heir's record, on the heir's lease.
 //!
 //! Each step compares what the step before it has written, by revision. So no offer of a former primary, no acceptance of
 //! an earlier offer and no record of a session that is over can take part. Whatever does not work out until the win is
@@ -21,45 +21,84 @@ use super::{Election, Want};
 use crate::Level;
 use crate::Setup;
 use crate::action::{LostReason, Purpose};
+use crate::claim::Claim;
 use crate::effects::Effects;
 use crate::ids::{CallId, Token};
 use crate::milvus::Record;
+use crate::patience;
 use crate::store::{Key, KeyValue, LeaseId, Op, Revision, Txn};
 use crate::time::Time;
 
-/// How long one that an offer was made to may take to answer, and how long a primary waits to hear who there is.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// To so many the offer is made, one after the other.
 const MOST_OFFERS: usize = 3;
 
-/// A handover that has begun: somebody is sought, has an offer, or has taken it.
+/// A handover that has begun.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Handover {
     /// What the host is told.
-    pub(super) why: LostReason,
+    why: LostReason,
     /// Whom the host has named.
     to: Option<i64>,
-    /// Who has the offer.
-    offer: Option<Offer>,
-    /// Who did not take it.
+    step: Step,
+    /// Who did not accept.
     passed: Vec<Key>,
     /// Until then it is waited for who there is.
     until: Time,
 }
 
+/// How far a handover is.
 #[derive(Clone, Debug, Hash)]
-struct Offer {
-    to: Key,
+enum Step {
+    /// An heir is sought.
+    Seeking,
+    /// One is asked.
+    Offering {
+        heir: Heir,
+        /// The revision at which the offer was written. What is accepted later is this offer, and no earlier one.
+        made: Option<Revision>,
+        /// It is waited for no longer.
+        until: Time,
+    },
+    /// It has accepted.
+    Agreed { heir: Heir, since: Time },
+    /// There is none: who has let go already takes the key set itself, under a new token.
+    TakingBack,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Heir {
+    record: Key,
     lease: LeaseId,
-    /// The revision at which it was written. What is accepted later is this offer, and no earlier one.
-    made: Option<Revision>,
-    /// Nobody is waited for any longer.
-    until: Time,
+}
+
+/// What an heir's record says to an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    None,
+    Accepted,
+    /// It has gone, has become too old for it, or was rewritten without a word of it.
+    Declined,
 }
 
 impl Handover {
     fn new(why: LostReason, to: Option<i64>, until: Time) -> Self {
-        Handover { why, to, offer: None, passed: Vec::new(), until }
+        Handover { why, to, step: Step::Seeking, passed: Vec::new(), until }
+    }
+
+    /// The heir has had its turn.
+    fn pass(&mut self) {
+        let step = std::mem::replace(&mut self.step, Step::Seeking);
+        if let Step::Offering { heir, .. } | Step::Agreed { heir, .. } = step {
+            self.passed.push(heir.record);
+        }
+    }
+
+    /// Nobody is waited for any longer than until then.
+    fn hurry(&mut self, by: Time) {
+        self.until = self.until.min(by);
+        if let Step::Offering { until, .. } = &mut self.step {
+            *until = (*until).min(by);
+        }
     }
 }
 
@@ -73,7 +112,8 @@ impl Election {
 
     pub(super) fn begin_transfer(&mut self, fx: &mut Effects, to: Option<i64>) {
         if self.handover.is_none() && self.phase.win().is_some_and(Win::is_called) {
-            self.handover = Some(Handover::new(LostReason::Transferred, to, fx.now + PATIENCE));
+            let until = fx.now + self.patience(fx);
+            self.handover = Some(Handover::new(LostReason::Transferred, to, until));
         } else {
             let text = format!("{}: nothing to hand over, or it is being handed over already", self.role);
             fx.log(Level::Info, Some(self.id), text);
@@ -82,12 +122,11 @@ impl Election {
 
     /// Ends the win as the host wants: by a handover if somebody is there for it, otherwise at once.
     pub(super) fn give_up(&mut self, fx: &mut Effects, setup: &Setup, why: LostReason) {
-        let by = fx.now + self.patience(fx.now);
+        let by = fx.now + self.patience(fx);
         if let Some(handover) = &mut self.handover {
             handover.why = why;
             handover.to = None; // whoever is there will do
-            handover.until = handover.until.min(by);
-            handover.offer.iter_mut().for_each(|offer| offer.until = offer.until.min(by));
+            handover.hurry(by);
         } else if self.phase.win().is_some_and(Win::is_ready) && self.next_in_line(None, &[]).is_ok() {
             self.handover = Some(Handover::new(why, None, by));
         } else {
@@ -98,25 +137,50 @@ impl Election {
     /// Takes the next step of a handover, if there is one: whom to offer to, when to let go, when to give it up.
     pub(super) fn look_at_handover(&mut self, fx: &mut Effects, ground: Ground<'_>) {
         let Some(mut handover) = self.handover.take() else { return };
-        // Otherwise it has been lost for another reason, or is handed over.
-        let Some(token) = self.still_holds(ground) else { return };
+        let Some(token) = self.still_holds(ground) else { return self.look_what_came_of(handover, ground) };
         let mut is_asked = true;
-        if let Some(offer) = &handover.offer
-            && self.taker_of(offer, token).is_none()
-            && (offer.until <= fx.now || self.is_declined(offer))
-        {
-            is_asked = offer.made.is_some() || self.is_declined(offer);
-            if is_asked && !self.is_declined(offer) {
-                // Perhaps it has answered, and the watch does not tell: the next one begins with a read.
-                self.line.watch.replace(fx);
+        match handover.step.clone() {
+            Step::Offering { heir, made, until } => match self.answer(&heir, made, token) {
+                Answer::Accepted => {
+                    handover.step = Step::Agreed { heir, since: fx.now };
+                    self.lose(fx, ground.setup, handover.why);
+                }
+                Answer::None if fx.now < until => {}
+                answer => {
+                    let is_silent = answer == Answer::None;
+                    is_asked = made.is_some() || !is_silent;
+                    if is_asked && is_silent {
+                        // Perhaps it has answered, and the watch does not tell: the next one begins with a read.
+                        self.line.watch.replace(fx);
+                    }
+                    let what = if is_asked { "does not take over" } else { "could not be asked" };
+                    fx.log(Level::Info, Some(self.id), format!("{}: {} {what}", self.role, heir.record));
+                    handover.pass();
+                }
+            },
+            Step::Agreed { heir, since } => {
+                let patience = self.patience(fx);
+                if self.answer(&heir, Some(Revision::default()), token) != Answer::Accepted {
+                    fx.log(Level::Info, Some(self.id), format!("{}: {} has gone", self.role, heir.record));
+                    handover.pass();
+                } else if self.can_let_go(fx.now)
+                    && !self.may_have_written()
+                    && since + patience <= fx.now
+                    && !patience.is_zero()
+                {
+                    // It may have died while callbacks ran, and its lease lives on: it is asked once more.
+                    handover.step = Step::Offering { heir, made: None, until: fx.now + patience };
+                }
             }
-            let what = if is_asked { "does not take over" } else { "could not be asked" };
-            fx.log(Level::Info, Some(self.id), format!("{}: {} {what}", self.role, offer.to));
-            handover.passed.extend(handover.offer.take().map(|offer| offer.to));
+            Step::TakingBack if !self.may_take_back(&handover, token, ground) => return,
+            Step::Seeking | Step::TakingBack => {}
         }
-        if handover.offer.is_none() {
-            match self.next_offer(fx.now, &handover, is_asked) {
-                Ok(offer) => handover.offer = Some(offer),
+        if matches!(handover.step, Step::Seeking) {
+            match self.next_heir(fx, &handover, is_asked) {
+                Ok(heir) => {
+                    let until = fx.now + self.patience(fx);
+                    handover.step = Step::Offering { heir, made: None, until };
+                }
                 // The others are being read, or callbacks run: somebody may turn up.
                 Err(_) if !self.line.known && fx.now < handover.until || self.is_draining(fx.now) => {}
                 Err(why_not) if self.has_win() && handover.why == LostReason::Transferred => {
@@ -125,19 +189,28 @@ impl Election {
                     return;
                 }
                 Err(_) if self.has_win() => return self.lose(fx, ground.setup, handover.why),
-                Err(_) => match self.back_to_itself(fx.now, token, ground, &handover) {
-                    Some(offer) => handover.offer = Some(offer),
-                    None => return,
-                },
+                Err(_) if self.may_take_back(&handover, token, ground) => handover.step = Step::TakingBack,
+                Err(_) => return,
             }
         }
-        if let Some(offer) = &handover.offer
-            && self.has_win()
-            && self.taker_of(offer, token).is_some()
-        {
-            self.lose(fx, ground.setup, handover.why);
-        }
         self.handover = Some(handover);
+    }
+
+    /// The key set does not stand as it was won: it was lost for another reason, or is handed over. If it has been taken
+    /// back, by a write whose answer is still to come or never came, that is a win.
+    fn look_what_came_of(&mut self, handover: Handover, ground: Ground<'_>) {
+        if !matches!(handover.step, Step::TakingBack) {
+            return;
+        }
+        if self.operation.is_some() {
+            self.handover = Some(handover);
+        } else if let (Some(claim), Some(drain)) = (&self.claim, self.phase.drain())
+            && ground.is_lease(drain.lease)
+            && claim.won(&self.view, drain.lease).is_some()
+            && self.may_have_won
+        {
+            self.phase = Phase::Free;
+        }
     }
 
     /// The token of the key set, if it stands as it was won and can be handed over.
@@ -152,59 +225,64 @@ impl Election {
     }
 
     /// Whom to ask next. Where the last one could not be asked, since the store does not answer, nobody can.
-    fn next_offer(&self, now: Time, handover: &Handover, last_is_asked: bool) -> Result<Offer, String> {
+    fn next_heir(&self, fx: &Effects, handover: &Handover, last_is_asked: bool) -> Result<Heir, String> {
         if !last_is_asked {
             return Err("the store did not answer in time".into());
         }
         let passed = handover.passed.as_slice();
-        let heir = self.next_in_line(handover.to, passed)?;
-        let patience = self.patience(now);
-        if passed.len() >= MOST_OFFERS || patience.is_zero() {
-            return Err(format!("{} standbys did not take the offer", passed.len()));
+        let kv = self.next_in_line(handover.to, passed)?;
+        if passed.len() >= MOST_OFFERS || self.patience(fx).is_zero() {
+            return Err(format!("{} standbys did not accept", passed.len()));
         }
-        Ok(Offer { to: heir.key.clone(), lease: heir.lease, made: None, until: now + patience })
+        Ok(Heir { record: kv.key.clone(), lease: kv.lease })
     }
 
     /// How long somebody is waited for: at the end, for half of what is left of it each time.
-    fn patience(&self, now: Time) -> Duration {
+    fn patience(&self, fx: &Effects) -> Duration {
+        let patience = fx.round_trips.late().unwrap_or_default().max(patience::OF_AN_HEIR);
         match self.want {
-            Want::Nothing { until } => PATIENCE.min(until.since(now) / 2),
-            _ => PATIENCE,
+            Want::Nothing { until } => patience.min(until.since(fx.now) / 2),
+            _ => patience,
         }
     }
 
-    /// Nobody takes over from who has let go already: it takes the key set itself, under a new token.
-    fn back_to_itself(
-        &self,
-        now: Time,
-        token: Token,
-        ground: Ground<'_>,
-        handover: &Handover,
-    ) -> Option<Offer> {
-        let own = self.claim.as_ref()?.record(&self.view)?;
+    /// Whether nothing of the win is left but its keys: neither callbacks nor the service's record, which goes first, as at
+    /// a release.
+    fn can_let_go(&self, now: Time) -> bool {
+        let is_published = |claim: &Claim, lease| !claim.published(&self.view, lease).is_empty();
+        let drain = self.phase.drain().filter(|_| !self.is_draining(now));
+        drain.is_some_and(|drain| !self.claim.as_ref().is_some_and(|claim| is_published(claim, drain.lease)))
+    }
+
+    /// Whether who has let go takes the key set itself: it wants to, and could begin anew.
+    fn may_take_back(&self, handover: &Handover, token: Token, ground: Ground<'_>) -> bool {
         let wants = handover.why == LostReason::Transferred && !ground.stopping;
-        let able = ground.is_lease(own.lease) && !self.is_deaf && !self.calls.of(token);
-        let reads = Record::parse(&own.value).is_ok() && self.may_take(own);
-        (wants && able && reads && !handover.passed.contains(&own.key)).then(|| Offer {
-            to: own.key.clone(),
-            lease: own.lease,
-            made: None,
-            until: now + PATIENCE,
-        })
+        let able = !self.has_win() && !self.is_deaf && !self.calls.of(token);
+        let own = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
+        let reads = |kv: &KeyValue| {
+            ground.is_lease(kv.lease) && Record::parse(&kv.value).is_ok() && self.may_take(kv)
+        };
+        wants && able && own.is_some_and(reads)
     }
 
-    /// The record of whom an offer was made to, once that has been taken: later than it was made, and by who is named.
-    /// The primary itself needs no asking.
-    fn taker_of(&self, offer: &Offer, token: Token) -> Option<&KeyValue> {
-        let kv = self.view.get(&offer.to).filter(|kv| kv.lease == offer.lease && self.may_take(kv))?;
-        let taken = |made: Revision| kv.mod_revision > made && accepts(kv, Revision(token.0));
-        (self.is_own(&offer.to) || offer.made.is_some_and(taken)).then_some(kv)
+    /// The heir's record, as long as the heir could take over.
+    fn record_of(&self, heir: &Heir) -> Option<&KeyValue> {
+        self.view.get(&heir.record).filter(|kv| kv.lease == heir.lease && self.may_take(kv))
     }
 
-    /// Whether who has the offer has gone, has become too old for it, or has rewritten its record without taking it.
-    fn is_declined(&self, offer: &Offer) -> bool {
-        let kv = self.view.get(&offer.to).filter(|kv| kv.lease == offer.lease && self.may_take(kv));
-        kv.is_none_or(|kv| offer.made.is_some_and(|made| kv.mod_revision > made))
+    /// What the heir says to the offer that was made at this revision.
+    fn answer(&self, heir: &Heir, made: Option<Revision>, token: Token) -> Answer {
+        match (self.record_of(heir), made) {
+            (None, _) => Answer::Declined,
+            (Some(kv), Some(made)) if kv.mod_revision > made => {
+                if accepts(kv, Revision(token.0)) {
+                    Answer::Accepted
+                } else {
+                    Answer::Declined
+                }
+            }
+            _ => Answer::None,
+        }
     }
 
     /// The cluster may have seen a newer version since the offer was made.
@@ -212,64 +290,66 @@ impl Election {
         self.claim.as_ref().is_some_and(|claim| claim.may_take(&self.view, record))
     }
 
-    fn is_own(&self, key: &Key) -> bool {
-        self.claim.as_ref().is_some_and(|claim| claim.own_key() == key)
-    }
-
     /// What a handover has to write next.
     pub(super) fn next_of_handover(&self, now: Time, ground: Ground<'_>) -> Option<(Purpose, Txn)> {
-        let (claim, offer) = (self.claim.as_ref()?, self.handover.as_ref()?.offer.as_ref()?);
+        let (claim, handover) = (self.claim.as_ref()?, self.handover.as_ref()?);
         let (token, lease) = (self.still_holds(ground)?, ground.lease()?);
-        if let Some(taker) = self.taker_of(offer, token) {
-            // The service's record goes first, as at a release.
-            let may =
-                !self.has_win() && !self.is_draining(now) && claim.published(&self.view, lease).is_empty();
-            return may.then_some((Purpose::HandOver, claim.hand_over(&self.view, token, lease, taker)?));
-        }
-        let to = self.view.get(&offer.to)?;
-        offer.made.is_none().then_some((Purpose::Offer, claim.offer(token, lease, to)?))
+        let heirs = match &handover.step {
+            Step::Offering { heir, made: None, .. } => {
+                let offer = claim.offer(token, lease, self.view.get(&heir.record)?)?;
+                return Some((Purpose::Offer, offer));
+            }
+            Step::Agreed { heir, .. } => self.record_of(heir)?,
+            Step::TakingBack => claim.record(&self.view)?,
+            Step::Seeking | Step::Offering { .. } => return None,
+        };
+        let hand_over = || claim.hand_over(&self.view, token, lease, heirs);
+        self.can_let_go(now).then(hand_over)?.map(|txn| (Purpose::HandOver, txn))
     }
 
     /// An offer has been written.
-    pub(super) fn offered(&mut self, now: Time, operation: &Operation, at: Revision) {
-        let until = now + self.patience(now);
-        if let Some(offer) = self.handover.as_mut().and_then(|handover| handover.offer.as_mut())
-            && operation.txn.then.iter().any(|op| matches!(op, Op::Put(key, ..) if *key == offer.to))
+    pub(super) fn offer_is_made(&mut self, fx: &Effects, operation: &Operation, at: Revision) {
+        let by = fx.now + self.patience(fx);
+        if let Some(Handover { step: Step::Offering { heir, made, until }, .. }) = &mut self.handover
+            && operation.txn.then.iter().any(|op| matches!(op, Op::Put(key, ..) if *key == heir.record))
         {
-            (offer.made, offer.until) = (Some(at), until);
+            (*made, *until) = (Some(at), by);
         }
     }
 
     /// The lease of who was to have the offer or the key set is gone: the next one has its turn.
     pub(super) fn heir_is_gone(&mut self, operation: &Operation) -> bool {
-        let of_own = |op: &Op| matches!(op, Op::Put(_, _, lease) if *lease == operation.lease);
-        let of_other = matches!(operation.purpose, Purpose::Offer | Purpose::HandOver)
-            && !operation.txn.then.iter().any(of_own);
-        if let Some(handover) = self.handover.as_mut().filter(|_| of_other) {
-            let puts =
-                |lease| operation.txn.then.iter().any(|op| matches!(op, Op::Put(_, _, on) if *on == lease));
-            handover.passed.extend(handover.offer.take_if(|offer| puts(offer.lease)).map(|offer| offer.to));
+        let is_of_heir =
+            matches!(operation.purpose, Purpose::Offer | Purpose::HandOver) && !operation.takes_back();
+        if let Some(handover) = self.handover.as_mut().filter(|_| is_of_heir)
+            && let Step::Offering { heir, .. } | Step::Agreed { heir, .. } = &handover.step
+            && operation.puts_on(heir.lease)
+        {
+            handover.pass();
         }
-        of_other
+        is_of_heir
     }
 
-    /// The key set has been handed over; whether to this election itself.
+    /// The key set has been handed over; whether this election has it back, and wants it.
     pub(super) fn handed_over(&mut self, fx: &mut Effects, operation: &Operation) -> bool {
-        self.handover = None;
-        let puts = |op: &Op| matches!(op, Op::Put(_, _, lease) if *lease == operation.lease);
-        let itself = operation.txn.then.iter().any(puts);
-        if itself {
+        let wants = matches!(self.handover.take(), Some(Handover { step: Step::TakingBack, .. }));
+        let is_back = operation.takes_back();
+        let to = if is_back { "itself" } else { "a standby" };
+        fx.log(Level::Info, Some(self.id), format!("{}: handed over to {to}", self.role));
+        // Otherwise the host has changed its mind: what is there again is released.
+        if wants && is_back {
             self.phase = Phase::Free;
         }
-        let to = if itself { "itself" } else { "a standby" };
-        fx.log(Level::Info, Some(self.id), format!("{}: handed over to {to}", self.role));
-        itself
+        wants && is_back
     }
 
     /// When one is not waited for any longer.
     pub(super) fn handover_due(&self) -> Option<Time> {
         let handover = self.handover.as_ref()?;
-        let Some(offer) = &handover.offer else { return Some(handover.until) };
-        self.taker_of(offer, self.token()?).is_none().then_some(offer.until)
+        match handover.step {
+            Step::Seeking => Some(handover.until),
+            Step::Offering { until, .. } => Some(until),
+            Step::Agreed { .. } | Step::TakingBack => None,
+        }
     }
 }

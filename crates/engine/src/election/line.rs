@@ -4,9 +4,11 @@
 //! every change of any of them.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::Election;
 use super::phase::Win;
+use crate::claim::Claim;
 use crate::effects::Effects;
 use crate::milvus::Record;
 use crate::store::{Key, KeyValue, Revision};
@@ -48,10 +50,23 @@ impl Election {
         self.line.watch.is_open() && !self.line.known
     }
 
+    /// The newest record of each address, this election's own among them, by when it was put.
+    fn newest_of_each_address(&self, claim: &Claim) -> BTreeMap<String, Revision> {
+        let mut newest = BTreeMap::new();
+        for kv in self.view.all(claim.candidates()) {
+            if let Ok(record) = Record::parse(&kv.value) {
+                let at: &mut Revision = newest.entry(record.address).or_default();
+                *at = (*at).max(kv.create_revision);
+            }
+        }
+        newest
+    }
+
     /// The best one to hand over to, or the one that is named, but for those that have passed; otherwise why there is none.
     pub(super) fn next_in_line(&self, to: Option<i64>, passed: &[Key]) -> Result<&KeyValue, String> {
         let Some(claim) = &self.claim else { return Err("nothing is known of the store".into()) };
         let mut best = None;
+        let newest = self.newest_of_each_address(claim);
         let mut why_not = match to {
             Some(id) => format!("{} has no other candidate {id}", self.role),
             None => "no standby is warm".into(),
@@ -66,8 +81,13 @@ impl Election {
                 Ok(priority)
             });
             match able {
-                Ok(_) if passed.contains(&kv.key) => why_not = format!("{} did not take the offer", kv.key),
-                Ok(priority) => best = best.max(Some(((priority, Reverse(kv.create_revision)), &kv.key))),
+                Ok(_) if passed.contains(&kv.key) => why_not = format!("{} did not accept", kv.key),
+                Ok(priority) => {
+                    // One that was killed leaves its record until its lease ends, and may be back by then: no proof, since
+                    // others may have that address as well, but who is not replaced is asked first.
+                    let is_newest = newest.get(&record.address) == Some(&kv.create_revision);
+                    best = best.max(Some(((priority, is_newest, Reverse(kv.create_revision)), &kv.key)));
+                }
                 Err(why) => why_not = format!("{}: {why}", kv.key),
             }
         }
@@ -87,7 +107,7 @@ fn priority(kv: &KeyValue, record: &Record) -> Result<u32, &'static str> {
     }
 }
 
-/// Whether the record's candidate has taken the offer of the holder of the lock at revision `lock`.
+/// Whether the record's candidate has accepted the offer of the holder of the lock at revision `lock`.
 pub(super) fn accepts(kv: &KeyValue, lock: Revision) -> bool {
     Record::parse(&kv.value).is_ok_and(|r| r.facts.is_some_and(|facts| facts.accepts == Some(lock)))
 }

@@ -4,6 +4,7 @@
 //! looks at all that is known and does what is due next. It never asks which way a fact came in, so that an
 //! answer that was lost and is read again later leads to the same place.
 
+mod accepting;
 mod ending;
 mod ground;
 mod handover;
@@ -12,10 +13,10 @@ mod line;
 mod phase;
 mod report;
 mod standby;
-mod taking;
 mod win;
 mod writes;
 
+use self::accepting::Offers;
 use self::ending::Deferred;
 pub(super) use self::ending::reserve;
 pub(super) use self::ground::{Ground, Wish};
@@ -23,7 +24,6 @@ use self::handover::Handover;
 use self::line::Line;
 use self::phase::{Phase, Stage, Win};
 use self::standby::Standby;
-use self::taking::Offers;
 use self::writes::{Doubt, Operation};
 use super::Setup;
 use super::action::{Action, Call, Callback, LostReason, Purpose};
@@ -294,9 +294,9 @@ impl Election {
         self.look_at_holder(fx, ground);
         // After the drain, since only who could campaign is kept from it; before the operation, which asks for it.
         self.look_at_obstacle(fx, ground);
-        // After the obstacle, which keeps it from taking over; before the operation, which says what it takes, and before the
-        // lock on its own lease is adopted, which it may be because an offer was taken.
-        self.look_at_offer(ground);
+        // After the obstacle, which keeps it from taking over; before the operation, which says what it accepts, and before the
+        // lock on its own lease is adopted, which it may be because an offer was accepted.
+        self.look_at_offer(fx, ground);
         // Before the operation: the watch is on its way before the record is, and both are back after one round trip.
         self.open_watch(fx);
         self.watch_line(fx);

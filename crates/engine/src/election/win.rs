@@ -22,7 +22,8 @@ impl Election {
         self.last_token = token;
         self.unchecked = false;
         self.yielding = None;
-        self.offers.taken = None;
+        self.offers.accepted = None;
+        self.may_have_won = false;
         let give_back = fx.now + ground.setup.activation_timeout;
         self.phase = Phase::Holding(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
         self.calls.cancel_all(fx, self.id);
@@ -39,7 +40,7 @@ impl Election {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
-        match claim.won(&self.view, lease).filter(|_| self.may_have_won || self.offers.taken.is_some()) {
+        match claim.won(&self.view, lease).filter(|_| self.may_have_won || self.offers.accepted.is_some()) {
             Some(token) if self.may_campaign() => self.take_win(fx, ground, token, lease),
             Some(_) => {}
             None => self.may_have_won = false,

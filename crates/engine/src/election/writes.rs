@@ -45,6 +45,17 @@ pub(super) struct Operation {
     pub(super) void: bool,
 }
 
+impl Operation {
+    pub(super) fn puts_on(&self, lease: LeaseId) -> bool {
+        self.txn.then.iter().any(|op| matches!(op, Op::Put(_, _, on) if *on == lease))
+    }
+
+    /// A handover to the election itself.
+    pub(super) fn takes_back(&self) -> bool {
+        self.purpose == Purpose::HandOver && self.puts_on(self.lease)
+    }
+}
+
 /// What it is for, and the key that it writes first.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,7 +104,7 @@ impl Election {
                 if matches!(failure, Failure::Indefinite(_)) {
                     let campaign = operation.purpose == Purpose::Campaign;
                     self.doubt = self.doubt.max(if campaign { Doubt::Campaign } else { Doubt::Write });
-                    self.may_have_won |= campaign;
+                    self.may_have_won |= campaign || operation.takes_back();
                 }
                 if failure == Failure::LeaseNotFound && self.heir_is_gone(&operation) {
                     self.trouble = None;
@@ -157,7 +168,7 @@ impl Election {
                 self.refused(fx);
             }
             Purpose::Heirs => self.line.known = true,
-            Purpose::Offer if succeeded => self.offered(fx.now, operation, at),
+            Purpose::Offer if succeeded => self.offer_is_made(fx, operation, at),
             Purpose::HandOver if succeeded => {
                 if self.handed_over(fx, operation) {
                     self.take_win(fx, ground, Token(at.0), operation.lease);
@@ -291,11 +302,11 @@ impl Election {
             (Some(win), Some(own)) => own.mod_revision.0 < win.token.0,
             _ => false,
         };
-        let offered = self.offers.got.is_some();
-        let news = of_an_earlier_win || offered || self.told != self.says(ground);
+        let is_offered = self.offers.got.is_some();
+        let news = of_an_earlier_win || is_offered || self.told != self.says(ground);
         if is_own && settled && news {
-            let takes = offered && self.offers.taken.is_some();
-            return rewrite(if takes { Purpose::Accept } else { Purpose::Update });
+            let accepts = is_offered && self.offers.accepted.is_some();
+            return rewrite(if accepts { Purpose::Accept } else { Purpose::Update });
         }
         self.asks_for_line().then(|| (Purpose::Heirs, claim.look_at_candidates()))
     }
@@ -309,7 +320,7 @@ impl Election {
         Facts {
             warm: self.is_warm(),
             ready: self.phase.win().is_some_and(Win::is_ready),
-            accepts: self.offers.taken,
+            accepts: self.offers.accepted,
             ..Facts::default()
         }
     }

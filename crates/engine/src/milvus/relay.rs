@@ -13,7 +13,7 @@ use super::encode::{ACCEPTS, Fields, OFFER, OURS, Quoted};
 use crate::store::{Revision, Value};
 
 /// A candidate's `record` with an offer of the holder of the lock at revision `lock`, in the place of any that it has
-/// got or taken before. `None`: it has no field of ours.
+/// got or accepted before. `None`: it has no field of ours.
 pub fn with_offer(record: &Value, lock: Revision) -> Option<Value> {
     let mut fields = Fields::new();
     let mut offered = false;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_takes_the_place_of_what_was_offered_or_taken_before() {
+    fn an_offer_takes_the_place_of_what_was_offered_or_accepted_before() {
         let facts = Facts { warm: true, priority: 4, ..Facts::default() };
         let expected = written(Some(Facts { offer: Some(Revision(9)), ..facts }));
         for before in [

@@ -1,26 +1,28 @@
 //! What a standby does with the offers of the holder of the lock, which are written into its own record.
 //!
-//! It takes one by rewriting the record. From then on the key set may be put on its lease at any time: then it has won, as
-//! by a campaign. It is bound to nothing: whatever else it writes into its record, or a lost lease, ends what it has agreed to.
+//! It accepts one by rewriting the record. From then on the key set may be put on its lease at any time: then it has won,
+//! as by a campaign. It is bound to nothing: whatever else it writes into its record, or a lost lease, ends what it has
+//! agreed to.
 
 use super::Election;
 use super::ground::Ground;
 use super::writes::Doubt;
+use crate::effects::Effects;
 use crate::milvus::Record;
 use crate::store::{LeaseId, Revision};
 
-/// Of the holder of the lock at which revision the own record has an offer, and whose this election has taken.
+/// Of the holder of the lock at which revision the own record has an offer, and whose this election has accepted.
 #[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Offers {
     /// The record that was looked at.
     seen: Revision,
     pub(super) got: Option<Revision>,
-    pub(super) taken: Option<Revision>,
+    pub(super) accepted: Option<Revision>,
 }
 
 impl Election {
-    /// Looks what the own record says, and decides whether to take what is offered.
-    pub(super) fn look_at_offer(&mut self, ground: Ground<'_>) {
+    /// Looks what the own record says, and decides whether to accept what is offered.
+    pub(super) fn look_at_offer(&mut self, fx: &Effects, ground: Ground<'_>) {
         let record = self.claim.as_ref().and_then(|claim| claim.record(&self.view));
         let seen = record.map(|kv| kv.mod_revision).unwrap_or_default();
         let got = if seen == self.offers.seen {
@@ -33,13 +35,20 @@ impl Election {
         let holder = self.others_lock(ground).map(|kv| kv.mod_revision);
         // That of a former holder may still be there.
         let stands = |of: &Revision| holder == Some(*of) && self.would_take_over(ground);
-        let taken = got.or(self.offers.taken).filter(stands);
-        self.offers = Offers { seen, got, taken: if is_ours { self.offers.taken } else { taken } };
+        let accepted = got.or(self.offers.accepted).filter(stands);
+        if let Some(standby) = &mut self.standby
+            && got.is_some()
+            && accepted.is_some()
+        {
+            // A warm-up that runs when the key set comes would be waited for. The holder drains for about as long as we would.
+            standby.next_warmup = standby.next_warmup.max(fx.now + ground.setup.drain_timeout);
+        }
+        self.offers = Offers { seen, got, accepted: if is_ours { self.offers.accepted } else { accepted } };
     }
 
     /// Whether the key set is being put on its lease, as it has agreed to, and a part of that is not known yet.
     pub(super) fn is_being_given(&self, lease: LeaseId) -> bool {
-        let claim = self.claim.as_ref().filter(|_| self.offers.taken.is_some());
+        let claim = self.claim.as_ref().filter(|_| self.offers.accepted.is_some());
         claim.is_some_and(|claim| claim.is_coming(&self.view, lease))
     }
 
