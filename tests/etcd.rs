@@ -391,6 +391,24 @@ async fn a_refused_connection_is_unreachable_at_once() {
 }
 
 #[tokio::test]
+async fn how_a_lease_stands_and_who_answers_is_told_past_an_endpoint_that_is_dead() {
+    let (server, nobody) = (EtcdServer::start(), RefusedPort::new());
+    let client = open(&settings(&[nobody.port(), server.port()]));
+    let lease = LeaseId(7);
+    assert_eq!(client.etcd.lease(lease, PATIENT).await, Ok(None));
+    client.grant(lease, 60).await;
+    let stands = client.etcd.lease(lease, PATIENT).await.unwrap().unwrap();
+    assert_eq!(stands.granted, Duration::from_secs(60));
+    assert!(stands.left <= stands.granted && stands.left > Duration::from_secs(30), "{stands:?}");
+    client.call(Request::Revoke { lease }).await.unwrap();
+    assert_eq!(client.etcd.lease(lease, PATIENT).await, Ok(None));
+    let member = client.etcd.member(PATIENT).await.unwrap();
+    assert_eq!((member.version.as_str(), member.leader, member.warning), ("3.7.3", member.id, None));
+    let gone = open(&settings(&[nobody.port()])).etcd.lease(lease, PATIENT).await;
+    assert!(matches!(gone, Err(Failure::Unreachable(_))), "{gone:?}");
+}
+
+#[tokio::test]
 async fn a_killed_server_ends_watches_and_serves_new_ones_after_its_restart() {
     let mut server = EtcdServer::start();
     let mut c = client(&server);
@@ -558,6 +576,8 @@ async fn an_expired_token_is_renewed_within_the_call_and_for_new_watches() {
 
     // A change of users makes the store of users younger than the token.
     root.user_add("bob", "builder", None).await.unwrap();
+    assert!(c.etcd.lease(lease, PATIENT).await.unwrap().is_some());
+    root.user_add("carol", "baker", None).await.unwrap();
     c.write(put("s/a", "4", lease)).await;
 }
 

@@ -121,21 +121,8 @@ impl Caller<'_> {
         }
         let connection = used.clone();
         let sent = Instant::now();
-        let mut answered = std::pin::pin!(async {
-            match sent_once(&connection, credentials, request, time.late).await {
-                Err((Fault::Token(_), generation)) => {
-                    match timeout_at(time.late, credentials.renew(generation, &connection)).await {
-                        Ok(Ok(())) => {
-                            let again = sent_once(&connection, credentials, request, time.late).await;
-                            again.map_err(|(fault, _)| fault)
-                        }
-                        Ok(Err(fault)) => Err(fault),
-                        Err(_) => Err(no_token_yet()),
-                    }
-                }
-                result => result.map_err(|(fault, _)| fault),
-            }
-        });
+        let send = || send(&connection, request);
+        let mut answered = std::pin::pin!(with_token(&connection, credentials, time.late, send));
         let patience = endpoints.patience(&connection);
         let mut until = (sent + patience).min(time.late);
         let mut doubted = None;
@@ -171,18 +158,45 @@ impl Caller<'_> {
     }
 }
 
-/// Sends the request once.
-async fn sent_once(
+/// Sends what `send` does with a token, and once more with a fresh one if the token was the reason for a refusal.
+pub(super) async fn with_token<T, F>(
     connection: &Connection,
     credentials: &Arc<Credentials>,
-    request: &Request,
     until: Instant,
-) -> Result<Answer, (Fault, Generation)> {
+    send: impl Fn() -> F,
+) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
+    match sent_once(connection, credentials, until, &send).await {
+        Err((Fault::Token(_), generation)) => {
+            match timeout_at(until, credentials.renew(generation, connection)).await {
+                Ok(Ok(())) => {
+                    let again = sent_once(connection, credentials, until, &send).await;
+                    again.map_err(|(fault, _)| fault)
+                }
+                Ok(Err(fault)) => Err(fault),
+                Err(_) => Err(no_token_yet()),
+            }
+        }
+        result => result.map_err(|(fault, _)| fault),
+    }
+}
+
+async fn sent_once<T, F>(
+    connection: &Connection,
+    credentials: &Arc<Credentials>,
+    until: Instant,
+    send: &impl Fn() -> F,
+) -> Result<T, (Fault, Generation)>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
     let generation = match timeout_at(until, credentials.ready(connection)).await {
         Ok(ready) => ready.map_err(|fault| (fault, Generation::default()))?,
         Err(_) => return Err((no_token_yet(), Generation::default())),
     };
-    let answer = timeout_at(until, send(connection, request)).await;
+    let answer = timeout_at(until, send()).await;
     answer
         .unwrap_or_else(|_| Err(Fault::Unknown("no answer in time".to_owned())))
         .map_err(|f| (f, generation))
@@ -231,7 +245,7 @@ fn no_token_yet() -> Fault {
 }
 
 /// Says whose word it was.
-fn named(fault: Fault, connection: &Connection) -> Fault {
+pub(super) fn named(fault: Fault, connection: &Connection) -> Fault {
     let name = &connection.name;
     let of = |text: String| endpoint::of(name, &text);
     match fault {

@@ -53,7 +53,7 @@ pub(super) struct Connection {
     pub(super) kv: KvClient,
     pub(super) lease: LeaseClient,
     pub(super) auth: AuthClient,
-    maintenance: MaintenanceClient,
+    pub(super) maintenance: MaintenanceClient,
     /// Held while a token is fetched.
     pub(super) authenticating: LastRefusal,
     channel: Labelled,

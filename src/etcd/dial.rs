@@ -74,7 +74,7 @@ impl Dialler {
 pub type Resolver = Arc<dyn Fn(String) -> LookingUp + Send + Sync>;
 
 /// As the machine does. Must be called inside a tokio runtime.
-pub(crate) fn look_up(name: String) -> LookingUp {
+pub fn look_up(name: String) -> LookingUp {
     Box::pin(async move { blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await? })
 }
 

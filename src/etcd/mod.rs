@@ -8,7 +8,7 @@
 //!
 //! From the bottom: `line` and `dial` make byte streams, `connection` is HTTP/2 with the etcd crate's clients
 //! on one of them, `endpoint` connects to one address and knows its `pace`, `endpoints` chooses among them, `credentials`
-//! has the token, `call` performs a request, `watch` routes what `watch_stream` carries; `translate` and
+//! has the token, `call` performs a request, `operator` what no election asks for, `watch` routes what `watch_stream` carries; `translate` and
 //! `failure` know etcd's words.
 
 mod call;
@@ -19,6 +19,7 @@ mod endpoint;
 mod endpoints;
 mod failure;
 mod line;
+mod operator;
 mod tls;
 mod translate;
 mod watch;
@@ -30,10 +31,10 @@ use crate::log::Log;
 use crate::store::{Answer, Failure, Range, Request};
 pub use credentials::Credentials;
 use dial::Place;
-pub(crate) use dial::look_up;
-pub use dial::{Dialler, LookingUp, Resolver};
+pub use dial::{Dialler, LookingUp, Resolver, look_up};
 use endpoint::Use;
 use endpoints::Endpoints;
+pub use operator::{LeaseLeft, Member};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
