@@ -140,7 +140,7 @@ fn each_file_that_the_pages_for_newcomers_name_is_there() {
 }
 
 /// Code of a page, by its language; and what compiles or runs every piece of it.
-const COVERED: [(&str, &str, &str); 17] = [
+const COVERED: [(&str, &str, &str); 18] = [
     ("README.md", "c", "tests/contract/test_quickstart.py"),
     ("README.md", "go", "go/guide_test.go"),
     ("README.md", "python", "python/tests/test_guide.py"),
@@ -149,6 +149,7 @@ const COVERED: [(&str, &str, &str); 17] = [
     ("CONTRIBUTING.md", "sh", "tests/pages.rs"),
     ("c.md", "c", "bindings/c/tests/guide.rs"),
     ("c.md", "sh", "tools/check-library"),
+    ("command.md", "sh", "command/tests/page.rs"),
     ("etcd.md", "sh", "tests/troubles.rs"),
     ("go.md", "go", "go/guide_test.go"),
     ("guard.md", "sh", "tests/failover/test_guard.py"),

@@ -1,10 +1,22 @@
 //! The program `primacy`: what an operator has beside the library.
 
+mod changes;
+mod cluster;
+mod doctor;
+mod exit;
+mod finding;
 mod guard;
+mod pages;
+mod reach;
+mod screen;
+mod settings;
+mod snapshot;
+mod status;
+mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(
@@ -19,15 +31,41 @@ struct Primacy {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows who is primary of what and who stands by
+    ///
+    /// Of each election the primary, and the standbys in the order in which primacy would be handed to them; of each its id,
+    /// address, version, whether it says that it is warm and ready, its lease and what is left of it; the primary's fencing
+    /// token; and what is not as it should be, with what to do. Milvus's own coordinators say nothing of warm and ready.
+    Status(status::Status),
+    /// Finds what stands in the way of elections, and says what to do
+    ///
+    /// Reaches each address of each endpoint; looks at the servers' versions, how long a read takes beside the TTL, the
+    /// clock, the rights of etcd's user for each role, and at all keys: leftovers, locks whose lease is past its end,
+    /// records that nobody can parse. Writes nothing.
+    Doctor(doctor::Doctor),
+    /// Follows what changes: one line for each change
+    ///
+    /// First how it is now. Then, as etcd tells it: who became primary, who is none any more, who registered or is gone, and
+    /// what candidates say of themselves.
+    Watch(watch::Watch),
     /// Starts a program, and revokes its leases as soon as it is dead
     ///
     /// Signals go to the program, its exit code is returned (128 + n for signal n), and what it leaves behind is reaped:
     /// this can be the first process of a container. While the program lives, paused or not, nothing is revoked.
     Guard(guard::Guard),
+    /// Prints completions for a shell
+    Completions(pages::Completions),
+    /// Prints a page of the manual, as `primacy man status | man -l -`
+    Man(pages::Manual),
 }
 
 fn main() -> ExitCode {
     match Primacy::parse().command {
+        Command::Status(status) => exit::end(status.run()),
+        Command::Doctor(doctor) => exit::end(doctor.run()),
+        Command::Watch(watch) => exit::end(watch.run()),
         Command::Guard(guard) => guard.run(),
+        Command::Completions(completions) => exit::end(completions.run(Primacy::command())),
+        Command::Man(manual) => exit::end(manual.run(Primacy::command())),
     }
 }
