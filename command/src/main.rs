@@ -12,6 +12,7 @@ mod screen;
 mod settings;
 mod snapshot;
 mod status;
+mod version;
 mod watch;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
     /// First how it is now. Then, as etcd tells it: who became primary, who is none any more, who registered or is gone, and
     /// what candidates say of themselves.
     Watch(watch::Watch),
+    /// Prints or sets the newest version that has been primary as mixcoord
+    Version(version::Watermark),
     /// Starts a program, and revokes its leases as soon as it is dead
     ///
     /// Signals go to the program, its exit code is returned (128 + n for signal n), and what it leaves behind is reaped:
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Status(status) => exit::end(status.run()),
         Command::Doctor(doctor) => exit::end(doctor.run()),
         Command::Watch(watch) => exit::end(watch.run()),
+        Command::Version(watermark) => exit::end(watermark.run()),
         Command::Guard(guard) => guard.run(),
         Command::Completions(completions) => exit::end(completions.run(Primacy::command())),
         Command::Man(manual) => exit::end(manual.run(Primacy::command())),
