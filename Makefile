@@ -99,9 +99,9 @@ target/coordinators/go-lent: go-library
 python: venv ## the Python package, into target/venv
 	cd python && VIRTUAL_ENV=$(CURDIR)/target/venv ../target/venv/bin/maturin develop --quiet --profile demo
 
-# Linked statically, and without the embedded etcd: for any image, whatever its libc, and LD_PRELOAD does not touch it.
+# Linked statically: for any image, whatever its libc, and LD_PRELOAD does not touch it.
 .PHONY: command
-command: ## the program `primacy`, which has the crash guard: target/primacy
+command: ## the program `primacy` for operators, which has the crash guard and a server for development: target/primacy
 	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --quiet --profile demo --target x86_64-unknown-linux-gnu --package primacy-command
 	@strip -o target/primacy target/x86_64-unknown-linux-gnu/demo/primacy
@@ -115,10 +115,6 @@ target/coordinators/py: python
 	@mkdir -p $(@D)
 	@printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' "$(CURDIR)/$(PYTHON)" "$(CURDIR)/python/examples/coordinator.py" >$@.new
 	@chmod +x $@.new && mv $@.new $@
-
-.PHONY: dev-etcd
-dev-etcd: ## primacy's own server for development: target/demo/primacy-dev-etcd
-	cargo build --profile demo --package primacy --bin primacy-dev-etcd
 
 .PHONY: etcd
 etcd: venv ## the newest etcd, into target/tools/etcd

@@ -3,15 +3,12 @@
 
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-// Servers die with their test.
-#![allow(unsafe_code)]
 
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::etcd::program;
@@ -98,27 +95,31 @@ fn a_named_store_outlives_the_runtime_that_opened_it() {
     });
 }
 
-/// A dev server process, ended with the test.
+/// A server on a port, with threads of its own; it ends with the test.
 struct DevServer {
-    child: Child,
+    serving: std::thread::JoinHandle<()>,
+    _end: tokio::sync::oneshot::Sender<()>,
     address: SocketAddr,
 }
 
 impl DevServer {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_primacy-dev-etcd"));
-        command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        // SAFETY: between fork and exec only this system call is made.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_end, ended) = tokio::sync::oneshot::channel();
+        let serving = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let server = Server::default();
+                tokio::select! {
+                    never = server.listen(listener) => match never {},
+                    _ = ended => {}
+                }
             });
-        }
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        DevServer { child, address: line.trim().parse().unwrap() }
+        });
+        DevServer { serving, _end, address }
     }
 
     async fn client(&self) -> Client {
@@ -129,14 +130,7 @@ impl DevServer {
     async fn still_serves(&mut self) {
         let mut client = self.client().await;
         client.put("still", "there", None).await.unwrap();
-        assert!(self.child.try_wait().unwrap().is_none());
-    }
-}
-
-impl Drop for DevServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        assert!(!self.serving.is_finished());
     }
 }
 
@@ -179,7 +173,7 @@ fn etcdctl_gets_puts_runs_transactions_and_keeps_leases() {
     ctl(&["lease", "revoke", lease]);
     assert_eq!(ctl(&["get", "c"]), "");
     assert_eq!(ctl(&["del", "a", "c"]), "2\n");
-    assert!(ctl(&["member", "list"]).contains("primacy-dev-etcd"));
+    assert!(ctl(&["member", "list"]).contains("primacy-dev"));
     assert!(ctl(&["endpoint", "status"]).contains("development"));
     ctl(&["endpoint", "health"]);
 }
@@ -324,19 +318,5 @@ impl tonic::codegen::Body for OneFrame {
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
         std::task::Poll::Ready(self.0.take().map(|bytes| Ok(hyper::body::Frame::data(bytes.into()))))
-    }
-}
-
-#[test]
-fn the_dev_server_says_what_it_is_for_and_refuses_what_it_does_not_know() {
-    let run = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_primacy-dev-etcd")).args(arguments).output().unwrap()
-    };
-    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
-    assert!(help.contains("FOR DEVELOPMENT AND TESTS ONLY"), "{help}");
-    for arguments in [&["--data-dir", "x"][..], &["--listen", "nowhere"], &["--listen"]] {
-        let output = run(arguments);
-        assert!(!output.status.success());
-        assert!(String::from_utf8(output.stderr).unwrap().starts_with("primacy-dev-etcd: "));
     }
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod cluster;
+mod dev;
 mod doctor;
 mod exit;
 mod finding;
@@ -51,6 +52,12 @@ enum Command {
     Watch(watch::Watch),
     /// Prints or sets the newest version that has been primary as mixcoord
     Version(version::Watermark),
+    /// Serves an etcd FOR DEVELOPMENT AND TESTS ONLY
+    ///
+    /// One node, all data in memory and gone when it ends, no TLS, no users. It speaks etcd's gRPC protocol: KV, Watch,
+    /// Lease, and of Cluster and Maintenance what clients ask first. It prints the address that it listens on as one line
+    /// on stdout, then serves until it is ended.
+    Dev(dev::Dev),
     /// Starts a program, and revokes its leases as soon as it is dead
     ///
     /// Signals go to the program, its exit code is returned (128 + n for signal n), and what it leaves behind is reaped:
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => exit::end(doctor.run()),
         Command::Watch(watch) => exit::end(watch.run()),
         Command::Version(watermark) => exit::end(watermark.run()),
+        Command::Dev(dev) => exit::end(dev.run()),
         Command::Guard(guard) => guard.run(),
         Command::Completions(completions) => exit::end(completions.run(Primacy::command())),
         Command::Man(manual) => exit::end(manual.run(Primacy::command())),

@@ -279,7 +279,7 @@ impl PbClusterService for Api {
     async fn member_list(&self, _: Request<PbMemberListRequest>) -> Reply<PbMemberListResponse> {
         let member = PbMember {
             id: MEMBER,
-            name: "primacy-dev-etcd".to_owned(),
+            name: "primacy-dev".to_owned(),
             peer_ur_ls: vec![],
             client_ur_ls: self.0.address().map(|address| format!("http://{address}")).into_iter().collect(),
             is_learner: false,

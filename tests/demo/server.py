@@ -69,16 +69,14 @@ async def serve(asked: str | None, folder: Path, changes: Changes) -> Server:
 
 
 async def _embedded(folder: Path, changes: Changes) -> Server:
-    make = ["make", "--silent", "-C", str(REPOSITORY), "dev-etcd"]
+    make = ["make", "--silent", "-C", str(REPOSITORY), "command"]
     made = await asyncio.to_thread(subprocess.run, make)
     if made.returncode:
         raise NotInTime("no server to run on; `make demo ETCD=HOST:PORT` uses an etcd that runs already")
-    program = TARGET / "demo" / "primacy-dev-etcd"
-    process = await Process.start([program, "--listen", "127.0.0.1:0"], folder / "dev-etcd.log", changes)
+    program = TARGET / "primacy"
+    process = await Process.start([program, "dev", "--listen", "127.0.0.1:0"], folder / "dev.log", changes)
     # It prints its address, and nothing else.
-    await changes.until(
-        lambda: process.lines or process.code is not None, 10, "the address of primacy-dev-etcd"
-    )
+    await changes.until(lambda: process.lines or process.code is not None, 10, "the address of primacy dev")
     if not process.lines:
-        raise NotInTime("primacy-dev-etcd ended at once")
-    return Server(f"{program.name}, no real etcd", str(process.lines[0]["text"]), process, None)
+        raise NotInTime("primacy dev ended at once")
+    return Server(f"{program.name} dev, no real etcd", str(process.lines[0]["text"]), process, None)

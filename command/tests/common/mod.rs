@@ -1,6 +1,6 @@
 //! An etcd with what a cluster has written, and the command run on it.
 #![allow(dead_code, unused_imports, reason = "each test program uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../../../tests/common/mod.rs"]
 mod shared;
