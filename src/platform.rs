@@ -6,6 +6,7 @@
 //! | a timer on that clock (`timerfd`) | tokio's timers |
 //! | a descriptor that rings (`eventfd`) | a pipe |
 //! | descriptors that were inherited, by number | not told from others |
+//! | `PR_SET_PDEATHSIG`: a child that the kernel kills with us | a child that stays |
 //! | `MADV_WIPEONFORK`: a forked child finds every deadline at 0 | ordinary memory: the child must not ask |
 //!
 //! Another platform is a port of this file.
@@ -15,6 +16,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -186,6 +189,25 @@ pub fn mark_children() {
         // It can fail only for lack of memory; then fork is as unsafe as without us, and nothing else is lost.
         let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     });
+}
+
+/// What the command starts is killed by the kernel when the thread that starts it ends, such as by the death of this
+/// process. (Not what it starts itself; and not if it is another user's by then.)
+pub fn ends_with_us(command: &mut Command) {
+    let us = std::process::id();
+    // SAFETY: between fork and exec these system calls are made alone, which are async-signal-safe, and nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // We may have died before: then nobody would kill it.
+            if u32::try_from(libc::getppid()) != Ok(us) {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        });
+    }
 }
 
 /// Which signals a thread does not take for now.

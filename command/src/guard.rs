@@ -4,9 +4,6 @@
 //! session that comes through the socket gets a [`Ward`] of its own. When the program has ended, so do we, as
 //! soon as the leases of what is dead are revoked.
 
-mod child;
-mod signals;
-mod voice;
 mod ward;
 
 use std::ffi::OsString;
@@ -22,9 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use child::Child;
-use signals::{Signals, should_end};
-use voice::Voice;
+use crate::child::{Child, NotStarted};
+use crate::signals::{Signals, should_end};
+use crate::voice::Voice;
 use ward::{ANSWERED_WITHIN, Ward};
 
 /// We could not begin.
@@ -43,7 +40,7 @@ impl Guard {
     pub fn run(self) -> ExitCode {
         // We speak, and take the terminal back, while it is the program's. Before there is a thread.
         let given = SignalMask::block([Signal::TTOU.as_raw()]);
-        let voice = Voice::new();
+        let voice = Voice::new("primacy guard");
         let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(guard(&self.program, &given, &voice)),
             Err(error) => Err(Failed { why: error.to_string(), code: FAILED }),
@@ -70,6 +67,12 @@ impl From<std::io::Error> for Failed {
     }
 }
 
+impl From<NotStarted> for Failed {
+    fn from(NotStarted { why, code }: NotStarted) -> Failed {
+        Failed { why, code }
+    }
+}
+
 async fn guard(program: &[OsString], mask: &SignalMask, voice: &Voice) -> Result<u8, Failed> {
     let mut signals = Signals::new()?;
     // The first process of a container, or of a PID namespace, gets the orphans anyway.
@@ -88,7 +91,7 @@ async fn guard(program: &[OsString], mask: &SignalMask, voice: &Voice) -> Result
             None
         }
     };
-    let child = Child::start(program, theirs, mask)?;
+    let child = Child::start(program, theirs, mask, |_| {})?;
     let hellos = platform::registered(Arc::new(ours))?;
 
     let (end, ended) = watch::channel(false);

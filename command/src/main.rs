@@ -1,6 +1,7 @@
 //! The program `primacy`: what an operator has beside the library.
 
 mod changes;
+mod child;
 mod cluster;
 mod dev;
 mod doctor;
@@ -9,11 +10,14 @@ mod finding;
 mod guard;
 mod pages;
 mod reach;
+mod run;
 mod screen;
 mod settings;
+mod signals;
 mod snapshot;
 mod status;
 mod version;
+mod voice;
 mod watch;
 
 use std::process::ExitCode;
@@ -50,6 +54,14 @@ enum Command {
     /// First how it is now. Then, as etcd tells it: who became primary, who is none any more, who registered or is gone, and
     /// what candidates say of themselves.
     Watch(watch::Watch),
+    /// Runs a program only while primary
+    ///
+    /// Campaigns for ROLE and stands by; once primary, starts the program with PRIMACY_TOKEN, the fencing token of this
+    /// win, in its environment. Should primacy end, the program is told by SIGTERM and killed before the lease ends; then
+    /// this stands by again. The program's end is the end of this, with its exit code (128 + n for signal n; 127 and 126
+    /// where it can not be started, 125 where no session can be opened). Signals that end are passed on, and primacy
+    /// is given up once the program has ended. Should this be killed, the kernel kills the program.
+    Run(run::Run),
     /// Prints or sets the newest version that has been primary as mixcoord
     Version(version::Watermark),
     /// Serves an etcd FOR DEVELOPMENT AND TESTS ONLY
@@ -76,6 +88,7 @@ fn main() -> ExitCode {
         Command::Watch(watch) => exit::end(watch.run()),
         Command::Version(watermark) => exit::end(watermark.run()),
         Command::Dev(dev) => exit::end(dev.run()),
+        Command::Run(run) => run.run(),
         Command::Guard(guard) => guard.run(),
         Command::Completions(completions) => exit::end(completions.run(Primacy::command())),
         Command::Man(manual) => exit::end(manual.run(Primacy::command())),

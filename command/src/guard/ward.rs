@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::voice::Voice;
+use crate::voice::Voice;
 
 /// How often etcd is asked something, so that there are a connection and a token when they are needed,
 const WARMED_EVERY: Duration = Duration::from_secs(10);
@@ -261,7 +261,7 @@ mod tests {
 
     fn ward() -> (OwnedFd, Ward) {
         let (ours, theirs) = socket::pair().unwrap();
-        (ours, Ward::new(theirs, Voice::new()).unwrap())
+        (ours, Ward::new(theirs, Voice::new("test")).unwrap())
     }
 
     #[tokio::test]

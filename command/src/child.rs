@@ -1,4 +1,4 @@
-//! The program that is guarded: started, signalled, reaped.
+//! A program of ours: started, signalled, reaped.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,23 +11,36 @@ use std::process::Command;
 use primacy::crash_guard::VARIABLE;
 use primacy::platform::SignalMask;
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, WaitOptions, getpgrp, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, getpgrp, kill_process, kill_process_group, wait};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
-
-use super::Failed;
 
 /// See the module.
 pub struct Child(Pid);
 
+/// The program was not started.
+pub struct NotStarted {
+    pub why: String,
+    /// As other programs that start programs have it.
+    pub code: u8,
+}
+
+impl From<io::Error> for NotStarted {
+    fn from(error: io::Error) -> NotStarted {
+        NotStarted { why: error.to_string(), code: 125 }
+    }
+}
+
 impl Child {
-    /// Starts a program, with its arguments, that inherits the socket, if there is one, under the same number.
+    /// Starts a program, with its arguments, that inherits the socket, if there is one, under the same number. `prepare`
+    /// may change how.
     ///
     /// It is in a process group of its own, which gets the terminal if we have it: what is typed there reaches it once.
     pub fn start(
         program: &[OsString],
         socket: Option<OwnedFd>,
         signals: &SignalMask,
-    ) -> Result<Child, Failed> {
+        prepare: impl FnOnce(&mut Command),
+    ) -> Result<Child, NotStarted> {
         let [name, arguments @ ..] = program else { return Err(io::Error::from(ErrorKind::NotFound).into()) };
         let mut command = Command::new(name);
         command.args(arguments).process_group(0).env_remove(VARIABLE);
@@ -36,8 +49,9 @@ impl Child {
             fcntl_setfd(socket, FdFlags::empty()).map_err(io::Error::from)?;
             command.env(VARIABLE, format!("{}:{inode}", socket.as_raw_fd()));
         }
+        prepare(&mut command);
         let is_in_front = tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp());
-        let child = signals.during(|| command.spawn()).map_err(|error| Failed {
+        let child = signals.during(|| command.spawn()).map_err(|error| NotStarted {
             why: format!("{} can not be started: {error}", name.display()),
             code: if error.kind() == ErrorKind::NotFound { 127 } else { 126 },
         })?;
@@ -61,6 +75,11 @@ impl Child {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let _ = kill_process(self.0, signal);
+    }
+
+    /// Kills it and all of its process group.
+    pub fn kill_group(&self) {
+        let _ = kill_process_group(self.0, Signal::KILL);
     }
 
     /// Reaps all that has ended. Its exit code, if it was among that; 128 + n if it died of signal n.

@@ -1,5 +1,5 @@
-//! What the guard says on stderr: its troubles, and what it has revoked. A thread of its own writes, so that a pipe which
-//! nobody reads keeps no lease from being revoked.
+//! What those say on stderr who must never wait for it, such as the guard. A thread of its own writes, so that a pipe which
+//! nobody reads keeps no lease from being revoked, and no program from being ended.
 
 use std::io::Write;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -22,13 +22,14 @@ enum Line {
 }
 
 impl Voice {
-    pub fn new() -> Voice {
+    /// Of who speaks, which begins each line.
+    pub fn new(who: &'static str) -> Voice {
         let (lines, written) = sync_channel(WAITING);
         // Without a thread nothing is said, and nothing else is lost.
         let _ = thread::Builder::new().name("voice".into()).spawn(move || {
             for line in written {
                 match line {
-                    Line::Say(text) => _ = writeln!(std::io::stderr(), "primacy guard: {text}"),
+                    Line::Say(text) => _ = writeln!(std::io::stderr(), "{who}: {text}"),
                     Line::Finish(done) => _ = done.send(()),
                 }
             }
