@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use primacy::config::Config;
+use primacy::engine::{ElectionState, LostReason, Obstacle, SessionState};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -106,6 +107,44 @@ fn each_link_leads_to_a_file_and_a_heading_that_are_there() {
             let is_there =
                 |text: &str| text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
             assert!(heading.is_empty() || is_there(&read(target)), "{page:?}: {link}");
+        }
+    }
+}
+
+#[test]
+fn the_runbook_has_each_state_reason_and_obstacle_by_its_name() {
+    let page = read("docs/runbook.md");
+    let part = |heading: &str| {
+        let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+        rest.split("\n## ").next().unwrap().to_owned()
+    };
+    let has = |heading: &str, names: &[&str]| {
+        let part = part(heading);
+        names.iter().for_each(|name| assert!(part.contains(&format!("`{name}`")), "{heading}: {name}"));
+    };
+    has("Where an election stands", &ElectionState::ALL.map(ElectionState::name));
+    has("Where an election stands", &SessionState::ALL.map(SessionState::name));
+    has("Why primacy was lost", &LostReason::ALL.map(LostReason::name));
+    has("What keeps an election from getting on", &Obstacle::ALL.map(Obstacle::name));
+}
+
+#[test]
+fn each_line_of_the_log_in_the_runbook_is_one_that_the_code_says() {
+    let mut sources = Vec::new();
+    ["src", "crates/engine/src"].iter().for_each(|folder| files(&root().join(folder), &mut sources));
+    // A text goes on in the next line of the code after a backslash.
+    let code: String = sources.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let code = code.split("\\\n").map(str::trim_start).collect::<String>();
+    let page = read("docs/runbook.md");
+    let (_, lines) = page.split_once("| line | what to do |\n|---|---|\n").unwrap();
+    let rows: Vec<_> = lines.lines().take_while(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 15, "{}", rows.len());
+    for row in rows {
+        let column = row.split(" | ").next().unwrap();
+        let said: Vec<_> = column.split('`').skip(1).step_by(2).collect();
+        assert!(!said.is_empty(), "{row}");
+        for part in said.iter().flat_map(|line| line.split("...")).filter(|part| part.len() > 2) {
+            assert!(code.contains(part.trim()), "nothing says: {part}");
         }
     }
 }

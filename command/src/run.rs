@@ -91,7 +91,12 @@ impl Host for Teller {
             Call::Primary { token, .. } => Told::Primary(call, *token),
             Call::Lost { reason, .. } => Told::Lost(call, *reason),
         };
-        if self.0.send(told).is_ok() { Reply::Pending } else { Reply::Failed("it ends".into()) }
+        match (self.0.send(told), what) {
+            (Ok(()), _) => Reply::Pending,
+            // Nobody is there any more, and no program.
+            (Err(_), Call::Lost { .. }) => Reply::Done,
+            (Err(_), _) => Reply::Failed("primacy run ends".into()),
+        }
     }
     fn cancelled(&self, _: CallId) {}
     fn notice(&self, what: &Notice) {
@@ -110,6 +115,13 @@ struct Running {
     is_killed: bool,
     /// The `on_lost` that waits for its end.
     lost: Option<CallId>,
+}
+
+/// Where something breaks, no program is left behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill_group();
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,9 +278,8 @@ impl Supervisor<'_> {
         }
         let Some(code) = running.child.reap().map_err(broken)? else { return Ok(None) };
         running.child.give_terminal_back();
-        // What it has started may still be there.
-        running.child.kill_group();
         let (lost, why) = (running.lost, running.told.map(|(_, why)| why));
+        // What it has started may still be there: it is killed.
         self.running = None;
         if let Some(call) = lost {
             let _ = self.election.complete(call, Outcome::Done);

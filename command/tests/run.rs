@@ -33,8 +33,8 @@ impl Drop for Candidate {
 const SCRIPT: &str = r#"
 exec 9>>witness
 flock -n 9 || echo "overlap" >>log
-echo "start $PRIMACY_TOKEN $$ $PRIMACY_ROLE $PRIMACY_LOCK" >>log
 trap "$ON_TERM" TERM
+echo "start $PRIMACY_TOKEN $$ $PRIMACY_ROLE $PRIMACY_LOCK" >>log
 while :; do sleep 0.02 9>&-; done
 "#;
 
