@@ -421,6 +421,7 @@ fn step(elections: u32) -> f64 {
         priority: 1,
         warmup_interval: Duration::from_secs(1),
         activation_timeout: Duration::from_secs(10),
+        liveness_timeout: None,
         drain_timeout: Duration::from_secs(30),
         request_timeout: Duration::from_secs(10),
         first_lease: LeaseId(1000),

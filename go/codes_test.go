@@ -52,7 +52,7 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 		"LOST_KEY_TAKEN": int32(KeyTaken), "LOST_RESIGNED": int32(Resigned), "LOST_TRANSFERRED": int32(Transferred),
 		"LOST_ACTIVATION_FAILED": int32(ActivationFailed), "LOST_STORE_ROLLED_BACK": int32(StoreRolledBack),
 		"LOST_STOPPED": int32(Stopped), "LOST_INTERNAL_ERROR": int32(InternalError),
-		"LOST_HOST_UNRESPONSIVE": int32(HostUnresponsive),
+		"LOST_HOST_UNRESPONSIVE": int32(HostUnresponsive), "LOST_LIVENESS_EXPIRED": int32(LivenessExpired),
 		"CALL_STANDBY":           int32(CallbackStandby), "CALL_WARMUP": int32(CallbackWarmup), "CALL_PRIMARY": int32(CallbackPrimary),
 		"CALL_LOST": int32(CallbackLost), "DONE": outcomeDone, "WARM": outcomeWarm, "FAILED": outcomeFailed,
 		"NOTICE_SUSPENDED": int32(EventSuspended), "NOTICE_RESUMED": int32(EventResumed),
@@ -94,7 +94,7 @@ func TestEveryNameOfTheLibraryIsKnownHere(t *testing.T) {
 		"election state": {int32(ElectionStopped), func(n int32) string { return ElectionState(n).String() }},
 		"callback":       {int32(CallbackLost), func(n int32) string { return Callback(n).String() }},
 		"obstacle":       {int32(ObstacleKeyHeld), func(n int32) string { return Obstacle(n).String() }},
-		"reason":         {int32(HostUnresponsive), func(n int32) string { return Reason(n).String() }},
+		"reason":         {int32(LivenessExpired), func(n int32) string { return Reason(n).String() }},
 	} {
 		for n := int32(1); n <= last.number; n++ {
 			if last.text(n) == "unknown" {

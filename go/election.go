@@ -105,6 +105,20 @@ func (e *Election) Transfer(ctx context.Context, to int64) error {
 	return nil
 }
 
+// Healthy says that the host is well, which a primary has to within each "primacy.liveness_timeout_ms", where that is set.
+//
+// The lease is renewed by the library's own threads, whatever the goroutines of the host do, so that a host that hangs
+// would stay primary for as long as its process lives. Call this from where the work is done, and not from a ticker of its
+// own. The time counts from the last such call, or from the return of [Handlers.OnPrimary]. Where it runs out
+// [Handlers.OnLost] follows, with [LivenessExpired]; the lock is released when that has returned, or
+// "primacy.drain_timeout_ms" later, and this process lets others go first. While OnPrimary runs, and without primacy, it
+// may be called and need not be; who has called it in OnPrimary has to go on. Any goroutine; it never blocks.
+func (e *Election) Healthy() {
+	if e != nil {
+		_ = electionHealthy(e.handle) // over: there is nothing to be well for
+	}
+}
+
 // Resign gives primacy up, if this process has it, and goes on as a standby that lets others go first. A warm standby
 // takes over as by [Election.Transfer]; if there is none, or none that answers, the lock is released.
 //

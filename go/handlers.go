@@ -82,6 +82,8 @@ const (
 	InternalError Reason = 9
 	// HostUnresponsive: the library could not begin a callback, for want of a thread.
 	HostUnresponsive Reason = 10
+	// LivenessExpired: [Election.Healthy] was not called within "primacy.liveness_timeout_ms".
+	LivenessExpired Reason = 11
 )
 
 // String returns the name that logs show, such as "lease_expired".

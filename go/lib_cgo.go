@@ -413,6 +413,10 @@ func electionTransfer(election uint64, to int64) error {
 	return plain(C.primacy_election_transfer(C.primacy_election(election), C.int64_t(to)))
 }
 
+func electionHealthy(election uint64) error {
+	return plain(C.primacy_election_healthy(C.primacy_election(election)))
+}
+
 func electionResign(election uint64) error {
 	return plain(C.primacy_election_resign(C.primacy_election(election)))
 }

@@ -34,6 +34,7 @@ func sessionClose(uint64, uint64) error                                 { return
 func sessionFree(uint64) error                                          { return ErrUnsupported }
 func electionCampaign(uint64) error                                     { return ErrUnsupported }
 func electionTransfer(uint64, int64) error                              { return ErrUnsupported }
+func electionHealthy(uint64) error                                      { return ErrUnsupported }
 func electionResign(uint64) error                                       { return ErrUnsupported }
 func electionStop(uint64, uint64) error                                 { return ErrUnsupported }
 func electionFree(uint64) error                                         { return ErrUnsupported }

@@ -176,6 +176,7 @@ fn setup(settings: Settings, candidate: Candidate) -> Setup {
         priority: settings.priority,
         warmup_interval: settings.warmup_interval,
         activation_timeout: settings.activation_timeout,
+        liveness_timeout: settings.liveness_timeout,
         drain_timeout: settings.drain_timeout,
         request_timeout: settings.etcd.request_timeout,
         // Those that follow count up; no other session's range is likely to be near.

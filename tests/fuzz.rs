@@ -118,6 +118,7 @@ fn setup(layout: Layout) -> Setup {
         priority: 1,
         warmup_interval: Duration::from_millis(500),
         activation_timeout: Duration::from_secs(2),
+        liveness_timeout: None,
         drain_timeout: Duration::from_secs(2),
         request_timeout: Duration::from_secs(2),
         first_lease: LeaseId(100),

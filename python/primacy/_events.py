@@ -42,6 +42,8 @@ class LostReason(enum.Enum):
     """A defect of the library."""
     HOST_UNRESPONSIVE = "host_unresponsive"
     """Nobody took what waited in the election's queue for ``primacy.activation_timeout_ms``."""
+    LIVENESS_EXPIRED = "liveness_expired"
+    """The host did not say within ``primacy.liveness_timeout_ms`` that it is well."""
 
     def __str__(self) -> str:
         return str(self.value)

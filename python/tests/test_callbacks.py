@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import primacy
 import pytest
-from conftest import SOON, Open, Told
+from conftest import SOON, Open, Told, candidate
 from primacy import Answer
 
 
@@ -245,3 +246,24 @@ def test_callback_threads_end_when_they_are_idle(open_session: Open) -> None:
             return
         idle.wait(0.1)
     pytest.fail(f"{threads()} threads are left")
+
+
+def test_a_primary_that_does_not_say_that_it_is_well_is_given_up(config: primacy.Config) -> None:
+    """Waits for real time: for a timeout after the last word of the host, which comes a while after the win."""
+    timeout = 3.0
+    config.set("primacy.liveness_timeout_ms", int(timeout * 1000))
+    with primacy.Session(config, candidate()) as session:
+        calls, in_time = Told(), False
+        election = session.register("rootcoord", calls)
+        election.campaign()
+        while not in_time:
+            token = calls.next(primacy.PrimaryCall).token
+            won = time.monotonic()
+            time.sleep(timeout / 2)
+            said = time.monotonic()
+            election.healthy()
+            # On a machine that is too busy for this test the next win is looked at.
+            in_time = said - won < timeout * 3 / 4
+            lost = calls.next(primacy.LostCall)
+            assert (lost.token, lost.reason) == (token, primacy.LostReason.LIVENESS_EXPIRED)
+            assert not in_time or time.monotonic() - said >= timeout

@@ -62,6 +62,9 @@ const PRIORITY: &str = "a whole number from 0 to 1000";
 const MS: &str = "whole milliseconds from 1 to 3600000";
 const MS_KIND: Kind = Kind::Number(1, 3_600_000);
 
+const OPTIONAL_MS: &str = "whole milliseconds from 0 to 3600000";
+const OPTIONAL_MS_KIND: Kind = Kind::Number(0, 3_600_000);
+
 const fn name(
     name: &'static str,
     default: &'static str,
@@ -128,6 +131,8 @@ pub(super) static NAMES: &[Name] = &[
         "ms between warm-ups of a standby that is not warm yet"),
     name("primacy.activation_timeout_ms", "10000", MS, MS_KIND,
         "ms from the win until the host begins on_primary, and for which a primary may leave its event queue unread"),
+    name("primacy.liveness_timeout_ms", "0", OPTIONAL_MS, OPTIONAL_MS_KIND,
+        "ms after which a primary is given up whose host does not say that it is well, by a call of its own; 0: it is not asked"),
     name("primacy.drain_timeout_ms", "30000", MS, MS_KIND,
         "ms that a release waits for the host's callbacks"),
     name("primacy.layout", "milvus", "milvus or after_start", Kind::Layout,

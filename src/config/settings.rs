@@ -29,6 +29,8 @@ pub struct Settings {
     pub warmup_interval: Duration,
     /// From the win to the start of `on_primary`.
     pub activation_timeout: Duration,
+    /// How long a primary's host may not say that it is well; `None`: it is not asked.
+    pub liveness_timeout: Option<Duration>,
     /// How long a release waits for the host's callbacks.
     pub drain_timeout: Duration,
     /// Where the lock is, and when clients find the primary.
@@ -189,6 +191,8 @@ impl Config {
                 .map_err(|_| unchecked(self, "primacy.priority"))?,
             warmup_interval: millis(self, "primacy.warmup_interval_ms")?,
             activation_timeout: millis(self, "primacy.activation_timeout_ms")?,
+            liveness_timeout: Some(millis(self, "primacy.liveness_timeout_ms")?)
+                .filter(|timeout| !timeout.is_zero()),
             drain_timeout: millis(self, "primacy.drain_timeout_ms")?,
             layout: self
                 .text("primacy.layout")
@@ -372,6 +376,7 @@ mod tests {
             priority: 1,
             warmup_interval: Duration::from_secs(1),
             activation_timeout: Duration::from_secs(10),
+            liveness_timeout: None,
             drain_timeout: Duration::from_secs(30),
             layout: Layout::Milvus,
             guard: CrashGuard::Auto,
@@ -403,6 +408,7 @@ mod tests {
             ("primacy.priority", "7"),
             ("primacy.warmup_interval_ms", "20"),
             ("primacy.activation_timeout_ms", "30"),
+            ("primacy.liveness_timeout_ms", "35"),
             ("primacy.drain_timeout_ms", "40"),
             ("primacy.layout", "after_start"),
             ("primacy.guard", "required"),
@@ -428,6 +434,7 @@ mod tests {
             priority: 7,
             warmup_interval: Duration::from_millis(20),
             activation_timeout: Duration::from_millis(30),
+            liveness_timeout: Some(Duration::from_millis(35)),
             drain_timeout: Duration::from_millis(40),
             layout: Layout::AfterStart,
             guard: CrashGuard::Required,

@@ -122,9 +122,10 @@ fn key(command: &Command) -> Key {
         Command::Over(election) => return (None, Some(*election), None),
     };
     let (election, within) = match event {
-        Event::Register { election, .. } | Event::Campaign { election } | Event::Unread { election, .. } => {
-            (Some(*election), None)
-        }
+        Event::Register { election, .. }
+        | Event::Campaign { election }
+        | Event::Unread { election, .. }
+        | Event::Healthy { election } => (Some(*election), None),
         Event::Resign { election, within }
         | Event::Transfer { election, within, .. }
         | Event::Withdraw { election, within, .. } => (Some(*election), *within),

@@ -52,6 +52,7 @@ pub(super) fn start(
         recorder: Mutex::new(Recorder::new(&setup)),
         progress: Progress::default(),
         stops_by: StopsBy::default(),
+        liveness: setup.liveness_timeout.is_some(),
         drain_timeout: setup.drain_timeout,
         request_timeout: setup.request_timeout,
         warnings,

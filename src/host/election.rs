@@ -64,6 +64,17 @@ impl Election {
             .ask(Event::Resign { election: self.lane.id, within: self.shared.commands.current_call() });
     }
 
+    /// Says that the host is well, which a primary has to within each `primacy.liveness_timeout_ms`, where that is set; it
+    /// counts from when this was called last, or `on_primary` ended. Who does not say it for that long is given up, with
+    /// [`LostReason::LivenessExpired`](crate::engine::LostReason::LivenessExpired). While `on_primary` runs, and without
+    /// primacy, it may be said and need not be; but who has said it in `on_primary` has to go on. Returns at once; any
+    /// thread, also in a callback.
+    pub fn healthy(&self) {
+        if self.shared.liveness {
+            self.shared.commands.ask(Event::Healthy { election: self.lane.id });
+        }
+    }
+
     /// Ends the election: `on_lost` if it is primary, its keys handed over to a warm standby as by
     /// [`transfer`](Self::transfer), or deleted, then [`Host::stopped`]. Callbacks that
     /// still run hold its keys for `timeout` at most. Returns at once; inside a callback of this election it takes

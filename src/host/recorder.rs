@@ -222,6 +222,7 @@ mod tests {
             priority: 1,
             warmup_interval: second,
             activation_timeout: second,
+            liveness_timeout: None,
             drain_timeout: second,
             request_timeout: second,
             first_lease: LeaseId(1),

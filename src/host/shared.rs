@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub recorder: Mutex<Recorder>,
     pub progress: Progress,
     pub stops_by: StopsBy,
+    /// `primacy.liveness_timeout_ms` is set.
+    pub liveness: bool,
     /// `primacy.drain_timeout_ms`.
     pub drain_timeout: Duration,
     /// `etcd.requestTimeout`.

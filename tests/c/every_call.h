@@ -198,6 +198,7 @@ static const primacy_candidate every_candidate = {
     X(primacy_queue_next, WAITS, primacy_event event = {.struct_size = sizeof event};                              \
       return primacy_queue_next(t->queue, 10000, &event);)                                                         \
     X(primacy_election_transfer, ENDS, return primacy_election_transfer(t->election, 0);)                          \
+    X(primacy_election_healthy, PROMPT, return primacy_election_healthy(t->election);)                             \
     X(primacy_election_resign, ENDS, return primacy_election_resign(t->election);)                                 \
     X(primacy_election_stop, ENDS, return primacy_election_stop(t->election, 10000);)                              \
     X(primacy_session_stop, ENDS, return primacy_session_stop(t->session, 10000);)                                 \

@@ -313,6 +313,7 @@ static void refuse_everywhere(uint64_t handle) {
     CHECK_EQUAL(primacy_election_start_commit(handle, 1, handle, 10, NULL, NULL, NULL), PRIMACY_E_NULL);
     CHECK_EQUAL(primacy_election_campaign(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_transfer(handle, 0), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_election_healthy(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_resign(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_stop(handle, 10), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_election_join(handle, 10), PRIMACY_E_HANDLE);

@@ -308,6 +308,7 @@ static void call_something(struct thread *me) {
     case 14:
     case 15: primacy_election_campaign(handle(me)); break;
     case 16:
+        primacy_election_healthy(handle(me));
         if (below(me, 2) == 0)
             primacy_election_resign(handle(me));
         else

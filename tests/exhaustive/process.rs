@@ -121,6 +121,7 @@ impl Process {
             priority: 1,
             warmup_interval: UNIT * 1000,
             activation_timeout: UNIT * 2,
+            liveness_timeout: None,
             drain_timeout: UNIT * 2,
             request_timeout: UNIT,
             first_lease: LeaseId(100 * (number as i64 + 1)),

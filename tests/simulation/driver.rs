@@ -48,6 +48,7 @@ impl World<'_> {
             priority: 1,
             warmup_interval: scenario.warmup_interval,
             activation_timeout: scenario.activation_timeout,
+            liveness_timeout: scenario.liveness_timeout,
             drain_timeout: scenario.drain_timeout,
             request_timeout: scenario.request_timeout,
             first_lease: LeaseId(i64::from(p.life) * 1000 + 100_000 * (process as i64 + 1)),
@@ -206,7 +207,7 @@ impl World<'_> {
         self.trace.note(self.now, format!("p{process}"), format_args!("    -> {action}"));
         self.before_action(process, &action);
         let p = &mut self.processes[process];
-        let life = p.life;
+        let (life, stepped) = (p.life, p.stepped);
         let Some(session) = &mut p.session else { return };
         match action {
             Action::Send { request, purpose, election, timeout, what } => {
@@ -261,8 +262,10 @@ impl World<'_> {
             Action::Notice { election, what: Notice::Ready { .. } } => {
                 if let Some(e) = session.election(election) {
                     e.ready = true;
+                    e.well = stepped;
                 }
                 self.leave_unread(process, election);
+                self.will_report(process, election);
             }
             Action::Notice { .. } | Action::Log { .. } => {}
         }

@@ -138,6 +138,38 @@ impl World<'_> {
         }
     }
 
+    /// The host of a primary says from time to time that it is well, until it hangs.
+    pub fn will_report(&mut self, process: usize, election: ElectionId) {
+        let Some(timeout) = self.scenario.liveness_timeout else { return };
+        let calm = self.is_calm();
+        let p = &mut self.processes[process];
+        let life = p.life;
+        let Some(e) = p.session.as_mut().and_then(|session| session.election(election)) else { return };
+        let Some(token) = e.published.map(|published| published.token) else { return };
+        let r = &mut random::of(&[self.scenario.seed, 22, process as u64, u64::from(life), self.steps]);
+        if calm || !r.permille(20) {
+            let at = self.now + if calm { timeout / 3 } else { r.stretched(timeout * 101 / 100) };
+            self.queue.push(at, Happening::Reports { process, life, election, token });
+        }
+    }
+
+    /// The host says that it is well; said too late, it brings nothing back.
+    pub fn reports(&mut self, process: usize, life: u32, election: ElectionId, token: Token) {
+        let Some(timeout) = self.scenario.liveness_timeout.filter(|_| self.is_alive(process, life)) else {
+            return;
+        };
+        self.step(process, Event::Healthy { election });
+        let p = &mut self.processes[process];
+        let stepped = p.stepped;
+        let Some(e) = p.session.as_mut().and_then(|session| session.election(election)) else { return };
+        if e.ready && e.published.is_some_and(|published| published.token == token) {
+            if stepped < e.well + timeout {
+                e.well = stepped;
+            }
+            self.will_report(process, election);
+        }
+    }
+
     /// The engine tells the host that a call should end.
     pub fn cancel(&mut self, process: usize, election: ElectionId, call: CallId) {
         let life = self.processes[process].life;
@@ -259,6 +291,9 @@ impl World<'_> {
                 let (process, life, election) = (p.index, p.life, e.id);
                 let event = Event::Unread { election, waits: false };
                 self.queue.push(self.now, Happening::Reaches { process, life, event });
+                if let Some(token) = e.published.map(|published| published.token) {
+                    self.queue.push(self.now, Happening::Reports { process, life, election, token });
+                }
                 for running in e.running.iter().filter(|r| !r.begun) {
                     let call = running.call;
                     self.queue.push(self.now, Happening::Takes { process, life, election, call });

@@ -66,7 +66,9 @@ impl World<'_> {
             e.hands_over = Some(*request);
         }
         let broken = broken.or_else(|| match action {
-            Action::Call { election, what, .. } => session.may_call(*election, what),
+            Action::Call { election, what, .. } => {
+                session.may_call(*election, what, now, self.scenario.liveness_timeout)
+            }
             Action::Send { purpose, election, what, .. } => session.may_send(
                 *purpose,
                 *election,
@@ -102,6 +104,12 @@ impl World<'_> {
             if e.published.is_some_and(|published| session.cell(published.lease) <= now) {
                 broken = Some(("lost at the deadline", format!("{} is still primary", e.id)));
             }
+        }
+        let unwell = |e: &Election| {
+            self.scenario.liveness_timeout.is_some_and(|timeout| e.ready && e.well + timeout <= now)
+        };
+        if let Some(e) = session.elections.iter().find(|e| unwell(e)) {
+            broken = Some(("lost when not well", format!("{} is still primary", e.id)));
         }
         if session.stop.is_some_and(|until| now > until + Duration::from_millis(400))
             && session.closed.is_none()
@@ -272,7 +280,13 @@ impl Session {
         }
     }
 
-    fn may_call(&mut self, election: ElectionId, what: &Call) -> Broken {
+    fn may_call(
+        &mut self,
+        election: ElectionId,
+        what: &Call,
+        now: Time,
+        liveness: Option<Duration>,
+    ) -> Broken {
         let went_back = self.went_back;
         let Some(e) = self.election(election) else { return Some(("calls", "no such election".into())) };
         match what {
@@ -282,7 +296,9 @@ impl Session {
                 let (token, lease, reason) = (*token, *lease, *reason);
                 let seen_other = e.let_go.take().is_some_and(|(_, seen_other)| seen_other);
                 e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
-                None
+                let well = liveness.is_none_or(|timeout| now < e.well + timeout);
+                (reason == LostReason::LivenessExpired && well)
+                    .then(|| ("lost when not well", "its host has said that it is well".into()))
             }
             Call::Primary { token, .. } => {
                 e.called.0 += 1;
@@ -345,6 +361,7 @@ impl Session {
                     | LostReason::Transferred
                     | LostReason::ActivationFailed
                     | LostReason::HostUnresponsive
+                    | LostReason::LivenessExpired
             );
             voluntary && !lost.seen_other && now < lost.at + ttl
         });

@@ -156,6 +156,8 @@ pub struct Election {
     pub resigned: u32,
     /// `on_primary` of the published win has succeeded.
     pub ready: bool,
+    /// When its host said last that it is well, by its own clock; or when `on_primary` succeeded.
+    pub well: Time,
     /// Ended by the host: when it has to be over, by its own clock.
     pub withdraw: Option<Time>,
     /// It is over.
@@ -334,6 +336,7 @@ impl Election {
             called: (0, 0),
             resigned: 0,
             ready: false,
+            well: Time::ZERO,
             withdraw: None,
             withdrawn: false,
             again: None,

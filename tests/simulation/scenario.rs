@@ -32,6 +32,8 @@ pub struct Scenario {
     /// As in the setup of the engine.
     pub activation_timeout: Duration,
     /// As in the setup of the engine.
+    pub liveness_timeout: Option<Duration>,
+    /// As in the setup of the engine.
     pub drain_timeout: Duration,
     /// As in the setup of the engine.
     pub request_timeout: Duration,
@@ -377,6 +379,12 @@ impl Frame {
     }
 }
 
+/// Most hosts are not asked whether they are well.
+fn liveness_timeout(seed: u64) -> Option<Duration> {
+    let r = &mut random::of(&[seed, 21]);
+    r.permille(200).then(|| Duration::from_millis(r.pick(&[300, 1000, 5000])))
+}
+
 impl Scenario {
     /// The scenario of a seed.
     pub fn of(seed: u64) -> Scenario {
@@ -396,6 +404,7 @@ impl Scenario {
             margin,
             warmup_interval: Duration::from_millis(r.pick(&[50, 500, 1000, 3000])),
             activation_timeout: Duration::from_millis(r.pick(&[500, 2000, 10_000])),
+            liveness_timeout: liveness_timeout(seed),
             drain_timeout: Duration::from_millis(r.pick(&[300, 2000, 10_000, 30_000])),
             request_timeout: Duration::from_millis(r.pick(&[1000, 4000, 10_000])),
             neighbours: if processes.iter().all(|p| p.layout == Layout::Milvus) {

@@ -101,6 +101,8 @@ pub enum Happening {
     Asks { process: usize, life: u32, election: ElectionId, call: CallId },
     /// The host writes under its token.
     Writes { process: usize, life: u32, election: ElectionId, token: Token, slow: Duration },
+    /// The host says that it is well.
+    Reports { process: usize, life: u32, election: ElectionId, token: Token },
     /// A guarded write arrives at the store.
     WriteArrives { who: Who, win: usize, txn: Txn },
     /// Something breaks.
@@ -334,6 +336,9 @@ impl<'s> World<'s> {
             Happening::Writes { process, life, election, token, slow } => {
                 self.writes(process, life, election, token, slow);
             }
+            Happening::Reports { process, life, election, token } => {
+                self.reports(process, life, election, token);
+            }
             Happening::WriteArrives { who, win, txn } => self.write_arrives(who, win, txn),
             Happening::Breaks { fault } => self.breaks(fault),
             Happening::CaughtUp { process, life, watch, since } => {
@@ -383,6 +388,7 @@ impl Happening {
             | Happening::CallEnds { process, .. }
             | Happening::Takes { process, .. }
             | Happening::Asks { process, .. }
+            | Happening::Reports { process, .. }
             | Happening::Writes { process, .. } => Some(*process),
             _ => None,
         }

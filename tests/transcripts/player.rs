@@ -309,7 +309,7 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 }
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 16] = [
         "root",
         "layout",
         "address",
@@ -319,6 +319,7 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
         "priority",
         "warmup",
         "activation",
+        "liveness",
         "drain",
         "request",
         "lease",
@@ -345,6 +346,7 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
         priority: get("priority", "1").parse().unwrap(),
         warmup_interval: seconds("warmup", "1"),
         activation_timeout: seconds("activation", "10"),
+        liveness_timeout: settings.get("liveness").map(|_| seconds("liveness", "")),
         drain_timeout: seconds("drain", "30"),
         request_timeout: seconds("request", "10"),
         first_lease: LeaseId(get("lease", "7").parse().unwrap()),

@@ -168,6 +168,7 @@ impl World {
             priority: 1,
             warmup_interval: ms(1000),
             activation_timeout: ms(10_000),
+            liveness_timeout: None,
             drain_timeout: ms(30_000),
             request_timeout: ms(10_000),
             first_lease: LeaseId(i64::try_from(number).unwrap() << 20),

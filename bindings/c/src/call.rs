@@ -39,6 +39,8 @@ pub const PRIMACY_LOST_STOPPED: i32 = 8;
 pub const PRIMACY_LOST_INTERNAL_ERROR: i32 = 9;
 /// The host did not take what waited for it in its queue, or its callback's thread could not be made.
 pub const PRIMACY_LOST_HOST_UNRESPONSIVE: i32 = 10;
+/// The host did not say within `primacy.liveness_timeout_ms` that it is well (`primacy_election_healthy`).
+pub const PRIMACY_LOST_LIVENESS_EXPIRED: i32 = 11;
 
 /// Primary, but a renewal of the lease is late: lost at the deadline unless it comes. Start nothing long.
 pub const PRIMACY_NOTICE_SUSPENDED: i32 = 1;
@@ -200,6 +202,7 @@ pub(crate) fn number(reason: LostReason) -> i32 {
         LostReason::Stopped => PRIMACY_LOST_STOPPED,
         LostReason::InternalError => PRIMACY_LOST_INTERNAL_ERROR,
         LostReason::HostUnresponsive => PRIMACY_LOST_HOST_UNRESPONSIVE,
+        LostReason::LivenessExpired => PRIMACY_LOST_LIVENESS_EXPIRED,
     }
 }
 

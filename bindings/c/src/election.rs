@@ -140,6 +140,21 @@ pub extern "C" fn primacy_election_transfer(election: primacy_election, server_i
     })
 }
 
+/// Says that the host is well, which a primary has to within each `primacy.liveness_timeout_ms`, where that is set.
+///
+/// The lease is renewed by the library's own threads, whatever those of the host do, so that a host that hangs would stay
+/// primary for as long as its process lives. Call this from where the work is done, such as once in each round of a loop, and
+/// not from a timer of its own. The time counts from the last such call, or from the end of `on_primary`. Where it runs out,
+/// pauses of the whole process included, primacy is given up: `on_lost` with `PRIMACY_LOST_LIVENESS_EXPIRED`; the lock is
+/// released when that has returned, or `primacy.drain_timeout_ms` later, and this process lets others go first. While
+/// `on_primary` runs, and without primacy, it may be called and need not be; who has called it in `on_primary` has to go on.
+///
+/// Cheap, and never blocks; without the setting nothing happens. Any thread, also inside a callback. `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn primacy_election_healthy(election: primacy_election) -> primacy_status {
+    ffi::enter_plain(|| handle::find(election).map(|found: Arc<Election>| found.inner.healthy()))
+}
+
 /// Gives primacy up, if this process has it, and goes on as a standby that lets others go first.
 ///
 /// A warm standby takes over as by `primacy_election_transfer`, which see; if there is none, or none that answers, the

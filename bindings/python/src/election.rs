@@ -46,6 +46,11 @@ impl Election {
         inside(within, || election.transfer(to))
     }
 
+    fn healthy(&self) -> PyResult<()> {
+        self.0.get()?.healthy();
+        Ok(())
+    }
+
     fn resign(&self, within: Option<Within>) -> PyResult<()> {
         let election = self.0.get()?;
         inside(within, || election.resign())

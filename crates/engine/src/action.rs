@@ -208,6 +208,8 @@ numbered! {
         InternalError = 9, "internal_error";
         /// The host did not take what waited for it.
         HostUnresponsive = 10, "host_unresponsive";
+        /// The host did not say that it is well.
+        LivenessExpired = 11, "liveness_expired";
     }
 }
 

@@ -216,6 +216,11 @@ impl Engine {
                     e.unread(fx, setup, waits);
                 }
             }
+            Event::Healthy { election } => {
+                if let Some(e) = self.elections.change(election) {
+                    e.healthy(fx, setup);
+                }
+            }
             Event::Completed { call, outcome } => self.completed(call, outcome),
             Event::Answered { request, result } => self.answered(request, result),
             Event::Watching { watch } => {

@@ -77,6 +77,11 @@ pub enum Event {
         /// Whether something waits.
         waits: bool,
     },
+    /// The host says that it is well, as a primary has to where `liveness_timeout` is set.
+    Healthy {
+        /// Of which election.
+        election: ElectionId,
+    },
     /// A call of the host has ended.
     Completed {
         /// Which one.

@@ -213,6 +213,7 @@ mod tests {
             priority: 1,
             warmup_interval: Duration::from_secs(1),
             activation_timeout: Duration::from_secs(10),
+            liveness_timeout: None,
             drain_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(10),
             first_lease: LeaseId(1),

@@ -25,6 +25,8 @@ pub struct Setup {
     pub warmup_interval: Duration,
     /// From the win to the start of `on_primary`.
     pub activation_timeout: Duration,
+    /// A primary whose host has not said for that long that it is well is none; `None`: it is not asked.
+    pub liveness_timeout: Option<Duration>,
     /// How long a release waits for callbacks.
     pub drain_timeout: Duration,
     /// The longest that one request is waited for, after several that got no answer.

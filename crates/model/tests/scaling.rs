@@ -38,6 +38,7 @@ impl Session {
             priority: 1,
             warmup_interval: Duration::from_secs(1),
             activation_timeout: Duration::from_secs(10),
+            liveness_timeout: None,
             drain_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(10),
             first_lease: LeaseId(1000),

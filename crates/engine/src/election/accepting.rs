@@ -46,10 +46,12 @@ impl Election {
         self.offers = Offers { seen, got, accepted: if is_ours { self.offers.accepted } else { accepted } };
     }
 
-    /// Whether the key set is being put on its lease, as it has agreed to, and a part of that is not known yet.
+    /// Whether the key set has been put on its lease by another, and a part of that is not known yet. It need not have agreed
+    /// to that, as far as it knows: what it wrote to take it back may not have arrived. Then, too, it waits for the whole,
+    /// which it releases as one.
     pub(super) fn is_being_given(&self, lease: LeaseId) -> bool {
-        let claim = self.claim.as_ref().filter(|_| self.offers.accepted.is_some());
-        claim.is_some_and(|claim| claim.is_coming(&self.view, lease))
+        let by_itself = self.is_deciding() || self.has_win();
+        !by_itself && self.claim.as_ref().is_some_and(|claim| claim.is_coming(&self.view, lease))
     }
 
     /// Whether it could begin to be primary now.

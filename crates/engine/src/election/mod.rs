@@ -10,6 +10,7 @@ mod ground;
 mod handover;
 mod host;
 mod line;
+mod liveness;
 mod phase;
 mod report;
 mod standby;
@@ -284,6 +285,7 @@ impl Election {
         self.look_at_win(fx, ground);
         // After the keys: the reason of a loss is the first one observed, and a win that is gone asks nothing of its host.
         self.look_at_host(fx, ground.setup);
+        self.look_at_liveness(fx, ground.setup);
         // After all that ends a win for other reasons, which leaves nothing to hand over; before the drain, that this ends.
         self.look_at_handover(fx, ground);
         // After all that ends a win, before the next operation: a win that ended without a key or a callback left would
@@ -374,6 +376,9 @@ impl Election {
         }
         if let Some(at) = self.deaf_at() {
             due(at, "unread too long");
+        }
+        if let Some(at) = self.unwell_at() {
+            due(at, "not said to be well");
         }
         if let Some(drain) = self.phase.drain().filter(|drain| self.calls.of(drain.token)) {
             due(drain.until, "drain over");

@@ -24,6 +24,8 @@ pub(super) struct Win {
     pub(super) lease: LeaseId,
     pub(super) stage: Stage,
     pub(super) suspended: bool,
+    /// The host has to say that it is well before then.
+    pub(super) unwell_at: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

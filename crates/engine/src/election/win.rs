@@ -25,18 +25,20 @@ impl Election {
         self.offers.accepted = None;
         self.may_have_won = false;
         let give_back = fx.now + ground.setup.activation_timeout;
-        self.phase = Phase::Holding(Win { token, lease, stage: Stage::Won { give_back }, suspended: false });
+        self.phase = Phase::Holding(Win {
+            token,
+            lease,
+            stage: Stage::Won { give_back },
+            suspended: false,
+            unwell_at: None,
+        });
         self.calls.cancel_all(fx, self.id);
         fx.log(Level::Info, Some(self.id), format!("{}: won, token {token}, lease {lease}", self.role));
     }
 
     /// A campaign that got no answer had won after all; or who held the key set has handed it over.
     pub(super) fn adopt(&mut self, fx: &mut Effects, ground: Ground<'_>) -> bool {
-        // What decides about the key set is waited for; not what is written into the own record meanwhile.
-        let decides =
-            |op: &Operation| matches!(op.purpose, Purpose::Campaign | Purpose::Release | Purpose::HandOver);
-        let open = self.doubt == Doubt::Campaign || self.operation.as_ref().is_some_and(decides);
-        if open || self.has_win() {
+        if self.is_deciding() || self.has_win() {
             return false;
         }
         let (Some(claim), Some(lease)) = (&self.claim, ground.lease()) else { return false };
@@ -46,6 +48,14 @@ impl Election {
             None => self.may_have_won = false,
         }
         self.has_win()
+    }
+
+    /// Whether something is under way, or in doubt, that decides about the key set; what is written into the own record
+    /// meanwhile does not.
+    pub(super) fn is_deciding(&self) -> bool {
+        let decides =
+            |op: &Operation| matches!(op.purpose, Purpose::Campaign | Purpose::Release | Purpose::HandOver);
+        self.doubt == Doubt::Campaign || self.operation.as_ref().is_some_and(decides)
     }
 
     /// Whether the host and its callbacks allow a win now.
@@ -61,6 +71,7 @@ impl Election {
         match &mut self.phase {
             Phase::Holding(win) if win.token == token && well => {
                 win.stage = Stage::Ready;
+                win.unwell_at = setup.liveness_timeout.map(|timeout| fx.now + timeout);
                 fx.push(Action::Notice { election: self.id, what: Notice::Ready { token } });
             }
             Phase::Holding(win) if win.token == token => self.lose(fx, setup, LostReason::ActivationFailed),
@@ -142,6 +153,7 @@ impl Election {
                 | LostReason::Transferred
                 | LostReason::ActivationFailed
                 | LostReason::HostUnresponsive
+                | LostReason::LivenessExpired
         );
         let mut until = fx.now + setup.drain_timeout;
         if let Want::Nothing { until: end } = self.want {

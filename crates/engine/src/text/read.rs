@@ -10,7 +10,7 @@ use crate::milvus::Role;
 use crate::store::{Answer, Failure, KeyEvent, KeyValue, LeaseId, Origin, Revision, TxnAnswer};
 
 /// What [`Event::Tick`] is called where it is known which timer is due.
-const TIMERS: [&str; 17] = [
+const TIMERS: [&str; 18] = [
     "tick",
     "deadline",
     "renewal due",
@@ -22,6 +22,7 @@ const TIMERS: [&str; 17] = [
     "watch due",
     "warmup due",
     "activation over",
+    "not said to be well",
     "unread too long",
     "drain over",
     "yield over",
@@ -179,6 +180,7 @@ impl<'a> Reader<'a> {
             },
             "stop" => Event::Stop { timeout: self.seconds("timeout=")?, within: self.call_in()? },
             "taken" => Event::Taken { call: self.id('c').map(CallId)? },
+            "healthy" => Event::Healthy { election: self.election()? },
             "unread" => Event::Unread { election: self.election()?, waits: true },
             "all" if self.take("read") => Event::Unread { election: self.election()?, waits: false },
             "completed" => {

@@ -82,6 +82,9 @@ impl Display for Setup {
             write!(f, " priority={priority}")?;
         }
         write!(f, " warmup={} activation={}", Seconds(*warmup_interval), Seconds(*activation_timeout))?;
+        if let Some(liveness) = self.liveness_timeout {
+            write!(f, " liveness={}", Seconds(liveness))?;
+        }
         write!(f, " drain={} request={}", Seconds(*drain_timeout), Seconds(*request_timeout))?;
         write!(f, " lease={first_lease} seed={seed}")
     }
@@ -117,6 +120,7 @@ impl Display for Event {
             Event::Taken { call } => write!(f, "taken {call}"),
             Event::Unread { election, waits: true } => write!(f, "unread {election}"),
             Event::Unread { election, waits: false } => write!(f, "all read {election}"),
+            Event::Healthy { election } => write!(f, "healthy {election}"),
             Event::Completed { call, outcome } => match outcome {
                 Outcome::Done => write!(f, "completed {call} done"),
                 Outcome::Warm => write!(f, "completed {call} warm"),
