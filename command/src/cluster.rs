@@ -28,6 +28,8 @@ pub struct Cluster {
     /// Keys that mean nothing here.
     pub strange: Vec<Key>,
     pub leases: Leases,
+    /// All who may hold a lock are among them; else etcd denied to read the records of mixcoords.
+    pub has_holders: bool,
 }
 
 /// An election.
@@ -59,7 +61,7 @@ pub fn ranges_of_all(root: &Root) -> Vec<Range> {
     ["session", "election"].map(|folder| Range::below(&format!("{root}/{folder}/").into())).into()
 }
 
-/// The keys of these roles, and of who may hold their locks: no more than the smallest role of etcd's may read.
+/// The keys of these roles: no more than the smallest role of etcd's may read.
 pub fn ranges_of(root: &Root, roles: &[Role]) -> Vec<Range> {
     let mut ranges = BTreeSet::new();
     for role in roles {
@@ -69,10 +71,16 @@ pub fn ranges_of(root: &Root, roles: &[Role]) -> Vec<Range> {
             ranges.extend(keys.version.map(Range::Key));
             ranges.extend(keys.rivals);
         }
-        ranges.extend(role.holders().iter().map(|holder| root.candidates(holder)));
+        ranges.insert(root.candidates(role));
         ranges.insert(Range::Key(root.id_key()));
     }
     ranges.into_iter().collect()
+}
+
+/// And of who else may hold their locks: a mixcoord.
+pub fn ranges_of_holders(root: &Root, roles: &[Role]) -> Vec<Range> {
+    let others = roles.iter().flat_map(|role| role.holders().into_iter().skip(1));
+    others.map(|holder| root.candidates(&holder)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl Cluster {
@@ -93,6 +101,7 @@ impl Cluster {
             version: None,
             strange: Vec::new(),
             leases,
+            has_holders: true,
         };
         let mut elections: BTreeMap<Role, Election> = BTreeMap::new();
         let keys: BTreeMap<Key, KeyValue> = keys.into_iter().map(|kv| (kv.key.clone(), kv)).collect();

@@ -109,8 +109,7 @@ async fn look_at_elections(etcd: &Etcd, settings: &Settings, roles: &[Role], rep
         }
         Err(failed) => {
             let about = format!("keys below {}", settings.root);
-            let advice =
-                "name the roles to look at, as `primacy doctor rootcoord`, or use a user with more rights";
+            let advice = "what is missing for roles that are named, is said beside it";
             report.findings.push(Finding::wrong(about, format!("can not be read: {}", failed.why), advice));
         }
     }

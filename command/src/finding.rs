@@ -192,7 +192,11 @@ fn of_locks(cluster: &Cluster, election: &Election) -> Vec<Finding> {
         ));
     }
     let is_registered = cluster.own_record(election).is_some();
-    if !is_registered && lock.record.is_ok() && matches!(cluster.lease_of(lock), Some(Some(_))) {
+    if !is_registered
+        && cluster.has_holders
+        && lock.record.is_ok()
+        && matches!(cluster.lease_of(lock), Some(Some(_)))
+    {
         let what = format!("is held on lease {} by nobody who has registered", lock.lease);
         let advice =
             "look at the process that its record names: its candidate's record was deleted, or never put";

@@ -7,29 +7,58 @@ use primacy::milvus::{Role, Root};
 use primacy::store::{Failure, KeyValue, LeaseId, Range, Revision};
 use tokio::task::JoinSet;
 
-use crate::cluster::{Cluster, Leases, ranges_of, ranges_of_all};
+use crate::cluster::{Cluster, Leases, ranges_of, ranges_of_all, ranges_of_holders};
 use crate::exit::Failed;
 use crate::reach::{ANSWERED_WITHIN, read};
 
 /// A lease may end between both reads: then they are done again, so often.
 const TIMES: usize = 3;
 
-/// Of what to read: all elections, or those of these roles.
-pub fn ranges(root: &Root, roles: &[Role]) -> Vec<Range> {
-    if roles.is_empty() { ranges_of_all(root) } else { ranges_of(root, roles) }
+/// What to read, and whether all who may hold a lock are in it.
+pub struct Scope {
+    pub ranges: Vec<Range>,
+    has_holders: bool,
+}
+
+/// Of all elections, or of these roles; of those as much as etcd allows.
+pub async fn scope(etcd: &Etcd, root: &Root, roles: &[Role]) -> Result<Scope, Failed> {
+    if roles.is_empty() {
+        return Ok(Scope { ranges: ranges_of_all(root), has_holders: true });
+    }
+    let (narrow, holders) = (ranges_of(root, roles), ranges_of_holders(root, roles));
+    let has_holders = holders.is_empty() || !is_denied(&read(etcd, &holders).await);
+    let ranges = if has_holders { [narrow, holders].concat() } else { narrow };
+    Ok(Scope { ranges, has_holders })
+}
+
+fn is_denied<T>(read: &Result<T, Failure>) -> bool {
+    matches!(read, Err(Failure::Denied(why)) if why.contains("permission denied"))
 }
 
 /// The keys, and the revision at which they were so.
-pub async fn keys(etcd: &Etcd, root: &Root, roles: &[Role]) -> Result<(Revision, Vec<KeyValue>), Failed> {
-    let answer = read(etcd, &ranges(root, roles)).await.map_err(|failure| denied(failure, root, roles))?;
+pub async fn keys(etcd: &Etcd, scope: &Scope, root: &Root) -> Result<(Revision, Vec<KeyValue>), Failed> {
+    let read = read(etcd, &scope.ranges).await;
+    let is_denied = is_denied(&read);
+    let answer = read.map_err(|failure| {
+        let mut failed = Failed::from(failure);
+        if is_denied && scope.ranges == ranges_of_all(root) {
+            failed.why += &format!(
+                "; etcd's user needs read on the prefixes {root}/session/ and {root}/election/; or name the roles to look at"
+            );
+        } else if is_denied {
+            failed.why += "; etcd's user needs the rights of a candidate of each role that is named";
+        }
+        failed
+    })?;
     Ok((answer.revision, answer.reads.into_iter().flatten().collect()))
 }
 
 /// Keys and leases.
 pub async fn cluster(etcd: &Etcd, root: &Root, roles: &[Role]) -> Result<Cluster, Failed> {
+    let scope = scope(etcd, root, roles).await?;
     let mut tried = 0;
     loop {
-        let (revision, keys) = keys(etcd, root, roles).await?;
+        let (revision, keys) = keys(etcd, &scope, root).await?;
         let cluster = Cluster::new(root, revision, keys, roles, Leases::new());
         let held: BTreeSet<LeaseId> = cluster
             .elections
@@ -41,7 +70,7 @@ pub async fn cluster(etcd: &Etcd, root: &Root, roles: &[Role]) -> Result<Cluster
         tried += 1;
         let is_gone = |lease: &LeaseId| matches!(leases.get(lease), Some(None));
         if tried == TIMES || !held.iter().any(is_gone) {
-            return Ok(Cluster { leases, ..cluster });
+            return Ok(Cluster { leases, has_holders: scope.has_holders, ..cluster });
         }
     }
 }
@@ -53,19 +82,4 @@ async fn leases(etcd: &Etcd, needed: BTreeSet<LeaseId>) -> Result<Leases, Failur
         asked.spawn(async move { etcd.lease(lease, ANSWERED_WITHIN).await.map(|left| (lease, left)) });
     }
     asked.join_all().await.into_iter().collect()
-}
-
-/// etcd says no more than "permission denied".
-fn denied(failure: Failure, root: &Root, roles: &[Role]) -> Failed {
-    let mut failed = Failed::from(failure);
-    if failed.why.contains("permission denied") {
-        failed.why += &if roles.is_empty() {
-            format!(
-                "; etcd's user needs read on the prefixes {root}/session/ and {root}/election/; or name the roles to look at"
-            )
-        } else {
-            "; `primacy doctor` tells which rights are missing".to_owned()
-        };
-    }
-    failed
 }

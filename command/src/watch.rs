@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Leases};
 use crate::exit::{Failed, HELP};
 use crate::reach::{Reached, reach, run};
 use crate::settings::Given;
+use crate::snapshot::Scope;
 use crate::{screen, snapshot};
 
 /// A watch that has ended is opened again after so long.
@@ -55,10 +56,12 @@ impl Watch {
     async fn follow(&self, settings: &Settings) -> Result<u8, Failed> {
         let mut reached = reach(settings)?;
         let mut seen = Seen { read: Revision(0), known: BTreeMap::new(), shown: None };
+        let scope = snapshot::scope(&reached.etcd, &settings.root, &self.roles).await?;
+        // Says what is missing, if etcd is, or a right.
+        snapshot::keys(&reached.etcd, &scope, &settings.root).await?;
         for watch in 1.. {
-            let ranges = snapshot::ranges(&settings.root, &self.roles);
-            reached.etcd.watch(watch, ranges);
-            let ended = self.follow_one(settings, &mut reached, watch, &mut seen).await?;
+            reached.etcd.watch(watch, scope.ranges.clone());
+            let ended = self.follow_one(settings, &mut reached, &scope, watch, &mut seen).await?;
             reached.etcd.unwatch(watch);
             anstream::eprintln!("primacy: the watch ended, and is opened again: {ended}");
             tokio::time::sleep(AGAIN_AFTER).await;
@@ -71,6 +74,7 @@ impl Watch {
         &self,
         settings: &Settings,
         reached: &mut Reached,
+        scope: &Scope,
         watch: u64,
         seen: &mut Seen,
     ) -> Result<String, Failed> {
@@ -78,11 +82,9 @@ impl Watch {
             match reached.reports.recv().await {
                 // What came before is in what is read now; what comes after, the watch tells.
                 Some(WatchReport::Confirmed { watch: of }) if of == watch => {
-                    let read = snapshot::keys(&reached.etcd, &settings.root, &self.roles).await;
-                    let (revision, keys) = match read {
-                        // The first time it is an answer, later it is an outage.
-                        Err(failed) if seen.shown.is_some() => return Ok(failed.why),
-                        read => read?,
+                    let (revision, keys) = match snapshot::keys(&reached.etcd, scope, &settings.root).await {
+                        Ok(read) => read,
+                        Err(failed) => return Ok(failed.why),
                     };
                     seen.read = revision;
                     seen.known =
@@ -96,13 +98,7 @@ impl Watch {
                         }
                     }
                 }
-                Some(WatchReport::Ended { watch: of, why }) if of == watch => {
-                    if seen.shown.is_none() {
-                        // Says what is missing.
-                        snapshot::keys(&reached.etcd, &settings.root, &self.roles).await?;
-                    }
-                    return Ok(why);
-                }
+                Some(WatchReport::Ended { watch: of, why }) if of == watch => return Ok(why),
                 Some(WatchReport::Panicked { why }) => return Err(Failed::not_done(why)),
                 Some(_) => {}
                 None => return Err(Failed::not_done("nothing more is heard of any watch")),
@@ -170,6 +166,22 @@ fn utc(now: OffsetDateTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn event(key: &str, revision: i64) -> KeyEvent {
+        KeyEvent { key: key.into(), revision: Revision(revision), now: None }
+    }
+
+    #[test]
+    fn what_was_read_is_no_news_and_what_comes_late_of_another_range_is() {
+        let settings = primacy::config::Config::new().settings().unwrap();
+        let shown = Cluster::new(&settings.root, Revision(7), [], &[], Leases::new());
+        let mut seen = Seen { read: Revision(7), known: BTreeMap::new(), shown: Some(shown) };
+        let mut news = |key, revision| seen.take(Revision(revision), vec![event(key, revision)]);
+        assert!(!news("a", 6) && !news("a", 7), "it was read");
+        assert!(news("a", 9));
+        assert!(!news("a", 9) && !news("a", 8), "older than what is known");
+        assert!(news("b", 8), "of another range, which etcd tells of by itself");
+    }
 
     #[test]
     fn a_time_is_of_one_width() {
