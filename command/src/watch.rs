@@ -139,7 +139,7 @@ impl Seen {
         for event in events {
             // What etcd tells of one range may come before what it tells of another, though that is older.
             let since = self.known.get(&event.key).map_or(self.read, |(since, _)| *since);
-            if self.shown.is_some() && revision > since.max(self.read) {
+            if self.shown.is_some() && revision > since {
                 self.known.insert(event.key, (revision, event.now));
                 is_news = true;
             }
