@@ -14,6 +14,8 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, WaitOptions, getpgrp, kill_process, kill_process_group, wait};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
+use crate::exit::BROKEN;
+
 /// See the module.
 pub struct Child(Pid);
 
@@ -26,7 +28,7 @@ pub struct NotStarted {
 
 impl From<io::Error> for NotStarted {
     fn from(error: io::Error) -> NotStarted {
-        NotStarted { why: error.to_string(), code: 125 }
+        NotStarted { why: error.to_string(), code: BROKEN }
     }
 }
 

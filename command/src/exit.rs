@@ -13,6 +13,9 @@ pub const USAGE: u8 = 2;
 /// etcd could not be reached, denied it, or did not answer in time.
 pub const NO_ANSWER: u8 = 3;
 
+/// Of those that end with a program's exit code: it could not be begun, or broke.
+pub const BROKEN: u8 = 125;
+
 /// They stand below the help of each subcommand that asks etcd.
 pub const HELP: &str = "\
 Exit codes:
@@ -34,6 +37,11 @@ impl Failed {
     /// A setting or an argument is wrong.
     pub fn usage(why: impl ToString) -> Failed {
         Failed { code: USAGE, why: why.to_string() }
+    }
+
+    /// There is no program whose exit code it would be.
+    pub fn broken(why: impl ToString) -> Failed {
+        Failed { code: BROKEN, why: why.to_string() }
     }
 
     /// It was not done.

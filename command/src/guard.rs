@@ -20,12 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::child::{Child, NotStarted};
+use crate::exit::BROKEN;
 use crate::signals::{Signals, should_end};
 use crate::voice::Voice;
 use ward::{ANSWERED_WITHIN, Ward};
-
-/// We could not begin.
-const FAILED: u8 = 125;
 
 /// What `primacy guard` is told.
 #[derive(clap::Args)]
@@ -43,7 +41,7 @@ impl Guard {
         let voice = Voice::new("primacy guard");
         let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(guard(&self.program, &given, &voice)),
-            Err(error) => Err(Failed { why: error.to_string(), code: FAILED }),
+            Err(error) => Err(Failed { why: error.to_string(), code: BROKEN }),
         };
         let code = code.unwrap_or_else(|Failed { why, code }| {
             voice.say(&why);
@@ -63,7 +61,7 @@ struct Failed {
 
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Failed {
-        Failed { why: error.to_string(), code: FAILED }
+        Failed { why: error.to_string(), code: BROKEN }
     }
 }
 
