@@ -403,7 +403,7 @@ async fn how_a_lease_stands_and_who_answers_is_told_past_an_endpoint_that_is_dea
     client.call(Request::Revoke { lease }).await.unwrap();
     assert_eq!(client.etcd.lease(lease, PATIENT).await, Ok(None));
     let member = client.etcd.member(PATIENT).await.unwrap();
-    assert_eq!((member.version.as_str(), member.leader, member.warning), ("3.7.3", member.id, None));
+    assert!(member.version.starts_with("3.") && member.leader == member.id, "{member:?}");
     let gone = open(&settings(&[nobody.port()])).etcd.lease(lease, PATIENT).await;
     assert!(matches!(gone, Err(Failure::Unreachable(_))), "{gone:?}");
 }

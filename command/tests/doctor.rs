@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{
     Cluster, EtcdServer,
     between::{Balancer, Fate},
     of_2_x, primacy, program, ran,
 };
-use serde_json::json;
 
 #[test]
 fn of_an_etcd_that_is_well_each_thing_is_told_and_nothing_is_written() {
@@ -22,10 +23,8 @@ fn of_an_etcd_that_is_well_each_thing_is_told_and_nothing_is_written() {
     assert_eq!((doctor.code, doctor.found("wrong", "mixcoord").len()), (1, 1), "{doctor:?}");
     assert_eq!(report["findings"].as_array().unwrap().len(), 1, "{doctor:?}");
     let [address] = report["addresses"].as_array().unwrap().as_slice() else { panic!("{doctor:?}") };
-    assert_eq!(
-        (&address["member"]["version"], &address["member"]["is_leader"]),
-        (&json!("3.7.3"), &json!(true))
-    );
+    assert!(address["member"]["version"].as_str().unwrap().starts_with("3."), "{doctor:?}");
+    assert_eq!(address["member"]["is_leader"], true);
     assert!(address["median_ms"].as_f64().unwrap() > 0.0);
     let well = report["well"].to_string();
     for said in ["a candidate of rootcoord does", "a candidate of mixcoord does", "clock: runs"] {
@@ -82,10 +81,19 @@ fn endpoints_of_two_clusters_are_told() {
 
 #[test]
 fn a_server_with_known_defects_of_leases_is_told() {
-    let cluster = Cluster::of(EtcdServer::start_program(&program("etcd-3.4", "PRIMACY_ETCD_3_4"), &[]));
+    let tools =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("target/tools/etcd-3.4"));
+    let Some(old) = tools.into_iter().find(|program| program.is_file()) else {
+        println!("LEFT OUT: there is no etcd 3.4: `make etcd-versions`");
+        return;
+    };
+    let cluster = Cluster::of(EtcdServer::start_program(&old, &[]));
     let doctor = cluster.run(&["doctor", "--json"]);
     let told = &doctor.found("wrong", &cluster.server.port().to_string())[0];
-    assert!(told.contains("is old: etcd 3.4.23 may revoke a lease that is kept alive"), "{told}");
+    assert!(
+        told.contains("is old: etcd 3.4.") && told.contains("may revoke a lease that is kept alive"),
+        "{told}"
+    );
 }
 
 #[test]
