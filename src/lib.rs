@@ -27,6 +27,7 @@ pub mod log;
 mod open;
 mod pace;
 pub mod platform;
+pub mod process;
 mod warning;
 
 pub use host::{batch, election, observer, panic, queue, session, win};

@@ -15,7 +15,8 @@ use crate::host::session::{OpenError, Session};
 use crate::host::{Environment, Opening, Runtime, Store};
 use crate::lent::{Lender, Lent};
 use crate::log::Log;
-use crate::milvus::{Candidate, Role};
+use crate::milvus::{Candidate, Incarnation, Role};
+use crate::process;
 use crate::store::{Failure, LeaseId};
 use crate::warning;
 
@@ -73,6 +74,14 @@ fn opening(
     let mut environment = environment(lent, &settings.etcd, log)?;
     environment.store = guarded(&environment, &settings, is_lent)?;
     settings.notices.iter().for_each(|text| environment.log.info(text));
+    let mut candidate = candidate;
+    if settings.reclaim {
+        let incarnation = Incarnation { process: process::own(), instance: settings.instance.clone() };
+        if incarnation.process.is_none() {
+            environment.log.warn("primacy.reclaim: /proc does not tell which process this is; without that, only primacy.instance can prove anything");
+        }
+        candidate.incarnation = Some(incarnation);
+    }
     Ok(Opening::begin(environment, setup(settings, candidate), warnings)?)
 }
 

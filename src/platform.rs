@@ -210,6 +210,14 @@ pub fn ends_with_us(command: &mut Command) {
     }
 }
 
+/// Whether there is no process of this number, for sure: one of another user, or hidden at `/proc`, is one.
+pub fn is_no_process(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return true };
+    // SAFETY: takes no pointers, and signal 0 is none.
+    let found = pid <= 0 || unsafe { libc::kill(pid, 0) } == 0;
+    !found && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
 /// Which signals a thread does not take for now.
 #[derive(Clone, Copy)]
 pub struct SignalMask(libc::sigset_t);

@@ -143,6 +143,7 @@ mod tests {
             ("primacy.guard", "on"),
             ("primacy.guard", "Required"),
             ("primacy.reclaim", "pid"),
+            ("primacy.instance", "pod 0"),
         ] {
             let told = config.set(name, bad).unwrap_err().to_string();
             assert!(told.starts_with(&format!("{name} can not be `{bad}`; it takes ")), "{told}");

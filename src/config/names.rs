@@ -27,8 +27,8 @@ pub(super) enum Kind {
     Switch,
     /// One of these.
     OneOf(&'static [&'static str]),
-    /// Off, as long as there is nothing else.
-    OffOnly,
+    /// A word.
+    Word,
     /// The first part of the meta root.
     RootPath,
     /// Its last part.
@@ -53,7 +53,7 @@ const FILE: &str = "a file's path";
 const TLS_VERSION: &str = "1.2 or 1.3; 1.0 and 1.1 count as 1.2";
 const ANYTHING: &str = "anything";
 const SWITCH: &str = "true or false";
-const OFF: &str = "off alone, until there is something else";
+const WORD: &str = "a name without spaces, of 253 bytes at most";
 const TTL: &str = "whole seconds from 1 to 86400";
 const TTL_KIND: Kind = Kind::Number(1, 86_400);
 const CALL_MS: &str = "whole milliseconds from 100 to 3600000";
@@ -139,8 +139,10 @@ pub(super) static NAMES: &[Name] = &[
         "where the lock is, and when clients find the primary"),
     name("primacy.guard", "auto", "auto, off or required", Kind::OneOf(&["auto", "off", "required"]),
         "whether the crash guard that started this process (`primacy guard`) revokes its leases when it dies; auto: if there is one"),
-    name("primacy.reclaim", "off", OFF, Kind::OffOnly,
-        "whether a restart in place revokes its predecessor's lease"),
+    name("primacy.reclaim", "off", "off or on", Kind::OneOf(&["off", "on"]),
+        "whether a restart in place revokes the lease of its predecessor, once that is [proved to be dead](guarantees.md#a-restart-in-place)"),
+    name("primacy.instance", "", WORD, Kind::Word,
+        "with primacy.reclaim: what its user calls this server, and vouches that no other process has at the same time, such as the name of a StatefulSet's pod"),
     name("primacy.allow_memory_store", "false", SWITCH, Kind::Switch,
         "allows mem://, where each process is primary of its own"),
     name("primacy.allow_loopback_address", "false", SWITCH, Kind::Switch,
@@ -154,7 +156,9 @@ impl Kind {
             Kind::Number(lowest, highest) => number(value).is_some_and(|n| (lowest..=highest).contains(&n)),
             Kind::Switch => switch(value).is_some(),
             Kind::OneOf(values) => values.contains(&value.trim()),
-            Kind::OffOnly => value.trim() == "off",
+            Kind::Word => {
+                value.len() <= 253 && !value.contains(|c: char| c.is_whitespace() || c.is_control())
+            }
             Kind::RootPath => Root::join(value, ".").is_ok(),
             Kind::SubPath => Root::join("root", value).is_ok(),
             Kind::Endpoints => Endpoint::parse_list(value, false).is_some(),

@@ -37,6 +37,10 @@ pub struct Settings {
     pub layout: Layout,
     /// Whether a crash guard is told of leases.
     pub guard: CrashGuard,
+    /// Whether what a dead predecessor has left is reclaimed.
+    pub reclaim: bool,
+    /// What its user calls this server, one process at a time.
+    pub instance: Option<String>,
     /// Whether the endpoint may be [`Endpoint::Memory`].
     pub allow_memory_store: bool,
     /// Whether all clients are on this machine, although etcd is not.
@@ -174,6 +178,7 @@ impl Config {
         let ttl = Duration::from_secs(number(self, "common.session.ttl")?);
         let allow_memory_store = switch(self, "primacy.allow_memory_store")?;
         let auth = auth(self)?;
+        let reclaim = self.text("primacy.reclaim").trim() == "on";
         let given = |name| !self.text(name).is_empty();
         Ok(Settings {
             unused_user: auth.is_none() && (given("etcd.auth.userName") || given(names::PASSWORD)),
@@ -204,11 +209,23 @@ impl Config {
                 "required" => CrashGuard::Required,
                 _ => CrashGuard::Auto,
             },
+            reclaim,
+            instance: instance(self, reclaim)?,
             allow_memory_store,
             allow_loopback_address: switch(self, "primacy.allow_loopback_address")?,
             notices: notices(self, tls_enabled),
         })
     }
+}
+
+fn instance(config: &Config, reclaim: bool) -> Result<Option<String>, ConfigError> {
+    let instance = config.text("primacy.instance");
+    if !instance.is_empty() && !reclaim {
+        return relation(format!(
+            "primacy.instance is {instance}, which means nothing while primacy.reclaim is off; set that to on, or leave this out"
+        ));
+    }
+    Ok(Some(instance.to_owned()).filter(|instance| !instance.is_empty()))
 }
 
 fn notices(config: &Config, tls: bool) -> Vec<String> {
@@ -380,6 +397,8 @@ mod tests {
             drain_timeout: Duration::from_secs(30),
             layout: Layout::Milvus,
             guard: CrashGuard::Auto,
+            reclaim: false,
+            instance: None,
             allow_memory_store: false,
             allow_loopback_address: false,
             unused_user: false,
@@ -412,7 +431,8 @@ mod tests {
             ("primacy.drain_timeout_ms", "40"),
             ("primacy.layout", "after_start"),
             ("primacy.guard", "required"),
-            ("primacy.reclaim", "off"),
+            ("primacy.reclaim", "on"),
+            ("primacy.instance", "pod-0"),
             ("primacy.allow_memory_store", "true"),
             ("primacy.allow_loopback_address", " TRUE "),
         ]);
@@ -438,6 +458,8 @@ mod tests {
             drain_timeout: Duration::from_millis(40),
             layout: Layout::AfterStart,
             guard: CrashGuard::Required,
+            reclaim: true,
+            instance: Some("pod-0".into()),
             allow_memory_store: true,
             allow_loopback_address: true,
             unused_user: false,

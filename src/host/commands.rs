@@ -125,7 +125,8 @@ fn key(command: &Command) -> Key {
         Event::Register { election, .. }
         | Event::Campaign { election }
         | Event::Unread { election, .. }
-        | Event::Healthy { election } => (Some(*election), None),
+        | Event::Healthy { election }
+        | Event::Examined { election, .. } => (Some(*election), None),
         Event::Resign { election, within }
         | Event::Transfer { election, within, .. }
         | Event::Withdraw { election, within, .. } => (Some(*election), *within),

@@ -27,6 +27,7 @@ use crate::clock::Time;
 use crate::engine::{Action, Call, ElectionId, Engine, Event, LostReason, Notice, Setup, Token};
 use crate::log::Level;
 use crate::platform;
+use crate::process;
 use crate::store::LeaseId;
 
 /// The longest recording that goes to the log, in bytes.
@@ -187,6 +188,11 @@ impl Driver {
                 }
             }
             Action::Notice { election, what } => self.notice(election, what),
+            // Files of the kernel's, which wait for nobody.
+            Action::Examine { election, pid, start } => {
+                let gone = process::is_gone(pid, start);
+                shared.commands.ask(Event::Examined { election, pid, start, gone });
+            }
             Action::Opened { server_id } => {
                 shared.progress.advance(|stage| _ = stage.opened.get_or_insert(server_id));
             }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use primacy_engine::milvus::Candidate;
+use primacy_engine::milvus::{Candidate, Incarnation, Process};
 use primacy_engine::store::{Answer, Failure, LeaseId};
 use primacy_engine::time::Time;
-use primacy_engine::{Action, Engine, Event, Notice, RequestId, Setup};
+use primacy_engine::{Action, Engine, Event, Notice, Purpose, RequestId, Setup};
 
 use crate::liveness::Phase;
 use crate::network::NOTICED;
@@ -17,6 +17,11 @@ use crate::world::{Happening, World};
 const ON_ITS_WAY: Duration = Duration::from_millis(5);
 /// When a session that is over takes one more step.
 const AFTER_THE_END: Duration = Duration::from_secs(20);
+
+/// The number of a process in a run of it. Some have it again.
+fn number(process: usize, run: u32) -> u32 {
+    u32::try_from(process).expect("few") * 4 + run % 4 + 1
+}
 
 impl World<'_> {
     /// A process starts; its host opens a session.
@@ -39,10 +44,22 @@ impl World<'_> {
         let r = &mut random::of(&[scenario.seed, 2, process as u64, u64::from(p.life)]);
         let address = format!("p{process}:1");
         let version = plan.version();
+        let mut candidate = Candidate::new(&address, "", version).expect("a candidate");
+        // All on one machine count in one namespace, or each in its own.
+        let luck = &mut random::of(&[scenario.seed, 8, process as u64]);
+        candidate.incarnation = luck.permille(500).then(|| Incarnation {
+            process: Some(Process {
+                boot: "b".into(),
+                namespace: if luck.bool() { "1".into() } else { format!("p{process}") },
+                pid: number(process, p.run),
+                start: u64::from(p.run),
+            }),
+            instance: None,
+        });
         let setup = Setup {
             root: self.cluster.root.clone(),
             layout: plan.layout,
-            candidate: Candidate::new(&address, "", version).expect("a candidate"),
+            candidate,
             ttl: Duration::from_secs(scenario.ttl),
             margin: scenario.margin,
             priority: 1,
@@ -213,6 +230,8 @@ impl World<'_> {
             Action::Send { request, purpose, election, timeout, what } => {
                 session.sent += 1;
                 self.seen.sent[purpose as usize] += 1;
+                // None of the election's own writes.
+                let election = election.filter(|_| purpose != Purpose::Reclaim);
                 self.send(process, request, purpose, election, timeout, what);
                 self.strike(process, purpose, true);
             }
@@ -242,6 +261,13 @@ impl World<'_> {
                 }
             }
             Action::Primacy { election, win } => self.publish(process, election, win),
+            Action::Examine { election, pid, start } => {
+                let is_it = |p: &crate::process::Process| {
+                    p.session.is_some() && (number(p.index, p.run), u64::from(p.run)) == (pid, start)
+                };
+                let gone = !self.processes.iter().any(is_it);
+                self.step(process, Event::Examined { election, pid, start, gone });
+            }
             Action::Opened { .. } => {
                 session.opened = Some(self.now);
                 let plan = &self.scenario.processes[process];

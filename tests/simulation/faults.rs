@@ -161,6 +161,7 @@ impl World<'_> {
         p.inbox.clear();
         p.next_tick = primacy_engine::time::Time::NEVER;
         p.returns = back.is_some();
+        p.run = life + 1;
         self.close_streams(|p, l, _| p == process && l == life);
         if let Some(back) = back {
             self.queue.push(self.now + back, Happening::Start { process });

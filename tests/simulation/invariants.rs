@@ -56,6 +56,9 @@ impl World<'_> {
 
     /// Before the driver performs an action.
     pub fn before_action(&mut self, process: usize, action: &Action) {
+        if let Action::Send { purpose: Purpose::Reclaim, what: Request::Revoke { lease }, .. } = action {
+            self.look_for_the_living(process, *lease);
+        }
         let p = &mut self.processes[process];
         let now = p.stepped;
         let Some(session) = &mut p.session else { return };
@@ -81,6 +84,18 @@ impl World<'_> {
         });
         if let Some((rule, text)) = broken {
             self.violate(rule, format!("p{process}: {action}: {text}"));
+        }
+    }
+
+    /// A lease is reclaimed. Its number tells whose it was: see where sessions are made.
+    fn look_for_the_living(&mut self, process: usize, lease: LeaseId) {
+        let (of, life) = (lease.0 / 100_000 - 1, lease.0 % 100_000 / 1000);
+        let has_ended = |p: &crate::process::Process| p.index as i64 == of && life < i64::from(p.run);
+        if !self.processes.iter().any(has_ended) {
+            self.violate(
+                "only the dead are succeeded",
+                format!("p{process}: of p{of}'s session {life}, lease {lease}"),
+            );
         }
     }
 

@@ -216,7 +216,8 @@ impl World<'_> {
             }
             None => self.cluster.perform(now, who, &sent.what),
         };
-        self.listen(who);
+        // What goes with the lease of a dead one has gone as if that had run out.
+        self.listen(if sent.purpose == Purpose::Reclaim { Who::Store } else { who });
         self.look_at_write(&sent, &result);
         self.strike(sent.process, sent.purpose, false);
         if self.trace.on && !matches!(sent.what, Request::KeepAlive { .. }) {

@@ -25,6 +25,8 @@ pub struct Process {
     pub clock: Clock,
     /// How many sessions it has had.
     pub life: u32,
+    /// Which session was the first since its machine started it, or started it again.
+    pub run: u32,
     /// The present session.
     pub session: Option<Session>,
     /// It will come back.
@@ -254,6 +256,7 @@ impl Process {
             index,
             clock,
             life: 0,
+            run: 1,
             session: None,
             returns: true,
             paused: None,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::contract_of_the_driver::{Broken, Contract};
 use primacy_engine::Level;
-use primacy_engine::milvus::{Candidate, Root};
+use primacy_engine::milvus::{Candidate, Incarnation, Root};
 use primacy_engine::store::{Answer, KeyValue, LeaseId, Op, Range, Request, TxnAnswer};
 use primacy_engine::time::Time;
 use primacy_engine::{Action, CallId, ElectionId, Engine, Event, ParseError, RequestId, Setup, Token};
@@ -309,7 +309,7 @@ fn root(settings: &BTreeMap<String, String>) -> String {
 }
 
 fn setup(settings: &BTreeMap<String, String>) -> Setup {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 18] = [
         "root",
         "layout",
         "address",
@@ -326,6 +326,8 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
         "seed",
         "taken",
         "server_id",
+        "process",
+        "instance",
     ];
     for name in settings.keys() {
         assert!(NAMES.contains(&name.as_str()), "setup knows {NAMES:?}, not {name}");
@@ -336,6 +338,10 @@ fn setup(settings: &BTreeMap<String, String>) -> Setup {
     let (path, sub) = root.rsplit_once('/').unwrap();
     let version = get("version", "3.0.0").parse().unwrap();
     let mut candidate = Candidate::new(&get("address", "a:1"), "host", version).unwrap();
+    let process = settings.get("process").map(|process| process.parse().unwrap());
+    let instance = settings.get("instance").cloned();
+    candidate.incarnation =
+        (process.is_some() || instance.is_some()).then_some(Incarnation { process, instance });
     candidate.server_id = settings.get("server_id").map(|id| id.parse().unwrap());
     Setup {
         root: Root::join(path, sub).unwrap(),

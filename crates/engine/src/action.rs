@@ -77,6 +77,18 @@ pub enum Action {
         /// What.
         what: Notice,
     },
+    /// Look whether there is a process of this number and start, as this process counts them. One [`Event::Examined`] must
+    /// follow.
+    ///
+    /// [`Event::Examined`]: super::Event::Examined
+    Examine {
+        /// For which election.
+        election: ElectionId,
+        /// Its number.
+        pid: u32,
+        /// When it started, in ticks of the kernel.
+        start: u64,
+    },
     /// The session has its lease and its server id, for the first time.
     Opened {
         /// The server id.
@@ -255,6 +267,10 @@ numbered! {
         Accept = 18, "accept";
         /// Hand the key set over to who has accepted the offer.
         HandOver = 19, "hand_over";
+        /// Look whose record is that of the holder of the lock, to reclaim what a dead predecessor has left.
+        Predecessor = 20, "predecessor";
+        /// End the lease of the dead predecessor.
+        Reclaim = 21, "reclaim";
     }
 }
 
@@ -279,6 +295,7 @@ impl Action {
             | Action::Cancel { election, .. }
             | Action::Primacy { election, .. }
             | Action::Notice { election, .. }
+            | Action::Examine { election, .. }
             | Action::Withdrawn { election } => Some(*election),
             _ => None,
         }

@@ -69,6 +69,11 @@ impl Claim {
         &self.keys.candidates
     }
 
+    /// Under which its own record is.
+    pub fn server_id(&self) -> i64 {
+        self.server_id
+    }
+
     /// The key of its own record.
     pub fn own_key(&self) -> &Key {
         &self.keys.record
@@ -244,6 +249,13 @@ impl Claim {
     /// Reads all keys, and writes nothing.
     pub fn look(&self) -> Txn {
         Txn { then: self.reads(), ..Txn::default() }
+    }
+
+    /// Reads all keys, and the record of a candidate.
+    pub fn look_at(&self, record: &Key) -> Txn {
+        let mut txn = self.look();
+        txn.then.push(Op::Get(Range::Key(record.clone())));
+        txn
     }
 
     /// Deletes keys of ours, if all of them stand as they are known.

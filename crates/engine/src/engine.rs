@@ -223,6 +223,11 @@ impl Engine {
             }
             Event::Completed { call, outcome } => self.completed(call, outcome),
             Event::Answered { request, result } => self.answered(request, result),
+            Event::Examined { election, pid, start, gone } => {
+                if let Some(e) = self.elections.change(election) {
+                    e.examined(fx, setup, pid, start, gone);
+                }
+            }
             Event::Watching { watch } => {
                 if let Some(e) = self.elections.change_of_watch(watch) {
                     let wish = e.watching(fx, watch);

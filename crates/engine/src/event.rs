@@ -96,6 +96,17 @@ pub enum Event {
         /// What it said.
         result: Result<Answer, Failure>,
     },
+    /// It has been looked for a process.
+    Examined {
+        /// For which election.
+        election: ElectionId,
+        /// Its number.
+        pid: u32,
+        /// When it started.
+        start: u64,
+        /// There is none, for sure.
+        gone: bool,
+    },
     /// A watch is confirmed by the store: from now on nothing is missed.
     Watching {
         /// Which one.

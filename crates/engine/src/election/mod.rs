@@ -12,6 +12,7 @@ mod host;
 mod line;
 mod liveness;
 mod phase;
+mod reclaiming;
 mod report;
 mod standby;
 mod win;
@@ -24,6 +25,7 @@ pub(super) use self::ground::{Ground, Wish};
 use self::handover::Handover;
 use self::line::Line;
 use self::phase::{Phase, Stage, Win};
+use self::reclaiming::Predecessor;
 use self::standby::Standby;
 use self::writes::{Doubt, Operation};
 use super::Setup;
@@ -73,6 +75,8 @@ pub(super) struct Election {
     line: Line,
     /// What the holder of the lock has offered, while it is standby.
     offers: Offers,
+    /// Whose lock it may reclaim.
+    predecessor: Predecessor,
     standby: Option<Standby>,
     /// Others first: no campaign before this time, or before another holder was seen.
     yielding: Option<Time>,
@@ -128,6 +132,7 @@ impl Election {
             handover: None,
             line: Line::new(),
             offers: Offers::default(),
+            predecessor: Predecessor::default(),
             standby: None,
             yielding: None,
             calls: Calls::default(),
@@ -252,6 +257,7 @@ impl Election {
         self.line.watch.close(fx);
         self.line.known = false;
         self.offers = Offers::default();
+        self.predecessor = Predecessor::default();
         self.unchecked = true;
         self.view = View::default();
         self.claim = None;
@@ -294,6 +300,8 @@ impl Election {
         // After the drain, from whose end others come first until one of them is seen: it may be there already. Before the
         // calls: `on_standby` tells of the holder, and would be followed by a notice of the same one.
         self.look_at_holder(fx, ground);
+        // Before the operation and the calls, which both wait for what it finds.
+        self.look_at_predecessor(ground);
         // After the drain, since only who could campaign is kept from it; before the operation, which asks for it.
         self.look_at_obstacle(fx, ground);
         // After the obstacle, which keeps it from taking over; before the operation, which says what it accepts, and before the
@@ -333,6 +341,9 @@ impl Election {
                 fx.push(Action::Primacy { election: self.id, win: Some((token, lease)) });
                 self.calls.start(fx, self.id, Call::Primary { token, lease });
             }
+            return;
+        }
+        if self.is_reclaiming() {
             return;
         }
         let campaigning = self.operation.as_ref().is_some_and(|op| op.purpose == Purpose::Campaign);

@@ -76,6 +76,9 @@ impl Election {
         request: RequestId,
         result: Result<Answer, Failure>,
     ) -> Wish {
+        if self.reclaimed(fx, request, &result) {
+            return Wish::default();
+        }
         let Some(operation) = self.operation.take_if(|op| op.request == request) else {
             return Wish::default();
         };
@@ -168,6 +171,7 @@ impl Election {
                 self.refused(fx);
             }
             Purpose::Heirs => self.line.known = true,
+            Purpose::Predecessor => self.predecessor_is_read(fx, ground.setup),
             Purpose::Offer if succeeded => self.offer_is_made(fx, operation, at),
             Purpose::HandOver if succeeded => {
                 if self.handed_over(fx, operation) {
@@ -279,11 +283,14 @@ impl Election {
             Some(_) if campaign_in_doubt => return Some((Purpose::Settle, claim.look())),
             Some(_) => {}
         }
+        if let Some(next) = self.next_of_reclaim(claim) {
+            return Some(next);
+        }
         match (self.phase.win(), record) {
             (None, Some(own)) if is_own && self.may_campaign() && self.watch.is_open() => {
                 let free = self.unchecked || claim.in_the_way(view).is_none();
-                let barred =
-                    self.obstacle.as_ref().is_some_and(|trouble| trouble.obstacle != Obstacle::KeyHeld);
+                let barred = self.is_reclaiming()
+                    || self.obstacle.as_ref().is_some_and(|trouble| trouble.obstacle != Obstacle::KeyHeld);
                 if free && !barred {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }

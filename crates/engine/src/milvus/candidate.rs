@@ -6,6 +6,7 @@ use std::fmt;
 use semver::Version;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::Incarnation;
 use crate::address::is_host_and_port;
 
 /// What a candidate's records say of it, whatever its role, id and lease.
@@ -32,6 +33,9 @@ pub struct Candidate {
     pub index_non_encoding: bool,
     /// Labels that clients choose servers by; written in the order of their names.
     pub server_labels: BTreeMap<String, String>,
+    /// Which run of the server it is, said in its own record alone: a later one may reclaim what this one leaves.
+    /// `None`: it is not said, and nothing is reclaimed.
+    pub incarnation: Option<Incarnation>,
 }
 
 /// Why a candidate is refused.
@@ -95,6 +99,7 @@ impl Candidate {
             scalar_index_engine_version: IndexVersions::default(),
             index_non_encoding: false,
             server_labels: BTreeMap::new(),
+            incarnation: None,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{Candidate, IndexVersions, Role};
+use super::{Candidate, Incarnation, IndexVersions, Process, Role};
 use crate::store::{LeaseId, Revision, Value};
 
 /// What a candidate says of itself beyond Milvus's fields, in its `ROLE-ID` record only.
@@ -26,6 +26,11 @@ pub(super) const OURS: &str = "Primacy";
 pub(super) const PROTOCOL: i64 = 1;
 pub(super) const OFFER: &str = "Offer";
 pub(super) const ACCEPTS: &str = "Accepts";
+pub(super) const BOOT: &str = "Boot";
+pub(super) const NAMESPACE: &str = "Namespace";
+pub(super) const PID: &str = "Pid";
+pub(super) const START: &str = "Start";
+pub(super) const INSTANCE: &str = "Instance";
 
 /// As long as most records are.
 const USUAL: usize = 512;
@@ -74,6 +79,15 @@ pub fn encode(
             if let Some(Revision(lock)) = lock {
                 ours.raw(name, lock);
             }
+        }
+        if let Some(Incarnation { process, instance }) = &candidate.incarnation {
+            if let Some(Process { boot, namespace, pid, start }) = process {
+                ours.text(BOOT, boot);
+                ours.text(NAMESPACE, namespace);
+                ours.raw(PID, pid);
+                ours.raw(START, start);
+            }
+            ours.text(INSTANCE, instance.as_deref().unwrap_or_default());
         }
         fields.raw(OURS, ours.end());
     }

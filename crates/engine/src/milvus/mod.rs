@@ -6,6 +6,7 @@
 
 mod candidate;
 mod encode;
+mod incarnation;
 mod keys;
 mod record;
 mod relay;
@@ -14,6 +15,7 @@ mod version;
 
 pub use candidate::{Candidate, CandidateError, IndexVersions, IndexVersionsError};
 pub use encode::{Facts, encode};
+pub use incarnation::{Incarnation, Process};
 pub use keys::{Claimed, IdError, Keys, Layout, LayoutError, Root, RootError};
 pub use record::{Record, RecordError};
 pub use relay::{as_lock, with_offer};

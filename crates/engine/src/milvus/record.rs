@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde_json::{Map, Value as Json};
 
-use super::encode::{ACCEPTS, Facts, OFFER, OURS, PROTOCOL};
+use super::encode::{ACCEPTS, BOOT, Facts, INSTANCE, NAMESPACE, OFFER, OURS, PID, PROTOCOL, START};
+use super::{Incarnation, Process};
 use crate::plain::{BRIEF, plain};
 use crate::store::{LeaseId, Revision, Value};
 
@@ -34,6 +35,8 @@ pub struct Record {
     pub server_labels: BTreeMap<String, String>,
     /// `None` from a neighbour that does not write them, or means something else by them.
     pub facts: Option<Facts>,
+    /// `None` from one that does not say it.
+    pub incarnation: Option<Incarnation>,
 }
 
 /// Why a value is no record.
@@ -74,6 +77,7 @@ impl Record {
                 Some(Version::parse(&text).map_err(|_| RecordError::Version(plain(&text, BRIEF).into()))?)
             }
         };
+        let (facts, incarnation) = ours(&object)?.unzip();
         Ok(Record {
             server_id: number(&object, "ServerID")?,
             server_name: text(&object, "ServerName")?,
@@ -85,7 +89,8 @@ impl Record {
             lease: LeaseId(number(&object, "LeaseID")?),
             host_name: text(&object, "HostName")?,
             server_labels: labels(&object)?,
-            facts: facts(&object)?,
+            facts,
+            incarnation: incarnation.flatten(),
         })
     }
 }
@@ -131,7 +136,7 @@ fn labels(object: &Map<String, Json>) -> Result<BTreeMap<String, String>, Record
 }
 
 /// Facts of another protocol are facts we do not know: a neighbour of tomorrow is no error.
-fn facts(object: &Map<String, Json>) -> Result<Option<Facts>, RecordError> {
+fn ours(object: &Map<String, Json>) -> Result<Option<(Facts, Option<Incarnation>)>, RecordError> {
     let ours = match object.get(OURS) {
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Object(ours)) => ours,
@@ -146,13 +151,26 @@ fn facts(object: &Map<String, Json>) -> Result<Option<Facts>, RecordError> {
         revision => Ok(Some(Revision(revision))),
     };
     let priority = number(ours, "Priority").map_err(within_primacy)?;
-    Ok(Some(Facts {
+    let facts = Facts {
         warm: fact("Warm")?,
         ready: fact("Ready")?,
         priority: u32::try_from(priority.max(0)).unwrap_or(u32::MAX),
         offer: lock(OFFER)?,
         accepts: lock(ACCEPTS)?,
-    }))
+    };
+    let word = |name| text(ours, name).map(|word| Some(word).filter(|word| !word.is_empty()));
+    let count = |name| Ok(u64::try_from(number(ours, name)?).ok());
+    let (boot, namespace) = (word(BOOT).map_err(within_primacy)?, word(NAMESPACE).map_err(within_primacy)?);
+    let (pid, start) = (count(PID).map_err(within_primacy)?, count(START).map_err(within_primacy)?);
+    let process = match (boot, namespace, pid.and_then(|pid| u32::try_from(pid).ok()), start) {
+        (Some(boot), Some(namespace), Some(pid), Some(start)) if pid != 0 => {
+            Some(Process { boot, namespace, pid, start })
+        }
+        _ => None,
+    };
+    let instance = word(INSTANCE).map_err(within_primacy)?;
+    let says = process.is_some() || instance.is_some();
+    Ok(Some((facts, says.then_some(Incarnation { process, instance }))))
 }
 
 fn within_primacy(error: RecordError) -> RecordError {
@@ -264,6 +282,8 @@ mod tests {
             (exclusive, stopping, index_non_encoding) in any::<(bool, bool, bool)>(),
             trigger_kill in any::<Option<bool>>(),
             server_labels in any::<BTreeMap<String, String>>(),
+            process in prop::option::of((".+", ".+", 1..u32::MAX, 0..u64::MAX / 2)),
+            instance in prop::option::of(".+"),
             index in prop_oneof![Just("{}"), Just(r#"{"MinimalIndexVersion":6,"CurrentIndexVersion":7}"#)],
         ) -> Candidate {
             let mut version = Version::new(major, minor, patch);
@@ -274,6 +294,10 @@ mod tests {
             candidate.trigger_kill = trigger_kill;
             candidate.index_non_encoding = index_non_encoding;
             candidate.server_labels = server_labels;
+            candidate.incarnation = (process.is_some() || instance.is_some()).then(|| Incarnation {
+                process: process.map(|(boot, namespace, pid, start)| Process { boot, namespace, pid, start }),
+                instance,
+            });
             candidate.index_engine_version = IndexVersions::parse(index).unwrap();
             candidate
         }
@@ -302,6 +326,7 @@ mod tests {
                 lease: LeaseId(lease),
                 host_name: candidate.host_name,
                 server_labels: candidate.server_labels,
+                incarnation: candidate.incarnation.filter(|_| facts.is_some()),
                 facts,
             };
             (record, value)

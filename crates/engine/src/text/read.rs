@@ -106,6 +106,10 @@ impl<'a> Reader<'a> {
         if self.take(name) { self.number().map(Some) } else { Ok(None) }
     }
 
+    fn whole<T: FromStr>(&mut self, name: &str) -> Result<T, ParseError> {
+        self.field(name)?.map_or_else(|| self.fail("a number with its name"), Ok)
+    }
+
     fn seconds(&mut self, name: &str) -> Result<Duration, ParseError> {
         match self.field::<f64>(name)? {
             Some(s) if (0.0..1e9).contains(&s) => Ok(Duration::from_nanos((s * 1e9).round() as u64)),
@@ -181,6 +185,16 @@ impl<'a> Reader<'a> {
             "stop" => Event::Stop { timeout: self.seconds("timeout=")?, within: self.call_in()? },
             "taken" => Event::Taken { call: self.id('c').map(CallId)? },
             "healthy" => Event::Healthy { election: self.election()? },
+            "examined" => Event::Examined {
+                election: self.election()?,
+                pid: self.whole("pid=")?,
+                start: self.whole("start=")?,
+                gone: match self.word() {
+                    "gone" => true,
+                    "there" => false,
+                    _ => return self.fail("gone or there"),
+                },
+            },
             "unread" => Event::Unread { election: self.election()?, waits: true },
             "all" if self.take("read") => Event::Unread { election: self.election()?, waits: false },
             "completed" => {

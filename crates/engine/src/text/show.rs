@@ -7,7 +7,7 @@ use crate::Setup;
 use crate::action::{Action, Call, Holder, Notice};
 use crate::event::{Event, Outcome};
 use crate::ids::CallId;
-use crate::milvus::Record;
+use crate::milvus::{Incarnation, Record};
 use crate::store::{
     Answer, Compare, Condition, Escaped, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request,
     Revision, Txn, TxnAnswer,
@@ -86,7 +86,10 @@ impl Display for Setup {
             write!(f, " liveness={}", Seconds(liveness))?;
         }
         write!(f, " drain={} request={}", Seconds(*drain_timeout), Seconds(*request_timeout))?;
-        write!(f, " lease={first_lease} seed={seed}")
+        write!(f, " lease={first_lease} seed={seed}")?;
+        let Some(Incarnation { process, instance }) = &candidate.incarnation else { return Ok(()) };
+        process.as_ref().map_or(Ok(()), |process| write!(f, " process={process}"))?;
+        instance.as_ref().map_or(Ok(()), |instance| write!(f, " instance={instance}"))
     }
 }
 
@@ -136,6 +139,13 @@ impl Display for Event {
                 Failure::NoSpace(why) => write!(f, "{request} no space {}", Quoted::text(why)),
                 Failure::Refused(why) => write!(f, "{request} rejected {}", Quoted::text(why)),
             },
+            Event::Examined { election, pid, start, gone } => {
+                write!(
+                    f,
+                    "examined {election} pid={pid} start={start} {}",
+                    if *gone { "gone" } else { "there" }
+                )
+            }
             Event::Watching { watch } => write!(f, "{watch} watching"),
             Event::Watched { watch, events } => write!(f, "{watch} saw {}", List(events, ", ")),
             Event::WatchEnded { watch, why } => write!(f, "{watch} ended {}", Quoted::text(why)),
@@ -227,6 +237,9 @@ impl Display for Action {
                 Notice::Holder(Some(holder)) => write!(f, "holder {election} {holder}"),
                 Notice::Holder(None) => write!(f, "holder {election} nobody"),
             },
+            Action::Examine { election, pid, start } => {
+                write!(f, "examine {election} pid={pid} start={start}")
+            }
             Action::Opened { server_id } => write!(f, "opened id={server_id}"),
             Action::OpenFailed { failure } => write!(f, "open failed: {failure}"),
             Action::Withdrawn { election } => write!(f, "withdrawn {election}"),
