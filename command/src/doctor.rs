@@ -97,10 +97,11 @@ async fn look_at_elections(etcd: &Etcd, settings: &Settings, roles: &[Role], rep
         Ok(cluster) => {
             let found = findings(&cluster);
             if found.is_empty() {
-                let count = cluster.elections.len();
-                report
-                    .well
-                    .push(format!("keys below {}: elections: {count}, each with a primary", settings.root));
+                let elections = match cluster.elections.len() {
+                    0 => "no election".to_owned(),
+                    count => format!("elections: {count}, each with a primary"),
+                };
+                report.well.push(format!("keys below {}: {elections}", settings.root));
             }
             report.findings.extend(found);
             // Those of a mixcoord are no elections of their own.
