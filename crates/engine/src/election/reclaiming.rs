@@ -130,14 +130,13 @@ impl Election {
         self.claim.as_ref().is_some_and(|claim| claim.server_id() == id)
     }
 
-    /// The host has looked for a process: whether there is none.
+    /// The host has looked for a process: whether there is none. Were it another one's lock by now, nobody would ask any more.
     pub fn examined(&mut self, fx: &mut Effects, setup: &Setup, pid: u32, start: u64, gone: bool) {
         let Predecessor::Examined(held, process) = self.predecessor.clone() else { return };
         if (process.pid, process.start) != (pid, start) {
             return;
         }
-        let stands = self.lock().is_some_and(|kv| (kv.lease, kv.mod_revision) == (held.lease, held.lock));
-        self.predecessor = if gone && stands { self.revoke(fx, setup, held) } else { Predecessor::Known };
+        self.predecessor = if gone { self.revoke(fx, setup, held) } else { Predecessor::Known };
     }
 
     fn revoke(&self, fx: &mut Effects, setup: &Setup, held: Held) -> Predecessor {
