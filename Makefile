@@ -361,14 +361,31 @@ check-wheel: ## the wheel, and the package from its sources, in each Python from
 	@$(MAKE) wheel
 	$(TOOLS)/check-wheel target/wheels/primacy-*.whl target/checked-wheels
 
-# etcd's own recipe, to be measured beside ours.
-target/peer: go/etcdfence/internal/peer/main.go
-	cd go/etcdfence && go build -o ../../$@ ./internal/peer
+# What is measured beside ours, what is many of ours, and what makes a program large.
+.PHONY: target/bench/others
+target/bench/others:
+	@$(TOOLS)/go >/dev/null
+	@mkdir -p $(@D)
+	@cd tests/peers/others && go build -o ../../../$@ .
+
+target/bench/crowd: tests/peers/crowd.c target/demo/libprimacy.a include/primacy.h
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude -o $@ $< target/demo/libprimacy.a $(SYSTEM_LIBRARIES)
+
+target/bench/heavy.so: tests/peers/heavy.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 -Wall -Wextra -shared -fPIC -o $@ $<
+
+# ROUNDS=100: how many handovers of each kind; of what takes longer, in proportion. ROUNDS=20 takes ten minutes.
+ROUNDS ?= 100
+.PHONY: bench-peers
+bench-peers: coordinators command target/bench/others target/bench/crowd target/bench/heavy.so etcd venv ## how fast the next one is primary, beside etcd's, Kubernetes' and Milvus's elections, by standbys and faults; writes docs/bench; ROUNDS=20: in ten minutes
+	@PYTHONPATH=tests:python $(PYTHON) -m peers --rounds $(ROUNDS)
 
 # HOLD=120: how long primacy is looked at, in seconds.
 HOLD ?= 120
 .PHONY: bench-latency
-bench-latency: target/coordinators/c target/peer etcd venv ## what a far or slow etcd costs, beside etcd's clientv3/concurrency; HOLD=120 s of primacy
+bench-latency: target/coordinators/c target/bench/others etcd venv ## what a far or slow etcd costs, beside etcd's clientv3/concurrency; HOLD=120 s of primacy
 	@$(TOOLS)/need strace
 	$(PYTHON) tests/latency.py --hold $(HOLD)
 

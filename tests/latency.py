@@ -28,7 +28,7 @@ from primacy.testing.link import Link
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COORDINATOR = REPOSITORY / "target/coordinators/c"
-PEER = REPOSITORY / "target/peer"
+PEER = REPOSITORY / "target/bench/others"
 TTL = 10
 # A session is to open within the time of one request, and takes four round trips for that, or five.
 OURS = ["--role", "rootcoord", "--address", "127.0.0.1:0", "--set", "etcd.requestTimeout=30000"]
@@ -49,8 +49,8 @@ class Candidate:
     @classmethod
     async def start(cls, ours: bool, endpoint: str, ttl: int = TTL) -> Candidate:
         flags = OURS if ours else []
-        program = COORDINATOR if ours else PEER
-        args: list[str | Path] = [program, "--etcd", endpoint, "--ttl", str(ttl), *flags]
+        program: list[str | Path] = [COORDINATOR] if ours else [PEER, "concurrency"]
+        args = [*program, "--etcd", endpoint, "--ttl", str(ttl), *flags]
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         return cls(await asyncio.create_subprocess_exec(*args, stdout=pipe, stderr=null))
 

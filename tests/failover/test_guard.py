@@ -20,7 +20,7 @@ from primacy.testing.candidate import Candidate
 from primacy.testing.certificates import Authority
 from primacy.testing.changes import now
 from primacy.testing.plugin import coordinators, in_turn
-from primacy.testing.process import Process, pick
+from primacy.testing.process import Process, below, pick
 from primacy.testing.scene import Scene
 
 LONG = 60  # seconds, a TTL that nobody waits for
@@ -53,15 +53,6 @@ def guarded(
         return made
 
     yield make
-
-
-def below(pid: int) -> list[int]:
-    """The processes that this one has started, and what they have, the last ones first."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found = [*below(child), child, *found]
-    return found
 
 
 def name_of(pid: int) -> str:

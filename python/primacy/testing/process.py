@@ -151,3 +151,12 @@ def pick(lines: Sequence[Line], *events: str, **fields: Any) -> list[Line]:
         for line in lines
         if line.get("event") in events and all(line.get(name) == value for name, value in fields.items())
     ]
+
+
+def below(pid: int) -> list[int]:
+    """The processes that this one has started, and what they have, the last ones first."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found = [*below(child), child, *found]
+    return found
