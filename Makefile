@@ -34,13 +34,15 @@ build: ## the C library, for release: target/release/libprimacy.so and .a; EMBED
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 
 .PHONY: install
-install: build ## the C library, header and .pc, below PREFIX=/usr/local; DESTDIR=, LIBDIR=, INCLUDEDIR=
+install: build command ## the C library, header, .pc and the program `primacy`, below PREFIX=/usr/local; DESTDIR=, LIBDIR=, BINDIR=, INCLUDEDIR=
 	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" \
 		$(TOOLS)/install-library target/release "$(VERSION)"
+	install -D -m 755 target/primacy "$(DESTDIR)$(BINDIR)/primacy"
 
 .PHONY: header
 header: ## write include/primacy.h anew from the Rust sources

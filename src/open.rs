@@ -159,14 +159,18 @@ fn guarded(
 ) -> Result<Arc<dyn Store>, OpenError> {
     let store = environment.store.clone();
     if is_lent {
-        return if settings.guard == CrashGuard::Required { Err(no_guard_of_lent()) } else { Ok(store) };
+        return if is_required(&settings.guard) { Err(no_guard_of_lent()) } else { Ok(store) };
     }
     let _inside = environment.runtime.io().enter();
-    let link = Link::open(settings.guard, &settings.etcd, &settings.root, &environment.log);
+    let link = Link::open(&settings.guard, &settings.etcd, &settings.root, &environment.log);
     Ok(match link.map_err(OpenError::Refused)? {
-        Some(link) => Arc::new(Guarded::new(store, link)),
+        Some(link) => Arc::new(Guarded::new(store, link, is_required(&settings.guard))),
         None => store,
     })
+}
+
+fn is_required(guard: &CrashGuard) -> bool {
+    matches!(guard, CrashGuard::Required | CrashGuard::Helper(_))
 }
 
 fn no_guard_of_lent() -> OpenError {

@@ -160,6 +160,13 @@ pub fn close_on_exec(number: RawFd) {
     unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
 }
 
+/// Closes all descriptors from `lowest` on, of which this process must own none: for a program, before it does anything
+/// else, that may have inherited what its parent forgot to close. Before Linux 5.9 they stay open.
+pub fn close_inherited_from(lowest: std::ffi::c_uint) {
+    // SAFETY: takes numbers and no pointer. By the contract nothing here owns what is closed.
+    unsafe { libc::close_range(lowest, std::ffi::c_uint::MAX, 0) };
+}
+
 /// Whether a read of `fd` would not block.
 #[cfg(test)]
 pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Endpoints,
     /// A layout's name.
     Layout,
+    /// Any text that is not blank.
+    NotEmpty,
     /// Any text: a file's path that only counts when TLS is enabled, a user's name, a password.
     Text,
     /// Any text, which means nothing here: a `milvus.yaml` has it.
@@ -137,8 +139,10 @@ pub(super) static NAMES: &[Name] = &[
         "ms that a release waits for the host's callbacks"),
     name("primacy.layout", "milvus", "milvus or after_start", Kind::Layout,
         "where the lock is, and when clients find the primary"),
-    name("primacy.guard", "auto", "auto, off or required", Kind::OneOf(&["auto", "off", "required"]),
-        "whether the crash guard that started this process (`primacy guard`) revokes its leases when it dies; auto: if there is one"),
+    name("primacy.guard", "auto", "auto, off, required or helper", Kind::OneOf(&["auto", "off", "required", "helper"]),
+        "whether the crash guard that started this process (`primacy guard`) revokes its leases when it dies; auto: if there is one; helper: required, and where there is none, one is started beside this process"),
+    name("primacy.guard_program", "primacy", "a file's path, or a program's name", Kind::NotEmpty,
+        "what is started where primacy.guard says helper; a name is looked for in PATH"),
     name("primacy.reclaim", "off", "off or on", Kind::OneOf(&["off", "on"]),
         "whether a restart in place revokes the lease of its predecessor, once that is [proved to be dead](guarantees.md#a-restart-in-place)"),
     name("primacy.instance", "", WORD, Kind::Word,
@@ -163,6 +167,7 @@ impl Kind {
             Kind::SubPath => Root::join("root", value).is_ok(),
             Kind::Endpoints => Endpoint::parse_list(value, false).is_some(),
             Kind::Layout => value.trim().parse::<Layout>().is_ok(),
+            Kind::NotEmpty => !value.trim().is_empty(),
             Kind::Text | Kind::Unused => true,
         }
     }

@@ -52,14 +52,17 @@ pub struct Settings {
 }
 
 /// Whether a crash guard is told of leases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrashGuard {
     /// If this process was started by one.
     Auto,
     /// Never.
     Off,
-    /// Without one no session opens.
+    /// No session opens before one says that it guards this process.
     Required,
+    /// The same; where this process was not started by one, this program is started beside it: a path, or a name that
+    /// is looked for in `PATH`.
+    Helper(String),
 }
 
 /// How etcd is reached.
@@ -207,6 +210,7 @@ impl Config {
             guard: match self.text("primacy.guard").trim() {
                 "off" => CrashGuard::Off,
                 "required" => CrashGuard::Required,
+                "helper" => CrashGuard::Helper(self.text("primacy.guard_program").trim().to_owned()),
                 _ => CrashGuard::Auto,
             },
             reclaim,
@@ -430,7 +434,8 @@ mod tests {
             ("primacy.liveness_timeout_ms", "35"),
             ("primacy.drain_timeout_ms", "40"),
             ("primacy.layout", "after_start"),
-            ("primacy.guard", "required"),
+            ("primacy.guard", "helper"),
+            ("primacy.guard_program", " /opt/primacy "),
             ("primacy.reclaim", "on"),
             ("primacy.instance", "pod-0"),
             ("primacy.allow_memory_store", "true"),
@@ -457,7 +462,7 @@ mod tests {
             liveness_timeout: Some(Duration::from_millis(35)),
             drain_timeout: Duration::from_millis(40),
             layout: Layout::AfterStart,
-            guard: CrashGuard::Required,
+            guard: CrashGuard::Helper("/opt/primacy".into()),
             reclaim: true,
             instance: Some("pod-0".into()),
             allow_memory_store: true,

@@ -1,4 +1,4 @@
-//! A session's line to the crash guard that its process was started by, if it was.
+//! A session's line to the crash guard of its process, if there is one.
 
 use std::fs::File;
 use std::io;
@@ -6,8 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::helper::Helper;
 use super::message::{Message, VERSION};
 use super::{VARIABLE, socket};
 use crate::config::{CrashGuard, Endpoint, EtcdSettings};
@@ -24,40 +26,42 @@ const GONE: &str = "the crash guard is gone: should this process die, its leases
 pub(crate) struct Link {
     state: Arc<State>,
     listening: AbortHandle,
+    /// Runs as long as a session needs it.
+    _helper: Option<Arc<Helper>>,
 }
 
 struct State {
     socket: Arc<OwnedFd>,
     /// Why nobody guards the session any more.
     lost: Mutex<Option<String>>,
+    /// What came first, if anything has: that it guards us, or why nobody does.
+    first: watch::Sender<Option<Result<(), String>>>,
     log: Log,
 }
 
 impl Link {
-    /// Finds the guard and tells it of a new session. `None`: there is none, or none is wanted. Must be called inside a
-    /// tokio runtime.
+    /// Finds the guard, or starts one where that is wanted, and tells it of a new session. `None`: there is none, or none
+    /// is wanted. Does not wait for its word: see [`guarding`](Link::guarding). Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`Failure::Refused`] where one is required, and there is none.
+    /// [`Failure::Refused`] where one is required, and there is none or none can be started.
     pub(crate) fn open(
-        wanted: CrashGuard,
+        wanted: &CrashGuard,
         etcd: &EtcdSettings,
         root: &Root,
         log: &Log,
     ) -> Result<Option<Link>, Failure> {
         let in_memory = matches!(etcd.endpoints[..], [Endpoint::Memory { .. }]);
-        if wanted == CrashGuard::Off || in_memory {
+        if *wanted == CrashGuard::Off || in_memory {
             return Ok(None);
         }
-        match (Link::to_guard(etcd, root, log), wanted) {
+        match (Link::to_guard(wanted, etcd, root, log), wanted) {
             (Ok(Some(link)), _) => Ok(Some(link)),
-            (Ok(None), CrashGuard::Required) => Err(Failure::Refused(format!(
-                "primacy.guard is required, and {VARIABLE} is not set: start this program by `primacy guard -- PROGRAM`"
+            (Ok(None), CrashGuard::Required) => Err(refused(&format!(
+                "{VARIABLE} is not set: start this program by `primacy guard -- PROGRAM`"
             ))),
             (Ok(None), _) => Ok(None),
-            (Err(why), CrashGuard::Required) => {
-                Err(Failure::Refused(format!("primacy.guard is required, and {why}")))
-            }
+            (Err(why), CrashGuard::Required | CrashGuard::Helper(_)) => Err(refused(&why)),
             (Err(why), _) => {
                 log.warn(&format!("no crash guard: {why}"));
                 Ok(None)
@@ -65,20 +69,45 @@ impl Link {
         }
     }
 
-    fn to_guard(etcd: &EtcdSettings, root: &Root, log: &Log) -> Result<Option<Link>, String> {
-        let Ok(place) = std::env::var(VARIABLE) else { return Ok(None) };
-        let inherited = inherited(&place)?;
-        let failed =
-            |error: io::Error| format!("the one that {VARIABLE}={place} leads to does not serve: {error}");
-        let (ours, theirs) = socket::pair().map_err(failed)?;
-        let probe = root.id_key().to_string();
-        socket::send(&inherited, &Message::Hello { version: VERSION }, Some(theirs.as_fd()))
-            .map_err(failed)?;
-        let settings = etcd.texts();
-        socket::send(&ours, &Message::Etcd { settings, probe }, None).map_err(failed)?;
+    fn to_guard(
+        wanted: &CrashGuard,
+        etcd: &EtcdSettings,
+        root: &Root,
+        log: &Log,
+    ) -> Result<Option<Link>, String> {
+        if let Ok(place) = std::env::var(VARIABLE) {
+            let inherited = inherited(&place)?;
+            return Link::through(&inherited, None, etcd, root, log).map(Some).map_err(|error| {
+                format!("the one that {VARIABLE}={place} leads to does not serve: {error}")
+            });
+        }
+        let CrashGuard::Helper(program) = wanted else { return Ok(None) };
+        let failed = |error: io::Error| {
+            format!("the program that primacy.guard_program names, {program}, can not be started: {error}")
+        };
+        let helper = Helper::running(program).map_err(failed)?;
+        let Some(socket) = helper.socket() else { return Ok(None) };
+        Link::through(socket, Some(helper.clone()), etcd, root, log).map(Some).map_err(failed)
+    }
 
-        let state = Arc::new(State { socket: Arc::new(ours), lost: Mutex::default(), log: log.clone() });
-        let registered = platform::registered(state.socket.clone()).map_err(failed)?;
+    /// To the guard at the other end of this.
+    pub(super) fn through(
+        guard: impl AsFd,
+        helper: Option<Arc<Helper>>,
+        etcd: &EtcdSettings,
+        root: &Root,
+        log: &Log,
+    ) -> io::Result<Link> {
+        let (ours, theirs) = socket::pair()?;
+        let probe = root.id_key().to_string();
+        socket::send(guard, &Message::Hello { version: VERSION }, Some(theirs.as_fd()))?;
+        let settings = etcd.texts();
+        socket::send(&ours, &Message::Etcd { settings, probe }, None)?;
+
+        let (first, _) = watch::channel(None);
+        let state =
+            Arc::new(State { socket: Arc::new(ours), lost: Mutex::default(), first, log: log.clone() });
+        let registered = platform::registered(state.socket.clone())?;
         let of_task = state.clone();
         let listening = tokio::spawn(async move {
             loop {
@@ -87,6 +116,7 @@ impl Link {
                         let addresses = etcd::look_up(name.clone()).await.unwrap_or_default();
                         of_task.tell(&Message::Addresses { name, addresses });
                     }
+                    Ok(Some((Message::Guarding {}, _))) => of_task.guards(),
                     Ok(Some(_)) => {}
                     Ok(None) => return of_task.is_lost(GONE.into()),
                     Err(error) => return of_task.is_lost(format!("{GONE} ({error})")),
@@ -94,7 +124,21 @@ impl Link {
             }
         });
         log.info("a crash guard revokes the leases of this session if this process dies");
-        Ok(Some(Link { state, listening: listening.abort_handle() }))
+        Ok(Link { state, listening: listening.abort_handle(), _helper: helper })
+    }
+
+    /// Until the guard has said that it can do what it is for. What becomes of it later changes nothing here.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`]: it can not, or has gone before.
+    pub(crate) async fn guarding(&self) -> Result<(), Failure> {
+        let mut first = self.state.first.subscribe();
+        match first.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(why))) => Err(refused(why)),
+            // Nobody can say anything any more.
+            Ok(None) | Err(_) => Err(refused(GONE)),
+        }
     }
 
     /// Tells the guard. Does not block.
@@ -126,14 +170,33 @@ impl State {
         }
     }
 
+    fn guards(&self) {
+        self.is_first(Ok(()));
+    }
+
+    fn is_first(&self, word: Result<(), String>) {
+        self.first.send_if_modified(|first| {
+            let is_first = first.is_none();
+            if is_first {
+                *first = Some(word);
+            }
+            is_first
+        });
+    }
+
     /// Said once.
     fn is_lost(&self, why: String) {
+        self.is_first(Err(why.clone()));
         let mut lost = lock(&self.lost);
         if lost.is_none() {
             self.log.warn(&why);
             *lost = Some(why);
         }
     }
+}
+
+fn refused(why: &str) -> Failure {
+    Failure::Refused(format!("primacy.guard is required, and {why}"))
 }
 
 /// The guard's socket, by `NUMBER:INODE`. What this process starts does not inherit it from here on.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 /// Of the messages. A guard that does not know it says so and hangs up.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A message, of which each is one packet.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub enum Message {
         /// None: it was not found.
         addresses: Vec<SocketAddr>,
     },
+    /// The guard holds this process's descriptor, and etcd has answered it: from here on it can do what it is for.
+    Guarding {},
     /// etcd has granted a lease: to be revoked when this process dies.
     Granted {
         /// Its id.

@@ -89,7 +89,8 @@ impl Ward {
                 () = dead => break,
                 message = socket::received(&self.link), if is_open => match message {
                     Ok(Some((message, _))) => self.heard(message),
-                    // The session is over, or its host has closed what it had: it is not dead.
+                    // The session is over; or its host has closed what it had, and is not dead.
+                    Ok(None) if self.leases.is_empty() => return,
                     Ok(None) => is_open = false,
                     Err(error) => self.voice.say(&format!("process {}: not understood: {error}", self.pid)),
                 },
@@ -133,7 +134,7 @@ impl Ward {
             }
             Message::Revoked { lease } => _ = self.leases.remove(&LeaseId(lease)),
             Message::Addresses { name, addresses } => self.names.are(name, addresses),
-            Message::Hello { .. } | Message::LookUp { .. } => {}
+            Message::Hello { .. } | Message::LookUp { .. } | Message::Guarding {} => {}
         }
     }
 
@@ -183,9 +184,10 @@ fn settings_of(texts: &BTreeMap<String, String>) -> Result<EtcdSettings, String>
     Ok(config.settings().map_err(|error| error.to_string())?.etcd)
 }
 
-/// Keeps a connection, and a token that is good. A guard that etcd denies is none, as the host then hears.
+/// Keeps a connection, and a token that is good. The host hears when etcd has answered first; a guard that etcd denies is
+/// none, as it then hears.
 async fn warm(etcd: &Etcd, probe: Key, pid: Pid, voice: &Voice, link: &OwnedFd) {
-    let mut is_cold = false;
+    let (mut is_cold, mut is_told) = (false, false);
     loop {
         let read = Request::Txn(Txn { then: vec![Op::Get(Range::Key(probe.clone()))], ..Txn::default() });
         let failure = Store::call(etcd, Asker::Lease, read, ANSWERED_WITHIN).await.err();
@@ -195,6 +197,9 @@ async fn warm(etcd: &Etcd, probe: Key, pid: Pid, voice: &Voice, link: &OwnedFd) 
             }
             None if is_cold => voice.say(&format!("of process {pid}: etcd answers")),
             _ => {}
+        }
+        if failure.is_none() && !is_told {
+            is_told = socket::send(link, &Message::Guarding {}, None).is_ok();
         }
         if matches!(failure, Some(Failure::Denied(_))) {
             socket::hang_up(link);
