@@ -85,15 +85,18 @@ go: go-library ## the Go packages and their examples
 	@set -e; for module in $(GO_MODULES); do (cd $$module && go build ./...); done
 	cd go/sessionutil && go build -o ../../target/examples/mixcoord ./examples/mixcoord
 
+# Removed first, since to Go a program whose archive alone has changed is up to date.
 .PHONY: target/coordinators/go
 target/coordinators/go: go-library
 	@mkdir -p $(@D)
+	@rm -f $@
 	@cd go && go build -o ../$@ ./examples/coordinator
 
 # As a host that lends its own etcd client: also for `make failover COORDINATORS=go-lent`.
 .PHONY: target/coordinators/go-lent
 target/coordinators/go-lent: go-library
 	@mkdir -p $(@D)
+	@rm -f $@
 	@cd go/etcdclient && go build -o ../../$@ ./coordinator
 
 # The package in target/venv, from this folder: changes of its Python are there at once.
