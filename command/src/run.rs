@@ -87,8 +87,9 @@ impl Run {
 
     fn settings(&self) -> Result<Settings, Failed> {
         let mut settings = self.given.settings()?;
-        // A guard would revoke the lease when we are dead, while the kernel is still at killing the program.
+        // Either would revoke the lease when we are dead, while the kernel is still at killing the program.
         settings.guard = CrashGuard::Off;
+        settings.reclaim = false;
         if self.grace(&settings) > settings.ttl / 3 {
             let most = (settings.ttl / 3).as_millis();
             return Err(Failed::usage(format!(
