@@ -249,7 +249,7 @@ def test_callback_threads_end_when_they_are_idle(open_session: Open) -> None:
 
 
 def test_a_primary_that_does_not_say_that_it_is_well_is_given_up(config: primacy.Config) -> None:
-    """Waits for real time: for a timeout after the last word of the host, which comes a while after the win."""
+    """Waits for real time: for a timeout after the host's last word, which comes a while after the win."""
     timeout = 3.0
     config.set("primacy.liveness_timeout_ms", int(timeout * 1000))
     with primacy.Session(config, candidate()) as session:
