@@ -64,7 +64,7 @@ class CommonElection:
         """Says that the host is well, which a primary has to within each ``primacy.liveness_timeout_ms``.
 
         Without that setting nothing happens. The lease is renewed by the library's own threads, whatever
-        those of the host do: call this from where the work is done, not from a timer of its own. The time counts
+        those of the host do: call this from where the work is done, not from a timer. The time counts
         from the last such call, or from the end of ``on_primary``; where it runs out ``on_lost`` follows with
         ``LIVENESS_EXPIRED``. While ``on_primary`` runs, and without primacy, it need not be called; who has
         called it in ``on_primary`` has to go on. Any thread; never blocks.
