@@ -147,7 +147,7 @@ impl World<'_> {
         let Some(e) = p.session.as_mut().and_then(|session| session.election(election)) else { return };
         let Some(token) = e.published.map(|published| published.token) else { return };
         let r = &mut random::of(&[self.scenario.seed, 22, process as u64, u64::from(life), self.steps]);
-        if calm || !r.permille(20) {
+        if calm || !r.permille(4) {
             let at = self.now + if calm { timeout / 3 } else { r.stretched(timeout * 101 / 100) };
             self.queue.push(at, Happening::Reports { process, life, election, token });
         }
@@ -162,10 +162,11 @@ impl World<'_> {
         let p = &mut self.processes[process];
         let stepped = p.stepped;
         let Some(e) = p.session.as_mut().and_then(|session| session.election(election)) else { return };
-        if e.ready && e.published.is_some_and(|published| published.token == token) {
-            if stepped < e.well + timeout {
-                e.well = stepped;
-            }
+        if e.ready && stepped < e.well + timeout {
+            e.well = stepped;
+        }
+        // Whoever said so of an earlier win has ended with it.
+        if e.published.is_some_and(|published| published.token == token) {
             self.will_report(process, election);
         }
     }
