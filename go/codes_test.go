@@ -76,6 +76,7 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 		"OBSTACLE_INDEFINITE":        int32(ObstacleIndefinite),
 		"OBSTACLE_LEASE_LOST":        int32(ObstacleLeaseLost),
 		"OBSTACLE_KEY_HELD":          int32(ObstacleKeyHeld),
+		"OBSTACLE_NO_PRIORITY":       int32(ObstacleNoPriority),
 		"DEFAULT":                    int32(Default), "YES": int32(Yes), "NO": int32(No),
 	} {
 		if number(name) != n {
@@ -93,7 +94,7 @@ func TestEveryNameOfTheLibraryIsKnownHere(t *testing.T) {
 		"session state":  {int32(SessionOpening), func(n int32) string { return SessionState(n).String() }},
 		"election state": {int32(ElectionStopped), func(n int32) string { return ElectionState(n).String() }},
 		"callback":       {int32(CallbackLost), func(n int32) string { return Callback(n).String() }},
-		"obstacle":       {int32(ObstacleKeyHeld), func(n int32) string { return Obstacle(n).String() }},
+		"obstacle":       {int32(ObstacleNoPriority), func(n int32) string { return Obstacle(n).String() }},
 		"reason":         {int32(LivenessExpired), func(n int32) string { return Reason(n).String() }},
 	} {
 		for n := int32(1); n <= last.number; n++ {

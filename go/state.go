@@ -122,6 +122,8 @@ const (
 	ObstacleLeaseLost Obstacle = 9
 	// ObstacleKeyHeld: nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's.
 	ObstacleKeyHeld Obstacle = 10
+	// ObstacleNoPriority: its primacy.priority is 0, so that it never campaigns.
+	ObstacleNoPriority Obstacle = 11
 )
 
 // String returns its name, such as "outdated".

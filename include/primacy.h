@@ -400,6 +400,11 @@
 #define PRIMACY_OBSTACLE_KEY_HELD 10
 
 /**
+ * Its primacy.priority is 0: it never campaigns, and is never handed primacy.
+ */
+#define PRIMACY_OBSTACLE_NO_PRIORITY 11
+
+/**
  * Room for the warnings of a session, their ending NUL included.
  */
 #define PRIMACY_WARNINGS_SIZE 1024

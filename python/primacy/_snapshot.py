@@ -98,6 +98,8 @@ class Obstacle(enum.IntEnum):
     """The lease of the last write was gone."""
     KEY_HELD = 10
     """Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's."""
+    NO_PRIORITY = 11
+    """Its ``primacy.priority`` is 0, so that it never campaigns."""
 
 
 class HolderSnapshot(TypedDict):

@@ -128,7 +128,7 @@ pub(super) static NAMES: &[Name] = &[
     name("primacy.margin_ms", "", MS, MS_KIND,
         "ms before the lease's end at which primacy ends; else a tenth of the TTL"),
     name("primacy.priority", "1", PRIORITY, Kind::Number(0, 1000),
-        "who is handed primacy first: the warm standby with the highest; 0: never handed to this one"),
+        "who is primary next: the candidate with the highest, if several could be; 0: never this one"),
     name("primacy.warmup_interval_ms", "1000", MS, MS_KIND,
         "ms between warm-ups of a standby that is not warm yet"),
     name("primacy.activation_timeout_ms", "10000", MS, MS_KIND,

@@ -62,7 +62,7 @@ impl World<'_> {
             candidate,
             ttl: Duration::from_secs(scenario.ttl),
             margin: scenario.margin,
-            priority: 1,
+            priority: plan.priority,
             warmup_interval: scenario.warmup_interval,
             activation_timeout: scenario.activation_timeout,
             liveness_timeout: scenario.liveness_timeout,
@@ -118,7 +118,9 @@ impl World<'_> {
         }
         // What is under way since the faults may have to be waited for longer than the stop takes.
         let nothing_old = session.open.iter().all(|open| open.calm);
-        session.stopped_calmly = matches!(self.phase, Phase::Idle { .. }) && session.goes_on() && nothing_old;
+        session.stopped_calmly = matches!(self.phase, Phase::Idle { .. } | Phase::Succession { .. })
+            && session.goes_on()
+            && nothing_old;
         session.will_stop(now, timeout);
         session.stop_began = true;
         session.again = session.again.or(again);
@@ -234,6 +236,9 @@ impl World<'_> {
                 let election = election.filter(|_| purpose != Purpose::Reclaim);
                 self.send(process, request, purpose, election, timeout, what);
                 self.strike(process, purpose, true);
+                if let (Purpose::Campaign, Some(election)) = (purpose, election) {
+                    self.somebody_campaigns(process, election);
+                }
             }
             Action::Watch { watch, ranges } => {
                 let election =

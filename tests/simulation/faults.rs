@@ -149,7 +149,7 @@ impl World<'_> {
     }
 
     /// A process dies, at whatever it was doing.
-    fn crash(&mut self, process: usize, back: Option<Duration>) {
+    pub fn crash(&mut self, process: usize, back: Option<Duration>) {
         let p = &mut self.processes[process];
         let life = p.life;
         if p.session.take().is_none() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use primacy_engine::milvus::Layout;
-use primacy_engine::store::{Key, KeyValue};
+use primacy_engine::store::{Key, KeyValue, Revision};
 use primacy_engine::time::Time;
 
 use crate::cluster::{self, Who};
@@ -12,6 +12,7 @@ use crate::keys::TABLE;
 use crate::neighbour;
 use crate::process::{Election, Process, Session};
 use crate::scenario::{MIXCOORD, ROLES};
+use crate::succession::SOON;
 use crate::world::{Happening, World};
 
 /// How often it is looked.
@@ -28,6 +29,8 @@ pub enum Phase {
     Settling { until: Time },
     /// It has settled; nothing may happen until then.
     Idle { until: Time },
+    /// A primary has died, and everything else works; until then there is another one.
+    Succession { until: Time },
     /// All sessions were told to stop; until then they have time.
     Stopping { until: Time },
     /// Requests that are still on their way arrive until then.
@@ -61,13 +64,16 @@ impl World<'_> {
             },
             Phase::Idle { .. } => {
                 self.end_idling();
-                self.trace.note(now, "PHASE", "all stop");
-                let timeout = Duration::from_secs(4);
-                for process in 0..self.processes.len() {
-                    self.stop(process, timeout, None);
+                if self.begin_succession() {
+                    next = now + SOON;
+                    self.phase = Phase::Succession { until: next };
+                } else {
+                    next = self.all_stop();
                 }
-                next = now + timeout * 2;
-                self.phase = Phase::Stopping { until: next };
+            }
+            Phase::Succession { .. } => {
+                self.end_succession();
+                next = self.all_stop();
             }
             Phase::Stopping { .. } => {
                 self.look_at_stopped();
@@ -86,6 +92,17 @@ impl World<'_> {
             Phase::Over => {}
         }
         self.queue.push(next, Happening::Look);
+    }
+
+    fn all_stop(&mut self) -> Time {
+        self.trace.note(self.now, "PHASE", "all stop");
+        let timeout = Duration::from_secs(4);
+        for process in 0..self.processes.len() {
+            self.stop(process, timeout, None);
+        }
+        let until = self.now + timeout * 2;
+        self.phase = Phase::Stopping { until };
+        until
     }
 
     /// How long it may take to settle: leases of the dead run out, requests that were sent just before the end are
@@ -197,7 +214,7 @@ impl World<'_> {
     }
 
     /// Whether the record of a candidate stands, on a lease that it still has.
-    fn is_registered(&self, p: &Process, session: &Session, e: &Election, keys: &[KeyValue]) -> bool {
+    pub fn is_registered(&self, p: &Process, session: &Session, e: &Election, keys: &[KeyValue]) -> bool {
         let of_role = self.keys.records(e.role);
         let lease = session.engine.snapshot(p.clock.read(self.now)).lease;
         keys.iter().any(|kv| {
@@ -226,9 +243,10 @@ impl World<'_> {
             let Some(session) = p.session.as_ref().filter(|s| s.closed.is_none()) else { continue };
             let own = self.scenario.processes[p.index].version();
             let outdated = role == MIXCOORD && version.is_some_and(|kv| !cluster::may_lead(&kv.value, &own));
+            let preferred = self.scenario.processes[p.index].priority > 0;
             for e in session.elections.iter().filter(|e| e.role == role && !e.withdrawn) {
                 primary |= self.says(p.index, e.id).is_some();
-                if e.wants && !e.hangs && !outdated && self.is_registered(p, session, e, keys) {
+                if e.wants && preferred && !e.hangs && !outdated && self.is_registered(p, session, e, keys) {
                     willing = Some((p.index, e.id));
                 }
             }
@@ -268,6 +286,7 @@ impl World<'_> {
     }
 
     fn begin_idling(&mut self) {
+        self.rests_since = Revision(self.cluster.model.revision());
         for session in self.processes.iter_mut().filter_map(|p| p.session.as_mut()) {
             session.sent = 0;
             session.losses = session.losses_of_the_sound();

@@ -35,6 +35,7 @@ mod queue;
 mod random;
 mod scenario;
 mod shrink;
+mod succession;
 mod trace;
 mod world;
 

@@ -246,6 +246,7 @@ impl World<'_> {
         {
             let version = self.scenario.processes[process].version();
             self.cluster.won(self.now, who, role, keys, &version, answer);
+            self.somebody_succeeds(process, role);
         }
         if sent.purpose == Purpose::Release && matches!(result, Ok(Answer::Txn(answer)) if answer.succeeded) {
             self.cluster.released(self.now, Who::Session(sent.process, sent.life));

@@ -72,6 +72,8 @@ pub struct ProcessPlan {
     pub minor: u64,
     /// See `minor`.
     pub patch: u64,
+    /// How much it is preferred; 0: it is never primary.
+    pub priority: u32,
     /// It knows one member of etcd alone.
     pub lone: bool,
     /// What its clock gains, in microseconds a second.
@@ -473,6 +475,7 @@ fn processes(
                 layout: layout.unwrap_or_else(|| r.pick(&[Layout::Milvus, Layout::AfterStart])),
                 minor: if r.permille(100) { r.u64(0..3) } else { 1 },
                 patch: r.pick(&[0, 0, 1, 7]),
+                priority: if r.permille(150) { r.pick(&[0, 2, 3]) } else { 1 },
                 lone: r.permille(300),
                 drift: if drift == 0 { 0 } else { r.i64(-drift..=drift) },
                 origin: r.u64(1_000_000_000..1_000_000_000_000),
@@ -614,11 +617,12 @@ impl fmt::Display for Scenario {
                 .collect();
             writeln!(
                 f,
-                "p{i}: {} {} 3.{}.{} from {} drift {} clock {}{}",
+                "p{i}: {} {} 3.{}.{} priority {} from {} drift {} clock {}{}",
                 roles.join(", "),
                 p.layout,
                 p.minor,
                 p.patch,
+                p.priority,
                 p.start,
                 p.drift,
                 Time::from_nanos(p.origin),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use primacy_engine::store::{Range, Request, Txn};
+use primacy_engine::store::{Range, Request, Revision, Txn};
 use primacy_engine::time::Time;
 use primacy_engine::{CallId, ElectionId, Event, LostReason, Outcome, Purpose, RequestId, Token, WatchId};
 use primacy_model::StreamId;
@@ -20,6 +20,7 @@ use crate::observer::Observer;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::scenario::{Fault, Scenario};
+use crate::succession::Succession;
 use crate::trace::Trace;
 
 /// More steps than any run needs: an engine that is busy with itself.
@@ -70,6 +71,8 @@ pub struct Seen {
     pub settled: u64,
     /// Wins of neighbours.
     pub neighbours: u64,
+    /// Primaries that have died while all was well, by role, and were followed by the first in line.
+    pub successions: u64,
     /// Wins taken away by hand that had to be noticed soon, and were.
     pub noticed: u64,
     /// The most steps of one session in a second.
@@ -173,6 +176,10 @@ pub struct World<'s> {
     pub streams: Vec<(StreamId, Listener)>,
     /// How long each member of etcd hangs.
     pub stalled: Vec<Time>,
+    /// The store's revision when all was settled.
+    pub rests_since: Revision,
+    /// Locks whose holder has died since, and who has to come next.
+    pub successions: Vec<Succession>,
     /// How many requests of its purpose each strike has seen.
     pub struck: Vec<u32>,
     /// How far the run is.
@@ -232,6 +239,8 @@ impl<'s> World<'s> {
             queue: Queue::new(),
             keys: &TABLE,
             cluster: Cluster::new(scenario.seed, scenario.min_ttl, START),
+            rests_since: Revision::default(),
+            successions: Vec::new(),
             struck: vec![0; scenario.strikes.len()],
             processes: scenario.processes.iter().enumerate().map(process).collect(),
             neighbours: scenario.neighbours.iter().map(Neighbour::new).collect(),
@@ -408,6 +417,7 @@ impl Seen {
         self.settled = self.settled.max(other.settled);
         self.neighbours += other.neighbours;
         self.noticed += other.noticed;
+        self.successions += other.successions;
         self.busiest = self.busiest.max(other.busiest);
     }
 }
@@ -417,7 +427,7 @@ impl fmt::Display for Seen {
         write!(
             f,
             "{} s, {} on_primary, {} wins of neighbours, writes {} done {} refused, settled within {} s, \
-             {} taken away and noticed, at most {} steps in a second; lost:",
+             {} taken away and noticed, {} succeeded by the first in line, at most {} steps in a second; lost:",
             self.seconds,
             self.primaries,
             self.neighbours,
@@ -425,6 +435,7 @@ impl fmt::Display for Seen {
             self.refused,
             self.settled,
             self.noticed,
+            self.successions,
             self.busiest
         )?;
         for reason in LostReason::ALL {

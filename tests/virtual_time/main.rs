@@ -16,4 +16,5 @@ mod recordings;
 mod requests;
 mod round_trips;
 mod stops;
+mod succession;
 mod world;

@@ -73,6 +73,8 @@ pub const PRIMACY_OBSTACLE_LEASE_LOST: i32 = 9;
 /// Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's; it waits until that is
 /// gone.
 pub const PRIMACY_OBSTACLE_KEY_HELD: i32 = 10;
+/// Its primacy.priority is 0: it never campaigns, and is never handed primacy.
+pub const PRIMACY_OBSTACLE_NO_PRIORITY: i32 = 11;
 
 /// Room for the warnings of a session, their ending NUL included.
 pub const PRIMACY_WARNINGS_SIZE: usize = 1024;
@@ -306,6 +308,7 @@ fn number_of_obstacle(obstacle: Obstacle) -> i32 {
         Obstacle::Indefinite => PRIMACY_OBSTACLE_INDEFINITE,
         Obstacle::LeaseLost => PRIMACY_OBSTACLE_LEASE_LOST,
         Obstacle::KeyHeld => PRIMACY_OBSTACLE_KEY_HELD,
+        Obstacle::NoPriority => PRIMACY_OBSTACLE_NO_PRIORITY,
     }
 }
 

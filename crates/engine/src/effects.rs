@@ -1,6 +1,7 @@
 //! What one step leaves behind: its actions, the names given out on the way, what the host is at.
 
 use std::hash::{Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::action::{Action, Purpose};
@@ -116,6 +117,11 @@ impl Effects {
         }
         *said += 1;
         *said <= COMPLAINTS
+    }
+
+    /// One of these, at random.
+    pub fn drawn(&mut self, among: RangeInclusive<u32>) -> u32 {
+        self.rng.u32(among)
     }
 
     /// `pause`, and up to a quarter more, in whole milliseconds: candidates that failed together should not

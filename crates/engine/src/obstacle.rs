@@ -28,6 +28,8 @@ numbered! {
         /// Nobody holds the lock, and another key that a win takes, or must find absent, is somebody else's; it waits until
         /// that is gone.
         KeyHeld = 10, "key_held";
+        /// Its priority is 0: it never campaigns.
+        NoPriority = 11, "no_priority";
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(super) const LEAST: Duration = Duration::from_secs(1);
 /// Nor that of a standby to an offer before this.
 pub(super) const OF_AN_HEIR: Duration = Duration::from_millis(500);
+/// Within this a write is done and seen by others, even if reads are answered sooner: etcd has to write it down.
+const SOONEST: Duration = Duration::from_millis(20);
 
 /// What answers of one kind took lately.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,12 +39,18 @@ impl RoundTrips {
     pub fn late(&self) -> Option<Duration> {
         self.0.map(|Taken { smoothed, deviation }| smoothed * 2 + deviation * 4)
     }
+
+    /// After how long one has surely heard of what another one began to write at the same time; of a very slow store not
+    /// surely, since that long would be too long to wait for nothing.
+    pub fn heard_of(&self) -> Duration {
+        self.late().unwrap_or_default().clamp(SOONEST, LEAST)
+    }
 }
 
-/// Two states that call the same answers late are the same.
+/// Two states that call the same answers late are the same, if others are heard of in the same time.
 impl Hash for RoundTrips {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.late().map(|late| late.max(OF_AN_HEIR)).hash(hasher);
+        (self.late().map(|late| late.max(OF_AN_HEIR)), self.heard_of()).hash(hasher);
     }
 }
 
@@ -55,12 +63,13 @@ mod tests {
     #[test]
     fn it_follows_what_answers_take_and_allows_for_what_varies() {
         let mut trips = RoundTrips::default();
-        assert_eq!(trips.late(), None);
+        assert_eq!((trips.late(), trips.heard_of()), (None, SOONEST));
         trips.took(100 * MS);
-        assert_eq!(trips.late(), Some(400 * MS));
+        assert_eq!((trips.late(), trips.heard_of()), (Some(400 * MS), 400 * MS));
         (0..100).for_each(|_| trips.took(1200 * MS));
         let late = trips.late().unwrap();
         assert!(2400 * MS <= late && late < 2500 * MS, "{late:?}");
+        assert_eq!(trips.heard_of(), LEAST);
         (0..100).for_each(|turn| trips.took((if turn % 2 == 0 { 50 } else { 150 }) * MS));
         let late = trips.late().unwrap();
         assert!(300 * MS < late && late < 500 * MS, "{late:?}");

@@ -19,7 +19,7 @@ pub struct Setup {
     pub ttl: Duration,
     /// How long before the lease's end primacy ends; `None`: a tenth of the granted TTL.
     pub margin: Option<Duration>,
-    /// Who is preferred as the next primary: the highest one; 0: never.
+    /// Who is preferred as the next primary: the highest one; 0: never, so that it does not campaign at all.
     pub priority: u32,
     /// Between two warm-ups of a standby that is not warm yet.
     pub warmup_interval: Duration,

@@ -1,29 +1,52 @@
 //! Who else stands by for the role, as a primary sees it: whom it could hand over to.
 //!
 //! Only a primary watches the records of the other candidates, from when it is ready. Standbys would tell each other of
-//! every change of any of them.
+//! every change of any of them; they watch the record of the primary, where it tells who comes first (`turn.rs`).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::Election;
+use super::ground::Ground;
 use super::phase::Win;
+use super::report::holder;
+use super::{Election, Want};
 use crate::claim::Claim;
 use crate::effects::Effects;
 use crate::milvus::Record;
-use crate::store::{Key, KeyValue, Revision};
+use crate::store::{Key, KeyValue, Range, Revision};
 use crate::watch::Watch;
 
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Line {
     pub(super) watch: Watch,
-    /// All records were read since the watch was confirmed.
+    of: Of,
+    /// What it is on was read since the watch was confirmed.
     pub(super) known: bool,
+    /// What re-reads read until then: the election's keys, and the holder's record.
+    asks: Vec<Range>,
+}
+
+/// What the watch is on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Of {
+    Nobody,
+    /// The records of all candidates.
+    All,
+    /// The record of who holds the lock that stands at this revision, if that says who.
+    Holder(Option<Key>, Revision),
 }
 
 impl Line {
     pub(super) fn new() -> Self {
-        Line { watch: Watch::new(), known: false }
+        Line { watch: Watch::new(), of: Of::Nobody, known: false, asks: Vec::new() }
+    }
+
+    /// The key of the record of the lock's holder, as a standby watches it.
+    pub(super) fn of_holder(&self) -> Option<&Key> {
+        match &self.of {
+            Of::Holder(record, _) => record.as_ref(),
+            _ => None,
+        }
     }
 
     pub(super) fn confirmed(&mut self, fx: &Effects) {
@@ -33,25 +56,54 @@ impl Line {
 }
 
 impl Election {
-    /// Watches the others while one of them may be needed.
-    pub(super) fn watch_line(&mut self, fx: &mut Effects) {
+    /// Watches the others while one of them may be needed; as a standby, the holder of the lock.
+    pub(super) fn watch_line(&mut self, fx: &mut Effects, ground: Ground<'_>) {
+        let of = self.of_line(ground);
         let Some(claim) = &self.claim else { return };
-        if self.phase.win().is_some_and(Win::is_ready) || self.handover.is_some() {
-            self.line.watch.open(fx, std::slice::from_ref(claim.candidates()));
-        } else if self.line.watch.id().is_some() {
+        if let Some(of) = of {
             self.line.watch.close(fx);
-            self.line.known = false;
             self.view.forget(claim.candidates(), claim.own_key());
+            self.line = Line { of, ..Line::new() };
+        }
+        match &self.line.of {
+            Of::Nobody | Of::Holder(None, _) => {}
+            Of::All => self.line.watch.open(fx, std::slice::from_ref(claim.candidates())),
+            Of::Holder(Some(record), _) => self.line.watch.open(fx, &[Range::Key(record.clone())]),
+        }
+        let asked = self.line.of_holder().filter(|_| self.asks_for_line()).cloned();
+        self.line.asks = asked.map_or_else(Vec::new, |record| {
+            claim.ranges().iter().cloned().chain([Range::Key(record)]).collect()
+        });
+    }
+
+    /// What the watch should be on; `None`: on what it is.
+    fn of_line(&self, ground: Ground<'_>) -> Option<Of> {
+        if self.phase.win().is_some_and(Win::is_ready) || self.handover.is_some() {
+            return (self.line.of != Of::All).then_some(Of::All);
+        }
+        let lock = self.others_lock(ground).filter(|_| self.is_idle());
+        match (&self.line.of, lock) {
+            (Of::Holder(_, of), Some(kv)) if *of == kv.mod_revision => None,
+            (_, Some(kv)) => {
+                let record = holder(kv).map(|h| ground.setup.root.record_key(&self.role, h.server_id));
+                let another =
+                    record.filter(|record| record != self.claim.as_ref().map_or(record, Claim::own_key));
+                Some(Of::Holder(another, kv.mod_revision))
+            }
+            // Between two holders, and while it begins to be primary itself.
+            (Of::Holder(..), None) if self.want == Want::Primacy => None,
+            (Of::Nobody, None) => None,
+            _ => Some(Of::Nobody),
         }
     }
 
-    /// Whether all others are to be read.
-    pub(super) fn asks_for_line(&self) -> bool {
+    /// Whether all others are to be read, or the record of the holder.
+    fn asks_for_line(&self) -> bool {
         self.line.watch.is_open() && !self.line.known
     }
 
     /// The newest record of each address, this election's own among them, by when it was put.
-    fn newest_of_each_address(&self, claim: &Claim) -> BTreeMap<String, Revision> {
+    pub(super) fn newest_of_each_address(&self, claim: &Claim) -> BTreeMap<String, Revision> {
         let mut newest = BTreeMap::new();
         for kv in self.view.all(claim.candidates()) {
             if let Ok(record) = Record::parse(&kv.value) {
@@ -60,6 +112,41 @@ impl Election {
             }
         }
         newest
+    }
+
+    /// Whether all others are to be read.
+    pub(super) fn asks_for_others(&self) -> bool {
+        self.asks_for_line() && self.line.of == Of::All
+    }
+
+    /// Whether all others are known, as a primary.
+    pub(super) fn knows_others(&self) -> bool {
+        self.line.known && self.line.of == Of::All
+    }
+
+    /// The watch has told something: of the holder that is all, of all others that is one.
+    pub(super) fn line_is_told(&mut self) {
+        self.line.known |= self.line.of != Of::All;
+        self.in_line.news = true;
+    }
+
+    /// All others were read.
+    pub(super) fn others_are_read(&mut self) {
+        self.line.known = true;
+        self.in_line.news = true;
+    }
+
+    /// What re-reads are to read, if that is more than the election's keys.
+    pub(super) fn asks(&self) -> Option<&[Range]> {
+        Some(self.line.asks.as_slice()).filter(|asks| !asks.is_empty())
+    }
+
+    /// What a re-read has found of what it read beyond the election's keys: the record of the holder, or of who was that.
+    pub(super) fn read_of_line(&mut self, revision: Revision, found: Option<&KeyValue>) {
+        if let Some(kv) = found.filter(|kv| self.line.of_holder() == Some(&kv.key)) {
+            self.view.read(&Range::Key(kv.key.clone()), revision, std::slice::from_ref(kv));
+            self.line.known = true;
+        }
     }
 
     /// The best one to hand over to, or the one that is named, but for those that have passed; otherwise why there is none.

@@ -15,6 +15,7 @@ mod phase;
 mod reclaiming;
 mod report;
 mod standby;
+mod turn;
 mod win;
 mod writes;
 
@@ -27,6 +28,7 @@ use self::line::Line;
 use self::phase::{Phase, Stage, Win};
 use self::reclaiming::Predecessor;
 use self::standby::Standby;
+use self::turn::{Told, Turn};
 use self::writes::{Doubt, Operation};
 use super::Setup;
 use super::action::{Action, Call, Callback, LostReason, Purpose};
@@ -71,8 +73,11 @@ pub(super) struct Election {
     phase: Phase,
     /// The key set is being handed to another candidate.
     handover: Option<Handover>,
-    /// The other candidates, while it is primary.
+    /// The other candidates, while it is primary; while it is standby, who is.
     line: Line,
+    /// Whom it tells of as primary, and when it campaigns as standby.
+    in_line: Told,
+    turn: Turn,
     /// What the holder of the lock has offered, while it is standby.
     offers: Offers,
     /// Whose lock it may reclaim.
@@ -131,6 +136,8 @@ impl Election {
             phase: Phase::Free,
             handover: None,
             line: Line::new(),
+            in_line: Told::default(),
+            turn: Turn::default(),
             offers: Offers::default(),
             predecessor: Predecessor::default(),
             standby: None,
@@ -201,6 +208,7 @@ impl Election {
         if self.line.watch.is(watch) {
             let line = self.claim.as_ref().map_or(&[][..], |claim| std::slice::from_ref(claim.candidates()));
             events.into_iter().for_each(|event| self.view.watched(line, event));
+            self.line_is_told();
             return;
         }
         let ranges = self.claim.as_ref().map_or(&[][..], Claim::ranges);
@@ -229,6 +237,8 @@ impl Election {
                 news |= self.view.read(range, revision, found);
             }
             self.watch.compared(news);
+            let beyond = reads.get(claim.ranges().len()).and_then(|found| found.first());
+            self.read_of_line(revision, beyond);
         }
     }
 
@@ -255,7 +265,8 @@ impl Election {
     pub fn forget(&mut self, fx: &mut Effects) {
         self.watch.close(fx);
         self.line.watch.close(fx);
-        self.line.known = false;
+        self.line = Line::new();
+        self.turn = Turn::default();
         self.offers = Offers::default();
         self.predecessor = Predecessor::default();
         self.unchecked = true;
@@ -307,9 +318,12 @@ impl Election {
         // After the obstacle, which keeps it from taking over; before the operation, which says what it accepts, and before the
         // lock on its own lease is adopted, which it may be because an offer was accepted.
         self.look_at_offer(fx, ground);
+        // After the win, which it is told for; before the operation, which tells it, and asks whose turn it is.
+        self.look_at_line(fx);
+        self.look_at_turn(fx, ground);
         // Before the operation: the watch is on its way before the record is, and both are back after one round trip.
         self.open_watch(fx);
-        self.watch_line(fx);
+        self.watch_line(fx, ground);
         // Before the operation: a lock that was won in doubt would be released as one that belongs to nobody.
         let won = self.adopt(fx, ground);
         // Before the calls: a campaign that begins now puts `on_standby` off, since it may be over before it has begun.
@@ -396,6 +410,12 @@ impl Election {
         }
         if let Some(at) = self.handover_due() {
             due(at, "offer over");
+        }
+        if let Some(at) = self.in_line.due.filter(|_| self.handover.is_none()) {
+            due(at, "line due");
+        }
+        if let Some(at) = self.turn.at.filter(|_| self.is_idle()) {
+            due(at, "turn due");
         }
         if let Some(at) = self.yielding {
             due(at, "yield over");

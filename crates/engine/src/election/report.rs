@@ -39,7 +39,8 @@ impl Election {
 
     /// All keys that it wants to know of, once it has any.
     pub fn ranges(&self) -> &[Range] {
-        self.claim.as_ref().filter(|_| !self.withdrawn).map_or(&[], Claim::ranges)
+        let claim = self.claim.as_ref().filter(|_| !self.withdrawn);
+        claim.map_or(&[], |claim| self.asks().unwrap_or_else(|| claim.ranges()))
     }
 
     /// Of these, its own record and the locks.

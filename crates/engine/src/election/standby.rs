@@ -62,8 +62,12 @@ impl Election {
         let obstacle = self.find_obstacle(ground);
         if let Some(Trouble { obstacle: what, text }) = &obstacle {
             if self.obstacle != obstacle {
-                // It passes by itself where older coordinators are still running.
-                let level = if *what == Obstacle::KeyHeld { Level::Warn } else { Level::Error };
+                // What was asked for is no news; what older coordinators hold passes by itself.
+                let level = match what {
+                    Obstacle::NoPriority => Level::Info,
+                    Obstacle::KeyHeld => Level::Warn,
+                    _ => Level::Error,
+                };
                 fx.log(level, Some(self.id), format!("{}: {text}", self.role));
             }
             if self.is_idle() {
@@ -87,6 +91,9 @@ impl Election {
                 Obstacle::HostUnresponsive,
                 "does not campaign: the host takes nothing of what waits for it".into(),
             ),
+            None if ground.setup.priority == 0 => {
+                (Obstacle::NoPriority, "does not campaign: its priority is 0".into())
+            }
             None => match claim.outdated(&self.view, ground.setup) {
                 Some(why) => (Obstacle::Outdated, format!("does not campaign: {why}")),
                 None => (Obstacle::KeyHeld, self.held_without_the_lock(ground)?),

@@ -170,7 +170,7 @@ impl Election {
                 self.unchecked = false;
                 self.refused(fx);
             }
-            Purpose::Heirs => self.line.known = true,
+            Purpose::Heirs => self.others_are_read(),
             Purpose::Predecessor => self.predecessor_is_read(fx, ground.setup),
             Purpose::Offer if succeeded => self.offer_is_made(fx, operation, at),
             Purpose::HandOver if succeeded => {
@@ -264,7 +264,7 @@ impl Election {
         if matches!(self.want, Want::Nothing { .. }) {
             return match record {
                 _ if self.handover.is_some() => {
-                    self.asks_for_line().then(|| (Purpose::Heirs, claim.look_at_candidates()))
+                    self.asks_for_others().then(|| (Purpose::Heirs, claim.look_at_candidates()))
                 }
                 _ if self.is_draining(now) => None,
                 _ if ground.ending && !campaign_in_doubt => None,
@@ -291,7 +291,7 @@ impl Election {
                 let free = self.unchecked || claim.in_the_way(view).is_none();
                 let barred = self.is_reclaiming()
                     || self.obstacle.as_ref().is_some_and(|trouble| trouble.obstacle != Obstacle::KeyHeld);
-                if free && !barred {
+                if free && !barred && self.is_its_turn(now) {
                     return Some((Purpose::Campaign, claim.campaign(view, ground.setup, own)));
                 }
             }
@@ -315,7 +315,7 @@ impl Election {
             let accepts = is_offered && self.offers.accepted.is_some();
             return rewrite(if accepts { Purpose::Accept } else { Purpose::Update });
         }
-        self.asks_for_line().then(|| (Purpose::Heirs, claim.look_at_candidates()))
+        self.asks_for_others().then(|| (Purpose::Heirs, claim.look_at_candidates()))
     }
 
     /// What its record should say.
@@ -328,6 +328,7 @@ impl Election {
             warm: self.is_warm(),
             ready: self.phase.win().is_some_and(Win::is_ready),
             accepts: self.offers.accepted,
+            line: self.in_line.line,
             ..Facts::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{Candidate, Incarnation, IndexVersions, Process, Role};
+use super::{Candidate, Incarnation, IndexVersions, Places, Process, Role};
 use crate::store::{LeaseId, Revision, Value};
 
 /// What a candidate says of itself beyond Milvus's fields, in its `ROLE-ID` record only.
@@ -18,6 +18,8 @@ pub struct Facts {
     pub offer: Option<Revision>,
     /// It takes the offer of the holder of the lock at this revision.
     pub accepts: Option<Revision>,
+    /// Of a primary: who is to campaign first when its lock is deleted.
+    pub line: Places,
 }
 
 /// The field of a record that is ours.
@@ -26,6 +28,7 @@ pub(super) const OURS: &str = "Primacy";
 pub(super) const PROTOCOL: i64 = 1;
 pub(super) const OFFER: &str = "Offer";
 pub(super) const ACCEPTS: &str = "Accepts";
+pub(super) const LINE: &str = "Line";
 pub(super) const BOOT: &str = "Boot";
 pub(super) const NAMESPACE: &str = "Namespace";
 pub(super) const PID: &str = "Pid";
@@ -69,7 +72,7 @@ pub fn encode(
         }
         fields.raw("ServerLabels", labels.end());
     }
-    if let Some(Facts { warm, ready, priority, offer, accepts }) = facts {
+    if let Some(Facts { warm, ready, priority, offer, accepts, line }) = facts {
         let mut ours = Fields::new();
         ours.raw("Protocol", PROTOCOL);
         ours.raw("Warm", warm);
@@ -88,6 +91,9 @@ pub fn encode(
                 ours.raw(START, start);
             }
             ours.text(INSTANCE, instance.as_deref().unwrap_or_default());
+        }
+        if !line.is_empty() {
+            ours.raw(LINE, format_args!("[{line}]"));
         }
         fields.raw(OURS, ours.end());
     }
@@ -180,8 +186,14 @@ mod tests {
     use super::*;
     use semver::Version;
 
-    const FACTS: Facts =
-        Facts { warm: true, ready: false, priority: 3, offer: None, accepts: Some(Revision(9)) };
+    const FACTS: Facts = Facts {
+        warm: true,
+        ready: false,
+        priority: 3,
+        offer: None,
+        accepts: Some(Revision(9)),
+        line: Places::NOBODY,
+    };
 
     fn record(candidate: &Candidate, lease: i64, facts: Option<Facts>) -> String {
         encode(candidate, &Role::parse("mixcoord").unwrap(), 1, LeaseId(lease), facts).to_string()

@@ -8,6 +8,7 @@ mod candidate;
 mod encode;
 mod incarnation;
 mod keys;
+mod places;
 mod record;
 mod relay;
 mod role;
@@ -17,6 +18,7 @@ pub use candidate::{Candidate, CandidateError, IndexVersions, IndexVersionsError
 pub use encode::{Facts, encode};
 pub use incarnation::{Incarnation, Process};
 pub use keys::{Claimed, IdError, Keys, Layout, LayoutError, Root, RootError};
+pub use places::Places;
 pub use record::{Record, RecordError};
 pub use relay::{as_lock, with_offer};
 pub use role::{Role, RoleError};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde_json::{Map, Value as Json};
 
-use super::encode::{ACCEPTS, BOOT, Facts, INSTANCE, NAMESPACE, OFFER, OURS, PID, PROTOCOL, START};
-use super::{Incarnation, Process};
+use super::encode::{ACCEPTS, BOOT, Facts, INSTANCE, LINE, NAMESPACE, OFFER, OURS, PID, PROTOCOL, START};
+use super::{Incarnation, Places, Process};
 use crate::plain::{BRIEF, plain};
 use crate::store::{LeaseId, Revision, Value};
 
@@ -157,6 +157,7 @@ fn ours(object: &Map<String, Json>) -> Result<Option<(Facts, Option<Incarnation>
         priority: u32::try_from(priority.max(0)).unwrap_or(u32::MAX),
         offer: lock(OFFER)?,
         accepts: lock(ACCEPTS)?,
+        line: places(ours).map_err(within_primacy)?,
     };
     let word = |name| text(ours, name).map(|word| Some(word).filter(|word| !word.is_empty()));
     let count = |name| Ok(u64::try_from(number(ours, name)?).ok());
@@ -171,6 +172,19 @@ fn ours(object: &Map<String, Json>) -> Result<Option<(Facts, Option<Incarnation>
     let instance = word(INSTANCE).map_err(within_primacy)?;
     let says = process.is_some() || instance.is_some();
     Ok(Some((facts, says.then_some(Incarnation { process, instance }))))
+}
+
+fn places(ours: &Map<String, Json>) -> Result<Places, RecordError> {
+    let wrong = |found| wrong(LINE, found, "a list of integers of 64 bits");
+    match ours.get(LINE) {
+        None | Some(Json::Null) => Ok(Places::NOBODY),
+        Some(Json::Array(ids)) => {
+            let ids: Result<Vec<i64>, _> =
+                ids.iter().map(|id| id.as_i64().ok_or_else(|| wrong(id))).collect();
+            Ok(Places::of(ids?))
+        }
+        Some(other) => Err(wrong(other)),
+    }
 }
 
 fn within_primacy(error: RecordError) -> RecordError {
@@ -246,6 +260,12 @@ mod tests {
     }
 
     #[test]
+    fn of_a_longer_line_the_first_are_read() {
+        let facts = parse(r#"{"Primacy":{"Protocol":1,"Line":[9,8,7,6,5,4,3,2,1,10]}}"#).unwrap().facts;
+        assert_eq!(facts.unwrap().line, Places::of([9, 8, 7, 6, 5, 4, 3, 2]));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, named) in [
             ("", "no JSON object"),
@@ -262,6 +282,8 @@ mod tests {
             (r#"{"ServerLabels":[]}"#, "`ServerLabels` is []"),
             (r#"{"Primacy":true}"#, "`Primacy` is true"),
             (r#"{"Primacy":{"Protocol":1,"Ready":1}}"#, "`Primacy.Ready` is 1"),
+            (r#"{"Primacy":{"Protocol":1,"Line":3}}"#, "`Primacy.Line` is 3"),
+            (r#"{"Primacy":{"Protocol":1,"Line":[3,"4"]}}"#, "`Primacy.Line` is \"4\""),
         ] {
             let told = parse(text).unwrap_err().to_string();
             assert!(told.contains(named), "{text}: {told}");
@@ -310,10 +332,12 @@ mod tests {
             lease in any::<i64>(),
             facts in any::<Option<(bool, bool, u32)>>(),
             (offer, accepts) in any::<(Option<i64>, Option<i64>)>(),
+            line in proptest::collection::vec(1_i64.., 0..=super::super::places::MOST),
         ) -> (Record, Value) {
             let role = Role::parse("rootcoord").unwrap();
             let [offer, accepts] = [offer, accepts].map(|lock| lock.filter(|lock| *lock != 0).map(Revision));
-            let facts = facts.map(|(warm, ready, priority)| Facts { warm, ready, priority, offer, accepts });
+            let line = Places::of(line);
+            let facts = facts.map(|(warm, ready, priority)| Facts { warm, ready, priority, offer, accepts, line });
             let value = encode(&candidate, &role, server_id, LeaseId(lease), facts);
             let record = Record {
                 server_id,

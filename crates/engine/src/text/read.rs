@@ -10,7 +10,7 @@ use crate::milvus::Role;
 use crate::store::{Answer, Failure, KeyEvent, KeyValue, LeaseId, Origin, Revision, TxnAnswer};
 
 /// What [`Event::Tick`] is called where it is known which timer is due.
-const TIMERS: [&str; 18] = [
+const TIMERS: &[&str] = &[
     "tick",
     "deadline",
     "renewal due",
@@ -27,6 +27,8 @@ const TIMERS: [&str; 18] = [
     "drain over",
     "yield over",
     "offer over",
+    "line due",
+    "turn due",
     "stop due",
     "stop over",
 ];

@@ -320,7 +320,9 @@ fn branch(ops: &[Op]) -> String {
                     lock.map(|lock| format!(" {name}={lock}")).unwrap_or_default()
                 };
                 let (offer, accepts) = (lock("offer", facts.offer), lock("accepts", facts.accepts));
-                parts.push(format!("put({key} lease={lease}{warm}{ready}{stopping}{offer}{accepts})"));
+                let line =
+                    if facts.line.is_empty() { String::new() } else { format!(" line={}", facts.line) };
+                parts.push(format!("put({key} lease={lease}{warm}{ready}{stopping}{offer}{accepts}{line})"));
             }
             Op::Delete(key) => parts.push(format!("delete({key})")),
         }
