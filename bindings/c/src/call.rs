@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(kind_of(callback), callback.number());
             assert_eq!(text(primacy_call_string(callback.number())), Ok(callback.name()));
         }
-        for number in [i32::MIN, -1, 0, 11, i32::MAX] {
+        for number in [i32::MIN, -1, 0, 1 + LostReason::ALL.len() as i32, i32::MAX] {
             assert_eq!(text(primacy_lost_string(number)), Ok("unknown"));
         }
     }

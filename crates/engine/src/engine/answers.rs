@@ -146,6 +146,8 @@ impl Engine {
             self.reread.wish(self.fx.now);
         }
         if wish.won {
+            // Its record was there for that, whatever has become of it since.
+            self.identity.use_it();
             self.reread.at_latest(self.fx.now + self.ttl() / 2);
         }
         if let Some(lease) = wish.not_found {
@@ -153,7 +155,7 @@ impl Engine {
             self.lease_changed(change);
         }
         // Not while the record of another election may be on its way under this id.
-        if wish.another_id && !self.elections.any_writes() {
+        if wish.another_id && !self.identity.is_in_use() && !self.elections.any_writes() {
             self.fx.log(
                 Level::Warn,
                 None,
