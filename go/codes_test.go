@@ -53,7 +53,7 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 		"LOST_ACTIVATION_FAILED": int32(ActivationFailed), "LOST_STORE_ROLLED_BACK": int32(StoreRolledBack),
 		"LOST_STOPPED": int32(Stopped), "LOST_INTERNAL_ERROR": int32(InternalError),
 		"LOST_HOST_UNRESPONSIVE": int32(HostUnresponsive), "LOST_LIVENESS_EXPIRED": int32(LivenessExpired),
-		"CALL_STANDBY":           int32(CallbackStandby), "CALL_WARMUP": int32(CallbackWarmup), "CALL_PRIMARY": int32(CallbackPrimary),
+		"CALL_STANDBY": int32(CallbackStandby), "CALL_WARMUP": int32(CallbackWarmup), "CALL_PRIMARY": int32(CallbackPrimary),
 		"CALL_LOST": int32(CallbackLost), "DONE": outcomeDone, "WARM": outcomeWarm, "FAILED": outcomeFailed,
 		"NOTICE_SUSPENDED": int32(EventSuspended), "NOTICE_RESUMED": int32(EventResumed),
 		"NOTICE_READY": int32(EventReady), "NOTICE_HOLDER": int32(EventHolder),
