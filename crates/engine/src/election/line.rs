@@ -141,10 +141,12 @@ impl Election {
         Some(self.line.asks.as_slice()).filter(|asks| !asks.is_empty())
     }
 
-    /// What a re-read has found of what it read beyond the election's keys: the record of the holder, or of who was that.
-    pub(super) fn read_of_line(&mut self, revision: Revision, found: Option<&KeyValue>) {
-        if let Some(kv) = found.filter(|kv| self.line.of_holder() == Some(&kv.key)) {
-            self.view.read(&Range::Key(kv.key.clone()), revision, std::slice::from_ref(kv));
+    /// What a re-read has found of what it read beyond the election's keys: the record of the holder, or of who was that. If
+    /// there is none, whatever comes is told by the watch.
+    pub(super) fn read_of_line(&mut self, revision: Revision, found: &[KeyValue]) {
+        let Some(record) = self.line.of_holder() else { return };
+        if found.iter().all(|kv| kv.key == *record) {
+            found.iter().for_each(|kv| _ = self.view.read(&Range::Key(kv.key.clone()), revision, found));
             self.line.known = true;
         }
     }

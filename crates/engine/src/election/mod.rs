@@ -237,8 +237,9 @@ impl Election {
                 news |= self.view.read(range, revision, found);
             }
             self.watch.compared(news);
-            let beyond = reads.get(claim.ranges().len()).and_then(|found| found.first());
-            self.read_of_line(revision, beyond);
+            if let Some(beyond) = reads.get(claim.ranges().len()) {
+                self.read_of_line(revision, beyond);
+            }
         }
     }
 
