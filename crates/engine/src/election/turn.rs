@@ -64,8 +64,9 @@ impl Election {
         if !self.knows_others() || self.handover.is_some() {
             return;
         }
-        if std::mem::take(&mut self.in_line.news) && self.order() != self.in_line.line {
-            self.in_line.due.get_or_insert(fx.now + GATHERED);
+        let news = std::mem::take(&mut self.in_line.news);
+        if news && self.in_line.due.is_none() && self.order() != self.in_line.line {
+            self.in_line.due = Some(fx.now + GATHERED);
         }
         if self.in_line.due.take_if(|due| *due <= fx.now).is_some() {
             self.in_line.line = self.order();
