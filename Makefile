@@ -381,10 +381,10 @@ target/bench/heavy.so: tests/peers/heavy.c
 	@mkdir -p $(@D)
 	@$(CC) -std=c11 -Wall -Wextra -shared -fPIC -o $@ $<
 
-# ROUNDS=100: how many handovers of each kind; of what takes longer, in proportion. ROUNDS=20 takes ten minutes.
+# ROUNDS=100: how many handovers of each kind; of what takes longer, in proportion. ROUNDS=20 takes a quarter of an hour.
 ROUNDS ?= 100
 .PHONY: bench-peers
-bench-peers: coordinators command target/bench/others target/bench/crowd target/bench/heavy.so etcd venv ## how fast the next one is primary, beside etcd's, Kubernetes' and Milvus's elections, by standbys and faults; writes docs/bench; ROUNDS=20: in ten minutes
+bench-peers: coordinators command target/bench/others target/bench/crowd target/bench/heavy.so etcd venv ## how fast the next one is primary, beside etcd's, Kubernetes' and Milvus's elections, by standbys and faults; writes docs/bench; ROUNDS=20: in a quarter of an hour
 	@PYTHONPATH=tests:python $(PYTHON) -m peers --rounds $(ROUNDS)
 
 # HOLD=120: how long primacy is looked at, in seconds.

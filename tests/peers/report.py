@@ -124,7 +124,7 @@ def page(text: str) -> str:
     plots = "\n\n".join(f"![{name}]({file})" for file, name in PLOTS)
     return (
         "# Beside others, in one run\n\n"
-        "`make bench-peers` has written this page, its plots and `target/bench/report.json`; "
+        "`make bench-peers` writes this page, its plots and `target/bench/report.json`; "
         "[how it measures](../../tests/README.md#beside-others).\n\n"
         f"{text}\n\n{plots}\n"
     )
