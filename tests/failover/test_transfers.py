@@ -19,20 +19,22 @@ def id_of(candidate: Candidate) -> int:
     return int(candidate.process.lines[-1]["id"])
 
 
-async def says_warm(scene: Scene, candidate: Candidate) -> None:
-    """Waits until others can know that it is warm: its line comes first."""
+async def says_warm(scene: Scene, candidate: Candidate, primary: Candidate) -> None:
+    """Waits until the primary knows that it is warm: its line comes first, then its record. What etcd tells
+    of that comes to the primary on the connection on which its own write is answered, and before that."""
 
     def says() -> bool:
         record = scene.record_of(candidate)
         return record is not None and bool(json.loads(record.value).get("Primacy", {}).get("Warm"))
 
     await scene.until(says, f"{candidate} says that it is warm", 15)
+    await scene.appended(primary)
 
 
 async def with_warm_standbys(scene: Scene, standbys: int) -> tuple[Candidate, list[Candidate]]:
     primary, others = await scene.primary_and_standbys(standbys)
     for standby in others:
-        await says_warm(scene, standby)
+        await says_warm(scene, standby, primary)
     return primary, others
 
 
@@ -49,7 +51,7 @@ async def test_a_transfer_goes_to_the_standby_that_is_named_and_the_lock_is_neve
     took = []
     for _ in range(4):
         heir = standbys[-1]
-        await says_warm(scene, heir)
+        await says_warm(scene, heir, primary)
         token = primary.token
         scene.act(f"{primary} hands over to {heir}")
         assert (await primary.process.ask(f"transfer rootcoord {id_of(heir)}"))["ok"] is True
