@@ -43,16 +43,16 @@ impl Log {
     pub(crate) fn behind(self, callbacks: &Arc<Callbacks>) -> Log {
         let (queue, callbacks) = (Arc::new(Mutex::new(Queue::default())), callbacks.clone());
         Log::new(move |level, text| {
-            let mut waiting = lock(&queue);
-            if waiting.lines.len() == WAITING {
-                waiting.left_out += 1;
-                return;
-            }
-            waiting.lines.push_back((level, text.to_owned()));
-            if !std::mem::replace(&mut waiting.writing, true) {
-                let (queue, log) = (queue.clone(), self.clone());
-                callbacks.run(move || write_all(&queue, &log));
-                waiting.lines.extend(callbacks.news_of_shortage().map(|text| (Level::Warn, text)));
+            let add = |level, text: String| {
+                // Not under the lock: after the callbacks' end, the job runs here.
+                if lock(&queue).add(level, text) {
+                    let (queue, log) = (queue.clone(), self.clone());
+                    callbacks.run(move || write_all(&queue, &log));
+                }
+            };
+            add(level, text.to_owned());
+            if let Some(shortage) = callbacks.news_of_shortage() {
+                add(Level::Warn, shortage);
             }
         })
     }
@@ -107,6 +107,18 @@ struct Queue {
     writing: bool,
 }
 
+impl Queue {
+    /// Whether nobody writes yet: then the caller has to see to it.
+    fn add(&mut self, level: Level, text: String) -> bool {
+        if self.lines.len() == WAITING {
+            self.left_out += 1;
+            return false;
+        }
+        self.lines.push_back((level, text));
+        !std::mem::replace(&mut self.writing, true)
+    }
+}
+
 fn write_all(queue: &Mutex<Queue>, log: &Log) {
     loop {
         let (line, left_out) = {
@@ -131,8 +143,11 @@ impl fmt::Debug for Log {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
 
     fn said(say: impl Fn(&Log)) -> String {
         let sink = Arc::new(Mutex::new(String::new()));
@@ -147,6 +162,17 @@ mod tests {
         let line = said(|log| log.warn(&key));
         assert!(line.len() < LINE + 50 && line.starts_with("\\u{1b}[2Jxxx"), "{} bytes", line.len());
         assert_eq!(said(|log| log.warn("a\nforged")), "a\\nforged");
+    }
+
+    #[test]
+    fn a_line_that_comes_after_the_end_is_written_and_waits_for_nobody() {
+        let callbacks = Arc::new(Callbacks::default());
+        let (sink, lines) = channel();
+        let log = Log::new(move |_, text| sink.send(text.to_owned()).unwrap()).behind(&callbacks);
+        callbacks.close();
+        std::thread::spawn(move || ["first", "last"].map(|text| log.warn(text)));
+        let line = || lines.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!([line(), line()], ["first", "last"]);
     }
 
     #[test]

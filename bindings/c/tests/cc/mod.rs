@@ -45,15 +45,9 @@ pub fn run(command: &mut Command) -> String {
 /// Runs a program of ours, under what `PRIMACY_C_UNDER` names, such as valgrind; all that was said.
 pub fn run_program(program: &Path, arguments: &[&str]) -> String {
     let under = env::var("PRIMACY_C_UNDER").unwrap_or_default();
-    let mut words = under.split_whitespace();
-    let mut command = match words.next() {
-        Some(first) => Command::new(first),
-        None => Command::new(program),
-    };
-    command.args(words);
-    if !under.is_empty() {
-        command.arg(program);
-    }
+    // What hangs is ended, with a core for whoever keeps them.
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "--signal=ABRT", "1200"]).args(under.split_whitespace()).arg(program);
     // To one file, as it comes.
     let said = program.with_extension("said");
     let file = fs::File::create(&said).unwrap();
