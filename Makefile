@@ -17,7 +17,7 @@ COMMA := ,
 # Those of a list that are ours to build; others are programs of somebody else's.
 coordinators_in = $(patsubst %,target/coordinators/%,$(filter c go go-lent py,$(subst $(COMMA), ,$(1))))
 
-GO_MODULES := go go/etcdclient go/etcdclient/internal/embedded go/etcdfence go/sessionutil
+GO_MODULES := go go/etcdclient go/etcdclient/internal/embedded go/etcdfence go/grpcresolver go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
 TESTS := rust mutations kit contract failover demo python go

@@ -9,7 +9,7 @@ import (
 // Every piece of Go on these pages is part of an example that the tests run.
 func TestThePagesShowCodeThatRuns(t *testing.T) {
 	var run string
-	for _, file := range []string{"example_test.go", "etcdclient/example_test.go", "etcdfence/example_test.go", "sessionutil/example_test.go"} {
+	for _, file := range []string{"example_test.go", "etcdclient/example_test.go", "etcdfence/example_test.go", "grpcresolver/example_test.go", "sessionutil/example_test.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

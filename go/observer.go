@@ -86,6 +86,13 @@ func (o *Observer) Wait(ctx context.Context, seen Token) (Primary, error) {
 	return o.wait(ctx, "nothing changed", func(primary Primary) bool { return primary.Token != seen })
 }
 
+// WaitForChange waits until anything is other than in seen: another primary, the same one has become ready, or there is
+// none any more; and returns what is. Only the latest counts: changes that follow each other fast are one. The errors are
+// those of Wait.
+func (o *Observer) WaitForChange(ctx context.Context, seen Primary) (Primary, error) {
+	return o.wait(ctx, "nothing changed", func(primary Primary) bool { return primary != seen })
+}
+
 // WaitForPrimary waits until somebody is primary, ready or not, and returns who. The errors are those of Wait.
 func (o *Observer) WaitForPrimary(ctx context.Context) (Primary, error) { return o.Wait(ctx, 0) }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from primacy import _primacy
 from primacy._config import Config, Value, raw_config
@@ -15,6 +17,11 @@ from primacy._workers import Series
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+T = TypeVar("T")
+
+#: Seconds until a primary that could not answer is asked again, while there is no other.
+ASK_AGAIN = 0.1
 
 
 class Observer:
@@ -87,6 +94,40 @@ class Observer:
         if found is None:
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s")
         return primary_of(found[0])
+
+    def call(
+        self,
+        request: Callable[[Primary], T],
+        timeout: float | None = None,
+        again: type[Exception] | tuple[type[Exception], ...] = ConnectionError,
+    ) -> T:
+        """Calls ``request`` with the primary that is ready, and returns what it returns.
+
+        Where it raises one of ``again``, it is called again: with the same primary after a tenth of a second,
+        since that may only be busy, or at once with another. So it has to be something that may be done
+        twice, or to raise one of ``again`` only where nothing was done. Anything else that it raises is
+        raised.
+
+        :param timeout: seconds for all of it, but a ``request`` that has begun is not ended.
+        :raises TimedOut: nobody was ready, or none could answer; then its cause is the last error.
+        :raises Stopped: the observer was closed.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        failure: Exception | None = None
+        while True:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if failure is not None and left == 0:
+                raise TimedOut(f"no primary of {self._role} has answered within {timeout} s") from failure
+            try:
+                primary = self.wait_until_ready(left)
+            except TimedOut as nobody:
+                raise nobody from failure
+            try:
+                return request(primary)
+            except again as error:
+                failure = error
+            with contextlib.suppress(TimedOut):
+                self.wait_for_change(primary, ASK_AGAIN)
 
     def changes(self) -> Iterator[Primary | None]:
         """The primary now, then each time that it is another one, has become ready, or there is none; the

@@ -314,6 +314,43 @@ def test_a_client_loses_no_term_of_a_primary_that_takes_two_seconds(config: prim
     run(story)
 
 
+def test_a_call_is_made_again_until_the_primary_answers(config: primacy.Config) -> None:
+    asked: list[primacy.Primary] = []
+
+    async def busy(primary: primacy.Primary) -> int:
+        asked.append(primary)
+        if len(asked) < 3:
+            raise ConnectionRefusedError
+        return primary.token
+
+    async def silent(primary: primacy.Primary) -> None:
+        await asyncio.Event().wait()
+
+    async def wrong(primary: primacy.Primary) -> None:
+        raise ZeroDivisionError
+
+    async def story() -> None:
+        told = Told()
+        async with aio.Observer(config, "r") as observer:
+            with pytest.raises(primacy.TimedOut):
+                await observer.call(busy, 0.02)
+            async with aio.Session(config, candidate()) as session:
+                session.register("r", told).campaign()
+                token = (await told.next(primacy.PrimaryCall)).token
+                assert await observer.call(busy, SOON) == token and len(asked) == 3
+                with pytest.raises(primacy.TimedOut):
+                    await observer.call(silent, 0.02)
+                with pytest.raises(ZeroDivisionError):
+                    await observer.call(wrong)
+                with pytest.raises(primacy.TimedOut) as none:
+                    await observer.call(wrong, 0.2, ZeroDivisionError)
+                assert isinstance(none.value.__cause__, ZeroDivisionError)
+        with pytest.raises(primacy.Stopped):
+            await observer.call(busy)
+
+    run(story)
+
+
 def test_an_observer_is_iterated_and_ends_with_its_close(config: primacy.Config) -> None:
     async def story() -> None:
         seen: asyncio.Queue[primacy.Primary | None] = asyncio.Queue()

@@ -248,6 +248,34 @@ def test_an_observer_follows_the_primary(open_session: Open, config: primacy.Con
         observer.wait_for_primary(SOON)
 
 
+def test_a_call_is_made_again_until_the_primary_answers(open_session: Open, config: primacy.Config) -> None:
+    asked: list[primacy.Primary] = []
+
+    def busy(primary: primacy.Primary) -> int:
+        asked.append(primary)
+        if len(asked) < 3:
+            raise ConnectionRefusedError
+        return primary.server_id
+
+    def wrong(primary: primacy.Primary) -> None:
+        raise ZeroDivisionError(primary.address)
+
+    with primacy.Observer(config, "r") as observer:
+        with pytest.raises(primacy.TimedOut, match="ready") as nobody:
+            observer.call(busy, 0.02)
+        assert nobody.value.__cause__ is None and not asked
+        session = open_session()
+        primary(session)
+        assert observer.call(busy, SOON) == session.server_id and len(asked) == 3
+        with pytest.raises(ZeroDivisionError):
+            observer.call(wrong, SOON)
+        with pytest.raises(primacy.TimedOut, match="answered") as none:
+            observer.call(wrong, 0.02, ZeroDivisionError)
+        assert isinstance(none.value.__cause__, ZeroDivisionError)
+    with pytest.raises(primacy.Stopped):
+        observer.call(busy)
+
+
 def test_a_client_loses_no_term_of_a_primary_that_takes_two_seconds(
     open_session: Open, config: primacy.Config
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from primacy import _primacy
@@ -12,6 +13,7 @@ from primacy._config import Config, Value, raw_config
 from primacy._dispatch import dispatcher
 from primacy._errors import Stopped, TimedOut
 from primacy._events import Primary
+from primacy._observer import ASK_AGAIN, T
 from primacy._raw import primary_of
 from primacy.aio._waiting import Waiting
 
@@ -97,6 +99,41 @@ class Observer:
             return await within(self._reaches(lambda primary: primary != seen), timeout)
         except asyncio.TimeoutError:  # before Python 3.11 it is another one
             raise TimedOut(f"no change of {self._role}'s primary within {timeout} s") from None
+
+    async def call(
+        self,
+        request: Callable[[Primary], Awaitable[T]],
+        timeout: float | None = None,
+        again: type[Exception] | tuple[type[Exception], ...] = ConnectionError,
+    ) -> T:
+        """Awaits ``request`` of the primary that is ready, and returns what it returns. As
+        :meth:`primacy.Observer.call`, but a request that is under way when the time is over is cancelled.
+
+        :raises TimedOut: nobody was ready, or none could answer; then its cause is the last error.
+        :raises Stopped: the observer was closed.
+        """
+        failure: Exception | None = None
+
+        async def until_answered() -> T:
+            nonlocal failure
+            while True:
+                primary = await self.wait_until_ready()
+                try:
+                    return await request(primary)
+                except again as error:
+                    failure = error
+                with contextlib.suppress(TimedOut):
+                    await self.wait_for_change(primary, ASK_AGAIN)
+
+        answer = asyncio.ensure_future(until_answered())
+        try:
+            await asyncio.wait([answer], timeout=timeout)
+            if answer.done():
+                return answer.result()
+        finally:
+            answer.cancel()
+            await asyncio.wait([answer])
+        raise TimedOut(f"no primary of {self._role} has answered within {timeout} s") from failure
 
     async def _reaches(self, reached: Callable[[Primary | None], bool]) -> Primary | None:
         while True:
