@@ -95,7 +95,9 @@ impl Cluster {
 
 /// The command with these arguments, and no settings of the environment's.
 pub fn primacy(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_primacy"));
+    // A shell that runs the tests in the background leaves these ignored, and so would the command.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,QUIT", env!("CARGO_BIN_EXE_primacy")]);
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PRIMACY_") {
