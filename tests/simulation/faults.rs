@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use primacy_engine::store::{KeyValue, LeaseId};
-use primacy_engine::{ElectionId, Event, Purpose};
+use primacy_engine::milvus::{self, Asked, Asks, Record};
+use primacy_engine::store::{KeyValue, LeaseId, Revision, Value};
+use primacy_engine::{ElectionId, Event, Purpose, Token};
 use primacy_model::{Delete, Keys, Put};
 
 use crate::cluster::Who;
-use crate::scenario::{Fault, Operator, ROLES};
+use crate::scenario::{Fault, MIXCOORD, Operator, ROLES};
 use crate::world::{Happening, World};
 
 impl World<'_> {
@@ -108,6 +109,10 @@ impl World<'_> {
                 p.unsettled = p.unsettled.max(until);
             }
             Fault::Operator { what, pick } => self.by_hand(what, pick),
+            Fault::Ask { resign, to, past, pick } => {
+                self.ask(if resign { Asks::Resign } else { Asks::Transfer { to } }, past, pick);
+            }
+            Fault::TakeBack { pick } => self.take_back(pick),
             Fault::Resign { process, election } => {
                 if let Some(election) = self.election_at(process, election) {
                     self.tell_engine(process, Event::Resign { election, within: None });
@@ -216,6 +221,51 @@ impl World<'_> {
                 }
             }
         }
+        self.listen(Who::Operator);
+    }
+
+    /// As `primacy transfer` and `primacy resign` do.
+    fn ask(&mut self, what: Asks, past: bool, pick: u64) {
+        self.settle_store();
+        let Some((lock, record)) = self.lock_and_record(pick) else { return };
+        let token = Token(lock.mod_revision.0 - i64::from(past));
+        let asked = Asked { lock: Revision(token.0), what };
+        let Some(value) = milvus::with_request(&record.value, asked) else { return };
+        *self.asked.entry(token).or_default() += 1;
+        self.put_record(&record, value);
+    }
+
+    /// As they do when nothing has come of it in time: then nothing does.
+    fn take_back(&mut self, pick: u64) {
+        self.settle_store();
+        let Some((_, record)) = self.lock_and_record(pick) else { return };
+        let asked = Record::parse(&record.value).ok().and_then(|record| record.asked);
+        let (Some(asked), Some(value)) = (asked, milvus::without_request(&record.value)) else { return };
+        // Of several one may have been taken.
+        let token = Token(asked.lock.0);
+        if self.asked.get(&token) == Some(&1) {
+            self.asked.remove(&token);
+        }
+        self.put_record(&record, value);
+    }
+
+    /// A lock, and the own record of its holder.
+    fn lock_and_record(&mut self, pick: u64) -> Option<(KeyValue, KeyValue)> {
+        let keys = self.cluster.keys(self.now);
+        let locks: Vec<_> = keys.iter().filter(|kv| is_lock(kv) && kv.lease != LeaseId::NONE).collect();
+        let lock = *locks.get(usize::try_from(pick).unwrap_or(0) % locks.len().max(1))?;
+        // A mixcoord holds those of its three roles as well.
+        let of = |role: &str| {
+            let is_of = |kv: &&KeyValue| kv.lease == lock.lease && last_part(kv).starts_with(role);
+            keys.iter().filter(|kv| is_record(kv)).find(is_of)
+        };
+        let record = of(&last_part(lock)).or_else(|| of(ROLES[MIXCOORD]))?;
+        Some((lock.clone(), record.clone()))
+    }
+
+    fn put_record(&mut self, record: &KeyValue, value: Value) {
+        let put = Put { lease: record.lease, value, ..Put::of(record.key.clone(), "") };
+        let _ = self.cluster.model.put(self.now, &put);
         self.listen(Who::Operator);
     }
 

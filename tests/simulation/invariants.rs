@@ -2,6 +2,7 @@
 //!
 //! Their names are those of the guarantees in the README's words; a shrunk run must break the same one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use primacy_engine::store::{Answer, Key, KeyValue, LeaseId, Op, Request};
@@ -39,6 +40,9 @@ impl World<'_> {
                     e.will_end(now + *timeout);
                 }
             }
+            Event::Resign { election, .. } | Event::Transfer { election, .. } => {
+                session.election(*election).into_iter().for_each(|e| e.asked = true);
+            }
             Event::Answered { request, result: Ok(Answer::Txn(answer)) } => {
                 session.sees(answer.reads.iter().flatten());
                 let handed = session.elections.iter_mut().find(|e| e.hands_over == Some(*request));
@@ -70,7 +74,7 @@ impl World<'_> {
         }
         let broken = broken.or_else(|| match action {
             Action::Call { election, what, .. } => {
-                session.may_call(*election, what, now, self.scenario.liveness_timeout)
+                session.may_call(*election, what, now, self.scenario.liveness_timeout, &self.asked)
             }
             Action::Send { purpose, election, what, .. } => session.may_send(
                 *purpose,
@@ -301,13 +305,18 @@ impl Session {
         what: &Call,
         now: Time,
         liveness: Option<Duration>,
+        asked: &BTreeMap<Token, u32>,
     ) -> Broken {
         let went_back = self.went_back;
         let Some(e) = self.election(election) else { return Some(("calls", "no such election".into())) };
         match what {
             Call::Lost { token, lease, reason } => {
                 e.called.1 += 1;
-                e.resigned += u32::from(matches!(reason, LostReason::Resigned | LostReason::Transferred));
+                let voluntary = matches!(reason, LostReason::Resigned | LostReason::Transferred);
+                e.resigned += u32::from(voluntary);
+                if voluntary && !e.asked && !asked.contains_key(token) {
+                    return Some(("nobody asked for it", format!("{token} ends as {reason}")));
+                }
                 let (token, lease, reason) = (*token, *lease, *reason);
                 let seen_other = e.let_go.take().is_some_and(|(_, seen_other)| seen_other);
                 e.lost = Some(Lost { token, lease, reason, at: e.ended, seen_other });
@@ -317,6 +326,7 @@ impl Session {
             }
             Call::Primary { token, .. } => {
                 e.called.0 += 1;
+                e.asked = false;
                 // A store that went back hands out the same tokens again: then the last loss says so.
                 let anew =
                     e.lost.as_ref().is_some_and(|l| l.reason == LostReason::StoreRolledBack) || went_back;

@@ -156,6 +156,8 @@ pub struct Election {
     pub called: (u32, u32),
     /// How often of these because its host resigned.
     pub resigned: u32,
+    /// Its host has asked, since the last call of `on_primary`, to resign or to hand over.
+    pub asked: bool,
     /// `on_primary` of the published win has succeeded.
     pub ready: bool,
     /// When its host said last that it is well, by its own clock; or when `on_primary` succeeded.
@@ -338,6 +340,7 @@ impl Election {
             ended: Time::ZERO,
             called: (0, 0),
             resigned: 0,
+            asked: false,
             ready: false,
             well: Time::ZERO,
             withdraw: None,

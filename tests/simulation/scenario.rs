@@ -239,6 +239,11 @@ pub enum Fault {
     HoldWatches { process: usize, length: Duration },
     /// An operator does something by hand.
     Operator { what: Operator, pick: u64 },
+    /// An operator asks whoever holds a lock to hand over or to resign, in that one's record; `past`: under the token of an
+    /// earlier win.
+    Ask { resign: bool, to: Option<i64>, past: bool, pick: u64 },
+    /// An operator who has asked takes it back, if it has not been taken.
+    TakeBack { pick: u64 },
     /// The host asks to resign.
     Resign { process: usize, election: usize },
     /// The host hands over, to the best candidate or to the one of a server id that may be there.
@@ -387,6 +392,42 @@ fn liveness_timeout(seed: u64) -> Option<Duration> {
     r.permille(200).then(|| Duration::from_millis(r.pick(&[300, 1000, 5000])))
 }
 
+/// What operators ask of primaries, and just when.
+fn requests(seed: u64, length: Duration) -> (Vec<(Time, Fault)>, Vec<Strike>) {
+    let r = &mut random::of(&[seed, 23]);
+    let ask = |r: &mut Rng| Fault::Ask {
+        resign: r.permille(300),
+        to: r.permille(300).then(|| r.i64(1..6)),
+        past: r.permille(200),
+        pick: r.u64(..),
+    };
+    let (count, strikes) = (r.pick(&[0, 0, 0, 1, 3, 6]), r.pick(&[0, 0, 0, 1, 2]));
+    let mut faults = Vec::new();
+    for _ in 0..count {
+        let (at, asked) = (START + r.millis(0, length.as_millis() as u64), ask(r));
+        if let (true, &Fault::Ask { pick, .. }) = (r.bool(), &asked) {
+            let most = r.pick(&[10, 300]);
+            faults.push((at + r.millis(0, most), Fault::TakeBack { pick }));
+        }
+        faults.push((at, asked));
+    }
+    let moments = [
+        Purpose::Campaign,
+        Purpose::Update,
+        Purpose::Offer,
+        Purpose::Accept,
+        Purpose::HandOver,
+        Purpose::Release,
+        Purpose::Move,
+    ];
+    let strike = |_| {
+        let (purpose, sent, nth) = (r.pick(&moments), r.bool(), r.u32(0..4));
+        let fault = if r.permille(300) { Fault::TakeBack { pick: r.u64(..) } } else { ask(r) };
+        Strike { purpose, sent, nth, fault }
+    };
+    (faults, (0..strikes).map(strike).collect())
+}
+
 impl Scenario {
     /// The scenario of a seed.
     pub fn of(seed: u64) -> Scenario {
@@ -400,6 +441,7 @@ impl Scenario {
         let processes = processes(r, count, granted, margin, length);
         let members = r.pick(&[1, 3]);
         let frame = Frame { processes: count, members, ttl };
+        let (asked, asked_just_then) = requests(seed, length);
         Scenario {
             seed,
             ttl,
@@ -418,10 +460,10 @@ impl Scenario {
             observers: observers(r, &processes, length),
             members,
             min_ttl,
-            strikes: strikes(r, &frame, &processes),
+            strikes: strikes(r, &frame, &processes).into_iter().chain(asked_just_then).collect(),
             network: network(r),
             hosts: hosts(r),
-            faults: faults(r, &frame, length),
+            faults: with(faults(r, &frame, length), asked),
             faults_end: START + length,
             processes,
         }
@@ -549,6 +591,12 @@ fn faults(r: &mut Rng, frame: &Frame, length: Duration) -> Vec<(Time, Fault)> {
     if faults.iter().any(|(_, fault)| matches!(fault, Fault::Restore { .. })) {
         faults.push((START + r.millis(0, length.as_millis() as u64), Fault::Backup));
     }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn with(mut faults: Vec<(Time, Fault)>, others: Vec<(Time, Fault)>) -> Vec<(Time, Fault)> {
+    faults.extend(others);
     faults.sort_by_key(|(at, _)| *at);
     faults
 }

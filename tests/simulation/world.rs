@@ -2,6 +2,7 @@
 //!
 //! Everything happens one after the other at an instant of true time. Only here does time pass.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -182,6 +183,8 @@ pub struct World<'s> {
     pub successions: Vec<Succession>,
     /// How many requests of its purpose each strike has seen.
     pub struck: Vec<u32>,
+    /// The wins that operators have asked to end, by the tokens that they named, and how often.
+    pub asked: BTreeMap<Token, u32>,
     /// How far the run is.
     pub phase: Phase,
     /// What happened.
@@ -242,6 +245,7 @@ impl<'s> World<'s> {
             rests_since: Revision::default(),
             successions: Vec::new(),
             struck: vec![0; scenario.strikes.len()],
+            asked: BTreeMap::new(),
             processes: scenario.processes.iter().enumerate().map(process).collect(),
             neighbours: scenario.neighbours.iter().map(Neighbour::new).collect(),
             observers: Vec::new(),

@@ -9,7 +9,7 @@ use super::ids::Token;
 use super::view::View;
 use semver::Version;
 
-use crate::milvus::{self, Facts, Keys, Record, Role};
+use crate::milvus::{self, Facts, Keys, Record, Reply, Role};
 use crate::store::{Compare, Condition, Key, KeyValue, LeaseId, Op, Range, Revision, Txn};
 
 /// The keys of one candidate, under one server id.
@@ -22,11 +22,13 @@ pub(super) struct Claim {
 }
 
 /// What the own record says that may change while it stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Says {
     pub facts: Facts,
     /// Of Milvus: the server is going to stop.
     pub stopping: bool,
+    /// Of a primary: to what was asked of it last.
+    pub reply: Option<Reply>,
 }
 
 fn compare(key: &Key, condition: Condition) -> Compare {
@@ -234,6 +236,8 @@ impl Claim {
         candidate.stopping = says.stopping;
         let facts = Facts { priority: setup.priority, ..says.facts };
         let value = milvus::encode(&candidate, &self.role, self.server_id, lease, Some(facts));
+        let answered = says.reply.and_then(|reply| milvus::with_reply(&value, &reply));
+        let value = answered.unwrap_or(value);
         let when = match self.record(view) {
             Some(kv) => unchanged(&kv.key, kv.mod_revision, kv.lease).into(),
             None => vec![compare(&self.keys.record, Condition::Absent)],

@@ -186,6 +186,7 @@ impl Election {
                 Err(why_not) if self.has_win() && handover.why == LostReason::Transferred => {
                     let text = format!("{}: not handed over, still primary: {why_not}", self.role);
                     fx.log(Level::Warn, Some(self.id), text);
+                    self.refuse_request(&why_not);
                     return;
                 }
                 Err(_) if self.has_win() => return self.lose(fx, ground.setup, handover.why),

@@ -5,6 +5,7 @@
 //! answer that was lost and is read again later leads to the same place.
 
 mod accepting;
+mod asked;
 mod ending;
 mod ground;
 mod handover;
@@ -20,6 +21,7 @@ mod win;
 mod writes;
 
 use self::accepting::Offers;
+use self::asked::Requests;
 use self::ending::Deferred;
 pub(super) use self::ending::reserve;
 pub(super) use self::ground::{Ground, Wish};
@@ -80,6 +82,8 @@ pub(super) struct Election {
     turn: Turn,
     /// What the holder of the lock has offered, while it is standby.
     offers: Offers,
+    /// What an operator has asked of it, while it is primary.
+    requests: Requests,
     /// Whose lock it may reclaim.
     predecessor: Predecessor,
     standby: Option<Standby>,
@@ -139,6 +143,7 @@ impl Election {
             in_line: Told::default(),
             turn: Turn::default(),
             offers: Offers::default(),
+            requests: Requests::default(),
             predecessor: Predecessor::default(),
             standby: None,
             yielding: None,
@@ -304,6 +309,8 @@ impl Election {
         // After the keys: the reason of a loss is the first one observed, and a win that is gone asks nothing of its host.
         self.look_at_host(fx, ground.setup);
         self.look_at_liveness(fx, ground.setup);
+        // After all that ends a win for other reasons, which come first; before the handover that it may begin.
+        self.look_at_requests(fx, ground);
         // After all that ends a win for other reasons, which leaves nothing to hand over; before the drain, that this ends.
         self.look_at_handover(fx, ground);
         // After all that ends a win, before the next operation: a win that ended without a key or a callback left would

@@ -188,7 +188,7 @@ impl Election {
             | Purpose::Unregister => {
                 self.doubt = Doubt::Nothing;
                 if succeeded {
-                    self.told = operation.says;
+                    self.told = operation.says.clone();
                 }
             }
             _ => {}
@@ -310,8 +310,9 @@ impl Election {
             _ => false,
         };
         let is_offered = self.offers.got.is_some();
-        let news = of_an_earlier_win || is_offered || self.told != self.says(ground);
-        if is_own && settled && news {
+        let is_asked = self.requests.got.is_some();
+        let news = of_an_earlier_win || is_offered || is_asked || self.told != self.says(ground);
+        if is_own && (settled || is_asked) && news {
             let accepts = is_offered && self.offers.accepted.is_some();
             return rewrite(if accepts { Purpose::Accept } else { Purpose::Update });
         }
@@ -320,7 +321,7 @@ impl Election {
 
     /// What its record should say.
     fn says(&self, ground: Ground<'_>) -> Says {
-        Says { facts: self.facts(), stopping: ground.stopping }
+        Says { facts: self.facts(), stopping: ground.stopping, reply: self.reply() }
     }
 
     pub(super) fn facts(&self) -> Facts {

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde_json::{Map, Value as Json};
 
-use super::encode::{ACCEPTS, BOOT, Facts, INSTANCE, LINE, NAMESPACE, OFFER, OURS, PID, PROTOCOL, START};
-use super::{Incarnation, Places, Process};
+use super::encode::{
+    ACCEPTS, ASKED, BOOT, Facts, INSTANCE, LINE, NAMESPACE, OFFER, OURS, PID, PROTOCOL, REFUSED, RESIGN,
+    START, TAKES, TO,
+};
+use super::{Asked, Asks, Incarnation, Places, Process, Reply};
 use crate::plain::{BRIEF, plain};
 use crate::store::{LeaseId, Revision, Value};
 
@@ -37,6 +40,19 @@ pub struct Record {
     pub facts: Option<Facts>,
     /// `None` from one that does not say it.
     pub incarnation: Option<Incarnation>,
+    /// What an operator has asked of it, as long as it has not taken that.
+    pub asked: Option<Asked>,
+    /// What it says to what was asked of it last.
+    pub reply: Option<Reply>,
+}
+
+/// What the field of ours says.
+#[derive(Default)]
+struct Ours {
+    facts: Option<Facts>,
+    incarnation: Option<Incarnation>,
+    asked: Option<Asked>,
+    reply: Option<Reply>,
 }
 
 /// Why a value is no record.
@@ -77,7 +93,7 @@ impl Record {
                 Some(Version::parse(&text).map_err(|_| RecordError::Version(plain(&text, BRIEF).into()))?)
             }
         };
-        let (facts, incarnation) = ours(&object)?.unzip();
+        let Ours { facts, incarnation, asked, reply } = ours(&object)?;
         Ok(Record {
             server_id: number(&object, "ServerID")?,
             server_name: text(&object, "ServerName")?,
@@ -90,7 +106,9 @@ impl Record {
             host_name: text(&object, "HostName")?,
             server_labels: labels(&object)?,
             facts,
-            incarnation: incarnation.flatten(),
+            incarnation,
+            asked,
+            reply,
         })
     }
 }
@@ -136,14 +154,14 @@ fn labels(object: &Map<String, Json>) -> Result<BTreeMap<String, String>, Record
 }
 
 /// Facts of another protocol are facts we do not know: a neighbour of tomorrow is no error.
-fn ours(object: &Map<String, Json>) -> Result<Option<(Facts, Option<Incarnation>)>, RecordError> {
+fn ours(object: &Map<String, Json>) -> Result<Ours, RecordError> {
     let ours = match object.get(OURS) {
-        None | Some(Json::Null) => return Ok(None),
+        None | Some(Json::Null) => return Ok(Ours::default()),
         Some(Json::Object(ours)) => ours,
         Some(other) => return Err(wrong(OURS, other, "an object")),
     };
     if number(ours, "Protocol").map_err(within_primacy)? != PROTOCOL {
-        return Ok(None);
+        return Ok(Ours::default());
     }
     let fact = |name| Ok(flag(ours, name).map_err(within_primacy)?.unwrap_or_default());
     let lock = |name| match number(ours, name).map_err(within_primacy)? {
@@ -171,7 +189,15 @@ fn ours(object: &Map<String, Json>) -> Result<Option<(Facts, Option<Incarnation>
     };
     let instance = word(INSTANCE).map_err(within_primacy)?;
     let says = process.is_some() || instance.is_some();
-    Ok(Some((facts, says.then_some(Incarnation { process, instance }))))
+    let refused = word(REFUSED).map_err(within_primacy)?.map(|why| Reply::Refused(why.into()));
+    let to = Some(number(ours, TO).map_err(within_primacy)?).filter(|id| *id != 0);
+    let what = if fact(RESIGN)? { Asks::Resign } else { Asks::Transfer { to } };
+    Ok(Ours {
+        facts: Some(facts),
+        incarnation: says.then_some(Incarnation { process, instance }),
+        asked: lock(ASKED)?.map(|lock| Asked { lock, what }),
+        reply: lock(TAKES)?.map(Reply::Takes).or(refused),
+    })
 }
 
 fn places(ours: &Map<String, Json>) -> Result<Places, RecordError> {
@@ -352,6 +378,8 @@ mod tests {
                 server_labels: candidate.server_labels,
                 incarnation: candidate.incarnation.filter(|_| facts.is_some()),
                 facts,
+                asked: None,
+                reply: None,
             };
             (record, value)
         }

@@ -1,6 +1,7 @@
-//! Another candidate's record, rewritten by the holder of the lock: with an offer in it, and as the record of the lock.
+//! A candidate's record, rewritten by others: by the holder of the lock with an offer in it, and as the record of the lock;
+//! by an operator with a request in it.
 //!
-//! The holder knows of that candidate only what its record says. All of that stays as it was, byte for byte and in its
+//! They know of that candidate only what its record says. All of that stays as it was, byte for byte and in its
 //! order, also what a newer version may have added.
 
 use std::fmt;
@@ -8,15 +9,48 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Role;
-use super::encode::{ACCEPTS, Fields, OFFER, OURS, Quoted};
+use super::encode::{ACCEPTS, ASKED, Fields, OFFER, OURS, Quoted, REFUSED, RESIGN, TAKES, TO};
+use super::{Asked, Asks, Reply, Role};
 use crate::store::{Revision, Value};
 
 /// A candidate's `record` with an offer of the holder of the lock at revision `lock`, in the place of any that it has
 /// got or accepted before. `None`: it has no field of ours.
 pub fn with_offer(record: &Value, lock: Revision) -> Option<Value> {
+    rewritten(record, &[OFFER, ACCEPTS], |ours| ours.raw(OFFER, lock))
+}
+
+/// A primary's `record` with a request in it, in the place of an earlier one and of the answer to that. `None`: it has no
+/// field of ours.
+pub fn with_request(record: &Value, asked: Asked) -> Option<Value> {
+    rewritten(record, &REQUEST, |ours| {
+        ours.raw(ASKED, asked.lock);
+        match asked.what {
+            Asks::Resign => ours.raw(RESIGN, true),
+            Asks::Transfer { to: Some(id) } => ours.raw(TO, id),
+            Asks::Transfer { to: None } => {}
+        }
+    })
+}
+
+/// A primary's `record` without the request that stands there. `None`: it has no field of ours.
+pub fn without_request(record: &Value) -> Option<Value> {
+    rewritten(record, &REQUEST, |_| {})
+}
+
+/// A primary's own `record` with what it says to what was asked of it. `None`: it has no field of ours.
+pub fn with_reply(record: &Value, reply: &Reply) -> Option<Value> {
+    rewritten(record, &REQUEST, |ours| match reply {
+        Reply::Takes(lock) => ours.raw(TAKES, lock),
+        Reply::Refused(why) => ours.raw(REFUSED, Quoted(why)),
+    })
+}
+
+const REQUEST: [&str; 5] = [ASKED, TO, RESIGN, TAKES, REFUSED];
+
+/// With other facts of ours in the place of those of these names.
+fn rewritten(record: &Value, without: &[&str], add: impl Fn(&mut Fields)) -> Option<Value> {
     let mut fields = Fields::new();
-    let mut offered = false;
+    let mut is_ours = false;
     for (name, value) in InOrder::read(record)?.0 {
         if name != OURS {
             fields.raw(&name, value);
@@ -24,12 +58,13 @@ pub fn with_offer(record: &Value, lock: Revision) -> Option<Value> {
         }
         let mut ours = Fields::new();
         let facts: InOrder<'_> = serde_json::from_str(value.get()).ok()?;
-        facts.0.iter().filter(|(name, _)| name != OFFER && name != ACCEPTS).for_each(|(n, v)| ours.raw(n, v));
-        ours.raw(OFFER, lock);
+        let stay = facts.0.iter().filter(|(name, _)| !without.contains(&name.as_str()));
+        stay.for_each(|(name, value)| ours.raw(name, value));
+        add(&mut ours);
         fields.raw(OURS, ours.end());
-        offered = true;
+        is_ours = true;
     }
-    offered.then(|| fields.end().into())
+    is_ours.then(|| fields.end().into())
 }
 
 /// What a candidate's own `record` says, as the record under the lock of `role`: without the field of ours. `None`: it is
@@ -101,6 +136,30 @@ mod tests {
             assert_eq!(with_offer(&written(Some(before)), Revision(9)), Some(expected.clone()));
         }
         assert_eq!(with_offer(&written(None), Revision(9)), None, "an old coordinator's");
+    }
+
+    #[test]
+    fn a_request_takes_the_place_of_an_earlier_one_and_of_its_answer() {
+        let facts = Facts { warm: true, offer: Some(Revision(5)), ..Facts::default() };
+        let (plain, lock) = (written(Some(facts)), Revision(9));
+        let mut record = plain.clone();
+        for what in [Asks::Transfer { to: Some(4) }, Asks::Resign, Asks::Transfer { to: None }] {
+            let asked = Asked { lock, what };
+            record = with_request(&record, asked).unwrap();
+            let read = Record::parse(&record).unwrap();
+            assert_eq!((read.asked, read.reply, read.facts), (Some(asked), None, Some(facts)));
+            for reply in [Reply::Takes(lock), Reply::Refused("\"no\"".into())] {
+                record = with_reply(&record, &reply).unwrap();
+                let read = Record::parse(&record).unwrap();
+                assert_eq!((read.asked, read.reply), (None, Some(reply)));
+            }
+        }
+        assert_eq!(without_request(&record), Some(plain));
+        assert_eq!(
+            with_request(&written(None), Asked { lock, what: Asks::Resign }),
+            None,
+            "an old coordinator's"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::Setup;
 use crate::action::{Action, Call, Holder, Notice};
 use crate::event::{Event, Outcome};
 use crate::ids::CallId;
-use crate::milvus::{Incarnation, Record};
+use crate::milvus::{Incarnation, Record, Reply};
 use crate::store::{
     Answer, Compare, Condition, Escaped, Failure, KeyEvent, KeyValue, LeaseId, Op, Origin, Range, Request,
     Revision, Txn, TxnAnswer,
@@ -322,7 +322,14 @@ fn branch(ops: &[Op]) -> String {
                 let (offer, accepts) = (lock("offer", facts.offer), lock("accepts", facts.accepts));
                 let line =
                     if facts.line.is_empty() { String::new() } else { format!(" line={}", facts.line) };
-                parts.push(format!("put({key} lease={lease}{warm}{ready}{stopping}{offer}{accepts}{line})"));
+                let reply = match record.reply {
+                    Some(Reply::Takes(lock)) => format!(" takes={lock}"),
+                    Some(Reply::Refused(why)) => format!(" refused={}", Quoted::text(&why)),
+                    None => String::new(),
+                };
+                parts.push(format!(
+                    "put({key} lease={lease}{warm}{ready}{stopping}{offer}{accepts}{line}{reply})"
+                ));
             }
             Op::Delete(key) => parts.push(format!("delete({key})")),
         }
