@@ -1,5 +1,6 @@
 //! The program `primacy`: what an operator has beside the library.
 
+mod ask;
 mod changes;
 mod child;
 mod cluster;
@@ -54,6 +55,15 @@ enum Command {
     /// First how it is now. Then, as etcd tells it: who became primary, who is none any more, who registered or is gone, and
     /// what candidates say of themselves.
     Watch(watch::Watch),
+    /// Asks a primary to hand over to a warm standby
+    ///
+    /// It is asked in its own record in etcd, and says there why it does not, if it does not: then it is primary as before.
+    /// With --to, to that standby or to nobody. Waits for what comes of it, and takes the request back where nothing does.
+    Transfer(ask::Transfer),
+    /// Asks a primary to give primacy up
+    ///
+    /// As its host would: it hands over to a warm standby, and releases the lock where there is none.
+    Resign(ask::Resign),
     /// Runs a program only while primary
     ///
     /// Campaigns for ROLE and stands by; once primary, starts the program with PRIMACY_TOKEN, the fencing token of this
@@ -86,6 +96,8 @@ fn main() -> ExitCode {
         Command::Status(status) => exit::end(status.run()),
         Command::Doctor(doctor) => exit::end(doctor.run()),
         Command::Watch(watch) => exit::end(watch.run()),
+        Command::Transfer(transfer) => exit::end(transfer.run()),
+        Command::Resign(resign) => exit::end(resign.run()),
         Command::Version(watermark) => exit::end(watermark.run()),
         Command::Dev(dev) => exit::end(dev.run()),
         Command::Run(run) => run.run(),

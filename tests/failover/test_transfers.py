@@ -6,6 +6,8 @@ import asyncio
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from primacy.testing.candidate import Candidate
@@ -148,3 +150,67 @@ async def test_the_standby_dies_while_on_lost_runs_and_the_next_one_takes_over(s
     _, won = await scene.next_primary(token, [primary, second])
     assert won["token"] > token
     await scene.ready(primary if won["id"] == id_of(primary) else second)
+
+
+async def asked(scene: Scene, command: Path, *arguments: str) -> tuple[int | None, dict[str, Any]]:
+    """What `primacy` came to, as an operator runs it: its exit code, and what it said."""
+    etcd, (parent, last) = await scene.etcd(), scene.root.rsplit("/", 1)
+    where = ["--etcd", etcd.endpoint, "--set", f"etcd.rootPath={parent}", "--set", f"etcd.metaSubPath={last}"]
+    scene.act(f"primacy {' '.join(arguments)}")
+    process = await asyncio.create_subprocess_exec(
+        command, *arguments, "--json", *where, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    return process.returncode, json.loads(said)
+
+
+def is_asked(scene: Scene, primary: Candidate) -> bool:
+    record = scene.record_of(primary)
+    return record is not None and "Asked" in json.loads(record.value).get("Primacy", {})
+
+
+@pytest.mark.short
+async def test_an_operator_has_it_handed_to_the_standby_that_is_named(
+    scene: Scene, guard_command: Path
+) -> None:
+    primary, (other, heir) = await with_warm_standbys(scene, 2)
+    token = primary.token
+    code, said = await asked(scene, guard_command, "transfer", "rootcoord", "--to", str(id_of(heir)))
+    _, won = await scene.next_primary(token)
+    (lost,) = pick(primary.process.lines, "lost", token=token)
+    assert (code, said["outcome"], lost["reason"]) == (0, "done", "transferred")
+    assert (won["id"], said["primary"]["token"]) == (id_of(heir), won["token"])
+    await scene.ready(heir)
+    await scene.warm(primary, other)
+    await says_warm(scene, primary, heir)
+    code, said = await asked(scene, guard_command, "resign", "rootcoord")
+    _, won = await scene.next_primary(won["token"])
+    (lost,) = pick(heir.process.lines, "lost")
+    assert (code, said["outcome"], lost["reason"]) == (0, "done", "resigned")
+    await scene.told_of(won["token"])
+    assert deletes_of_the_lock(scene) == 0
+    assert not any(is_asked(scene, candidate) for candidate in scene.candidates)
+
+
+@pytest.mark.short
+async def test_what_an_operator_asks_in_vain_costs_nothing_and_is_not_done_later(
+    scene: Scene, guard_command: Path
+) -> None:
+    """The one that is named does not answer; then the primary is stopped for longer than one waits."""
+    primary, (standby,) = await with_warm_standbys(scene, 1)
+    token = primary.token
+    await standby.pause()
+    code, said = await asked(scene, guard_command, "transfer", "rootcoord", "--to", str(id_of(standby)))
+    assert (code, said["outcome"]) == (1, "refused")
+    assert "did not accept" in said["why"]
+    await scene.stays(primary, token)
+    standby.resume()
+    await scene.warm(standby)
+    await primary.pause()
+    code, said = await asked(scene, guard_command, "transfer", "rootcoord", "--timeout-ms", "500")
+    assert (code, said["outcome"]) == (1, "unanswered")
+    primary.resume()
+    await scene.appended(primary)
+    await scene.stays(primary, token)
+    assert not pick(primary.process.lines, "lost")
+    assert not is_asked(scene, primary)
