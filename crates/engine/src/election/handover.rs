@@ -181,8 +181,9 @@ impl Election {
                     let until = fx.now + self.patience(fx);
                     handover.step = Step::Offering { heir, made: None, until };
                 }
-                // The others are being read, or callbacks run: somebody may turn up.
-                Err(_) if !self.line.known && fx.now < handover.until || self.is_draining(fx.now) => {}
+                // Somebody may turn up.
+                Err(_) if self.can_wait(&handover) && fx.now < handover.until || self.is_draining(fx.now) => {
+                }
                 Err(why_not) if self.has_win() && handover.why == LostReason::Transferred => {
                     let text = format!("{}: not handed over, still primary: {why_not}", self.role);
                     fx.log(Level::Warn, Some(self.id), text);
@@ -223,6 +224,13 @@ impl Election {
         };
         let whole = self.claim.as_ref()?.broken(&self.view, token, lease).is_none();
         (whole && ground.is_lease(lease)).then_some(token)
+    }
+
+    /// Whether it is waited for who there is, if nobody can be asked: the others are being read; or a transfer has just been
+    /// asked for, and the primary may hear a moment later that a standby is warm.
+    fn can_wait(&self, handover: &Handover) -> bool {
+        let has_begun = self.has_win() && handover.passed.is_empty();
+        !self.line.known || (handover.why == LostReason::Transferred && has_begun)
     }
 
     /// Whom to ask next. Where the last one could not be asked, since the store does not answer, nobody can.
