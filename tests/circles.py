@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Each with the folder whose files must be in none.
 TREES = {
     "src/lib.rs": "src/host",
+    "crates/audit/src/lib.rs": "crates/audit/src",
     "crates/engine/src/lib.rs": "crates/engine/src",
     "crates/model/src/lib.rs": "crates/model/src",
     "bindings/c/src/lib.rs": "bindings/c/src",

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use primacy::etcd::LeaseLeft;
-use primacy::milvus::{Facts, Keys, Layout, Record, RecordError, Role, RoleError, Root};
+use primacy::milvus::{Facts, Keys, Layout, Meaning, Record, RecordError, Role, Root};
 use primacy::store::{Key, KeyValue, LeaseId, Range, Revision};
 
 /// How the leases stand; `None`: etcd knows of no such lease.
@@ -166,30 +166,15 @@ enum Place {
 
 /// Where a key belongs; those that belong to no role are put into the cluster here.
 fn place(root: &Root, kv: &KeyValue, cluster: &mut Cluster) -> Option<(Role, Place)> {
-    let strange = |cluster: &mut Cluster| {
-        cluster.strange.push(kv.key.clone());
-        None
-    };
-    let text = std::str::from_utf8(kv.key.as_bytes()).ok();
-    let path = text.and_then(|text| text.strip_prefix(root.as_str())?.strip_prefix('/')?.split_once('/'));
-    let Some((folder, name)) = path else { return strange(cluster) };
-    match (folder, Role::parse(name)) {
-        ("session", Ok(role)) => Some((role, Place::Service)),
-        ("election", Ok(role)) => Some((role, Place::Election)),
-        ("session", Err(RoleError::Reserved(_))) => {
-            let place = if name == "id" { &mut cluster.next_id } else { &mut cluster.version };
-            *place = Some(kv.clone());
-            None
-        }
-        ("session", Err(RoleError::CandidateName { of, .. })) => {
-            let id = name.get(of.len() + 1..).and_then(|id| id.parse().ok());
-            match (Role::parse(&of), id) {
-                (Ok(role), Some(id)) => Some((role, Place::Candidate(id))),
-                _ => strange(cluster),
-            }
-        }
-        _ => strange(cluster),
+    match root.meaning(&kv.key) {
+        Some(Meaning::Service(role)) => return Some((role, Place::Service)),
+        Some(Meaning::Election(role)) => return Some((role, Place::Election)),
+        Some(Meaning::Candidate(role, id)) => return Some((role, Place::Candidate(id))),
+        Some(Meaning::NextId) => cluster.next_id = Some(kv.clone()),
+        Some(Meaning::Version) => cluster.version = Some(kv.clone()),
+        None => cluster.strange.push(kv.key.clone()),
     }
+    None
 }
 
 impl Election {

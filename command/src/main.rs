@@ -1,6 +1,7 @@
 //! The program `primacy`: what an operator has beside the library.
 
 mod ask;
+mod audit;
 mod changes;
 mod child;
 mod cluster;
@@ -50,6 +51,12 @@ enum Command {
     /// clock, the rights of etcd's user for each role, and at all keys: leftovers, locks whose lease is past its end,
     /// records that nobody can parse. Writes nothing.
     Doctor(doctor::Doctor),
+    /// Looks back: who was primary when, and what should not have been
+    ///
+    /// Reads etcd's history since its last compaction, or one that was saved, and tells of each role every win, transfer and
+    /// loss, and each time without a primary; and finds what the guarantees exclude: two locks, locks that were taken from
+    /// their holders, guarded writes under a token that was not the lock's, tokens that went back. Writes nothing to etcd.
+    Audit(audit::Audit),
     /// Follows what changes: one line for each change
     ///
     /// First how it is now. Then, as etcd tells it: who became primary, who is none any more, who registered or is gone, and
@@ -95,6 +102,7 @@ fn main() -> ExitCode {
     match Primacy::parse().command {
         Command::Status(status) => exit::end(status.run()),
         Command::Doctor(doctor) => exit::end(doctor.run()),
+        Command::Audit(audit) => exit::end(audit.run()),
         Command::Watch(watch) => exit::end(watch.run()),
         Command::Transfer(transfer) => exit::end(transfer.run()),
         Command::Resign(resign) => exit::end(resign.run()),

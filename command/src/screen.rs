@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::exit::Failed;
 use crate::finding::{Finding, Weight};
@@ -40,4 +41,32 @@ pub fn finding(finding: &Finding) -> String {
 /// Something that is as it should be, on one line.
 pub fn well(text: &str) -> String {
     format!("{GREEN}well{GREEN:#}: {text}")
+}
+
+/// A time, of one width.
+pub fn utc(now: OffsetDateTime) -> String {
+    let (date, ms) = (now.date(), now.millisecond());
+    let (hour, minute, second) = now.time().as_hms();
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// Milliseconds since 1970 as [`utc`]; `None` if there is no such time.
+pub fn utc_of_ms(ms: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok().map(utc)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_of_one_width() {
+        assert_eq!(utc(OffsetDateTime::UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            utc(OffsetDateTime::UNIX_EPOCH + Duration::from_millis(61_007)),
+            "1970-01-01T00:01:01.007Z"
+        );
+    }
 }

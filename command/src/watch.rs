@@ -109,7 +109,7 @@ impl Watch {
     fn tell(&self, settings: &Settings, seen: &mut Seen, revision: Revision) -> Result<(), Failed> {
         let keys = seen.known.values().filter_map(|(_, kv)| kv.clone());
         let now = Cluster::new(&settings.root, revision, keys, &self.roles, Leases::new());
-        let at = utc(OffsetDateTime::now_utc());
+        let at = screen::utc(OffsetDateTime::now_utc());
         for change in changes(seen.shown.as_ref(), &now) {
             if self.json {
                 screen::json(&Line { at: at.clone(), revision: revision.0, change })?;
@@ -157,12 +157,6 @@ fn by_revision(events: Vec<KeyEvent>) -> BTreeMap<Revision, Vec<KeyEvent>> {
     sorted
 }
 
-fn utc(now: OffsetDateTime) -> String {
-    let (date, ms) = (now.date(), now.millisecond());
-    let (hour, minute, second) = now.time().as_hms();
-    format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,14 +175,5 @@ mod tests {
         assert!(news("a", 9));
         assert!(!news("a", 9) && !news("a", 8), "older than what is known");
         assert!(news("b", 8), "of another range, which etcd tells of by itself");
-    }
-
-    #[test]
-    fn a_time_is_of_one_width() {
-        assert_eq!(utc(OffsetDateTime::UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
-        assert_eq!(
-            utc(OffsetDateTime::UNIX_EPOCH + Duration::from_millis(61_007)),
-            "1970-01-01T00:01:01.007Z"
-        );
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{
     Cluster, EtcdServer,
     between::{Balancer, Fate},
-    of_2_x, primacy, program, ran,
+    etcdctl, of_2_x, primacy, ran,
 };
 
 #[test]
@@ -107,17 +107,6 @@ fn an_etcd_that_is_too_slow_for_the_ttl_is_told() {
     assert!(doctor.found("wrong", &address)[0].contains("more than a quarter of a TTL of 1 s"), "{doctor:?}");
     let doctor = look("common.session.ttl=86400");
     assert_eq!(doctor.code, 0, "{doctor:?}");
-}
-
-/// As etcdctl says it.
-fn etcdctl(server: &EtcdServer, user: Option<&str>, words: &str) {
-    let mut command = std::process::Command::new(program("etcdctl", "PRIMACY_ETCDCTL"));
-    command.args(["--endpoints", &server.endpoint()]).args(words.split(' '));
-    if let Some(user) = user {
-        command.args(["--user", user]);
-    }
-    let done = ran(&mut command);
-    assert_eq!(done.code, 0, "{words}: {done:?}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn each_line_of_the_page_runs() {
         [folder.to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     );
     let path = path.unwrap();
+    // Where they may write files.
+    let place = tempfile::tempdir().unwrap();
     let lines = PAGE.split("```sh\n").skip(1).flat_map(|rest| rest.split("```").next().unwrap().lines());
     let mut count = 0;
     for line in lines.filter(|line| line.starts_with("primacy ")) {
@@ -34,7 +36,7 @@ fn each_line_of_the_page_runs() {
         // What goes on for ever is ended.
         let mut shell = Command::new("timeout");
         shell.args(["2", "sh", "-c", line]).env("PATH", &path).stdin(Stdio::null());
-        shell.env("PRIMACY_ETCD_ENDPOINTS", format!("127.0.0.1:{}", etcd.port()));
+        shell.current_dir(place.path()).env("PRIMACY_ETCD_ENDPOINTS", format!("127.0.0.1:{}", etcd.port()));
         let done = ran(&mut shell);
         assert!(![2, 3, 127].contains(&done.code), "{line}: {done:?}");
         count += 1;

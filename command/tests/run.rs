@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Cluster, SOON, primacy, ran};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value as Json;
 
 /// A folder in which programs leave their traces.
 struct Stage {
@@ -151,6 +152,17 @@ fn whoever_is_killed_never_two_run_at_once_and_the_next_token_is_higher() {
         ends(&mut candidate);
     }
     assert!(!stage.log().contains(&"overlap".to_owned()), "{:?}", stage.log());
+    // And by etcd's own history: each that ran was primary, one after the other, and nothing else is to be said.
+    let told = stage.cluster.run(&["audit", "--json"]);
+    assert_eq!((told.code, &told.json()["findings"]), (0, &Json::Array(Vec::new())), "{told:?}");
+    let roles = told.json()["roles"].as_array().unwrap().clone();
+    let terms = roles[0]["terms"].as_array().unwrap();
+    let tokens: Vec<i64> = terms.iter().map(|term| term["token"].as_i64().unwrap()).collect();
+    assert!(tokens.is_sorted_by(|a, b| a < b) && tokens.len() >= kills, "{tokens:?}");
+    for line in stage.log() {
+        let token = line.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(tokens.contains(&token), "{line}: {tokens:?}");
+    }
 }
 
 #[test]

@@ -76,15 +76,21 @@ pub(super) struct WatchRequest {
     pub(super) create: Option<WatchCreateRequest>,
     #[prost(message, optional, tag = "2")]
     pub(super) cancel: Option<WatchCancelRequest>,
+    /// Asks how far all watches of the stream are.
+    #[prost(message, optional, tag = "3")]
+    pub(super) progress: Option<WatchProgressRequest>,
 }
 
-/// A watch from now on, without progress reports or previous values.
+/// A watch without progress reports or previous values.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WatchCreateRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) key: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     pub(super) range_end: Vec<u8>,
+    /// The first revision whose changes are wanted; 0: from now on.
+    #[prost(int64, tag = "3")]
+    pub(super) start_revision: i64,
     #[prost(int64, tag = "7")]
     pub(super) watch_id: i64,
 }
@@ -95,6 +101,10 @@ pub(super) struct WatchCancelRequest {
     #[prost(int64, tag = "1")]
     pub(super) watch_id: i64,
 }
+
+/// How far are they?
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct WatchProgressRequest {}
 
 /// Asks for nothing, or looks at nothing of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

@@ -8,7 +8,7 @@
 //!
 //! From the bottom: `line` and `dial` make byte streams, `connection` is HTTP/2 with the etcd crate's clients
 //! on one of them, `endpoint` connects to one address and knows its `pace`, `endpoints` chooses among them, `credentials`
-//! has the token, `call` performs a request, `operator` what no election asks for, `watch` routes what `watch_stream` carries; `translate` and
+//! has the token, `call` performs a request, `operator` and `history` what no election asks for, `watch` routes what `watch_stream` carries; `translate` and
 //! `failure` know etcd's words.
 
 mod call;
@@ -18,6 +18,7 @@ mod dial;
 mod endpoint;
 mod endpoints;
 mod failure;
+mod history;
 mod line;
 mod operator;
 mod tls;
@@ -34,6 +35,7 @@ use dial::Place;
 pub use dial::{Dialler, LookingUp, Resolver, look_up};
 use endpoint::Use;
 use endpoints::Endpoints;
+pub use history::{Heard, Past};
 pub use operator::{LeaseLeft, Member};
 use std::fmt;
 use std::sync::Arc;

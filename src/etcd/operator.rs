@@ -8,6 +8,7 @@ use super::failure::Fault;
 use super::{Etcd, Inner, call, translate};
 use crate::store::{Failure, LeaseId};
 use crate::warning;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -86,10 +87,10 @@ impl Etcd {
     }
 
     /// Asks what only reads, of one endpoint after the other; also tells which one has answered.
-    async fn ask<T, F>(
+    pub(super) async fn ask<T, F>(
         &self,
         timeout: Duration,
-        send: impl Fn(&Connection) -> F,
+        send: impl Fn(&Arc<Connection>) -> F,
     ) -> Result<(String, T), Failure>
     where
         F: Future<Output = Result<T, Fault>>,

@@ -121,7 +121,7 @@ pub(super) fn origin(header: &PbResponseHeader) -> Origin {
     Origin { cluster: header.cluster_id, term: header.raft_term }
 }
 
-fn key_value(kv: PbKeyValue) -> KeyValue {
+pub(super) fn key_value(kv: PbKeyValue) -> KeyValue {
     KeyValue {
         key: Key::from(kv.key.as_slice()),
         value: Value::from(kv.value.as_slice()),

@@ -193,11 +193,12 @@ fn request(order: &Outgoing) -> WatchRequest {
                 key: bounds.from.clone(),
                 range_end: bounds.to.clone().unwrap_or_default(),
                 watch_id: *id,
+                ..WatchCreateRequest::default()
             }),
-            cancel: None,
+            ..WatchRequest::default()
         },
         Outgoing::Cancel { id } => {
-            WatchRequest { create: None, cancel: Some(WatchCancelRequest { watch_id: *id }) }
+            WatchRequest { cancel: Some(WatchCancelRequest { watch_id: *id }), ..WatchRequest::default() }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use primacy_engine::milvus::{self, Root};
-use primacy_engine::store::{Answer, Failure, Key, KeyValue, LeaseId, Request, Revision, Value};
+use primacy_engine::store::{Answer, Failure, Key, KeyEvent, KeyValue, LeaseId, Request, Revision, Value};
 use primacy_engine::time::Time;
 use primacy_engine::{Purpose, Token};
 use primacy_model::{Keys, Model, Options, StreamId, WatchResponse};
@@ -83,6 +83,8 @@ pub struct Cluster {
     backup: Option<(primacy_model::Snapshot, Truth)>,
     spy: StreamId,
     writes: Vec<primacy_model::Event>,
+    /// All that was written, and when; kept where somebody wants it.
+    pub history: Option<Vec<(Time, KeyEvent)>>,
     /// Wins that were excused since the last time somebody asked.
     pub fresh: Vec<usize>,
     /// A broken rule, found out about while something was written.
@@ -118,6 +120,7 @@ impl Cluster {
             backup: None,
             spy,
             writes: Vec::new(),
+            history: None,
             fresh: Vec::new(),
             broken: None,
         }
@@ -231,6 +234,9 @@ impl Cluster {
 
     fn written(&mut self, now: Time, who: Who, write: &primacy_model::Event) {
         let key = &write.event.key;
+        if let Some(history) = &mut self.history {
+            history.push((now, write.event.clone()));
+        }
         if write.previous.is_some() {
             let owner = self.owner(key);
             let shared =

@@ -7,7 +7,7 @@
 //! SEED=17 cargo test --profile sim -p primacy-model --test simulation      one, with all that happens; if it fails, made smaller first
 //! ```
 //!
-//! `FIRST=n` begins at another seed than 1, `JOBS=n` uses so many cores, `SHRINK=0` shows a failing seed as it is,
+//! `CLEAN=n` looks at so many histories with `primacy audit`; `FIRST=n` begins at another seed than 1, `JOBS=n` uses so many cores, `SHRINK=0` shows a failing seed as it is,
 //! `STOP=1` ends with the first violation.
 //! The last line of many seeds is `simulation: n seeds, S steps, V violations, R steps/s`.
 
@@ -17,6 +17,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod audit;
 mod clock;
 mod cluster;
 #[path = "../contract_of_the_driver.rs"]
@@ -59,7 +60,8 @@ fn main() -> ExitCode {
     clock::check();
     match number("SEED") {
         Some(seed) => replay(seed),
-        None => run_many(),
+        None if run_many() == ExitCode::FAILURE => ExitCode::FAILURE,
+        None => audit_some(),
     }
 }
 
@@ -84,6 +86,13 @@ fn replay(seed: u64) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// What the audit says of clean histories, and of such with a fault.
+fn audit_some() -> ExitCode {
+    let wrong = audit::check();
+    wrong.iter().for_each(|text| println!("{text}"));
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A panic of the engine is a violation like any other; its message is part of that.

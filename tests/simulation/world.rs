@@ -7,7 +7,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use primacy_engine::store::{Range, Request, Revision, Txn};
+use primacy_engine::store::{KeyEvent, KeyValue, Range, Request, Revision, Txn};
 use primacy_engine::time::Time;
 use primacy_engine::{CallId, ElectionId, Event, LostReason, Outcome, Purpose, RequestId, Token, WatchId};
 use primacy_model::StreamId;
@@ -212,6 +212,27 @@ pub enum Listener {
 pub fn run(scenario: &Scenario, trace: bool) -> Report {
     let mut world = World::new(scenario, trace);
     let ended = catch_unwind(AssertUnwindSafe(|| world.go()));
+    report(world, ended)
+}
+
+/// Runs a scenario, and hands all that was written to the store to `take`, with the keys that are there in the end.
+pub fn run_written(
+    scenario: &Scenario,
+    take: impl FnOnce(Vec<(Time, KeyEvent)>, Vec<KeyValue>, Time),
+) -> Report {
+    let mut world = World::new(scenario, false);
+    world.cluster.history = Some(Vec::new());
+    let ended = catch_unwind(AssertUnwindSafe(|| world.go()));
+    if ended.is_ok() {
+        let now = world.now;
+        world.listen(Who::Store);
+        let keys = world.cluster.keys(now);
+        take(world.cluster.history.take().unwrap_or_default(), keys, now);
+    }
+    report(world, ended)
+}
+
+fn report(mut world: World<'_>, ended: std::thread::Result<()>) -> Report {
     if let Err(panic) = ended {
         let text = panic
             .downcast_ref::<String>()

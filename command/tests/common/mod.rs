@@ -136,6 +136,17 @@ impl Ran {
     }
 }
 
+/// As etcdctl says it.
+pub fn etcdctl(server: &EtcdServer, user: Option<&str>, words: &str) {
+    let mut command = Command::new(program("etcdctl", "PRIMACY_ETCDCTL"));
+    command.args(["--endpoints", &server.endpoint()]).args(words.split(' '));
+    if let Some(user) = user {
+        command.args(["--user", user]);
+    }
+    let done = ran(&mut command);
+    assert_eq!(done.code, 0, "{words}: {done:?}");
+}
+
 /// A record as Milvus 3.0 writes it.
 pub fn of_3_0(id: i64, role: &str, lease: i64) -> String {
     format!(

@@ -9,6 +9,7 @@ mod candidate;
 mod encode;
 mod incarnation;
 mod keys;
+mod meaning;
 mod places;
 mod record;
 mod relay;
@@ -20,6 +21,7 @@ pub use candidate::{Candidate, CandidateError, IndexVersions, IndexVersionsError
 pub use encode::{Facts, encode};
 pub use incarnation::{Incarnation, Process};
 pub use keys::{Claimed, IdError, Keys, Layout, LayoutError, Root, RootError};
+pub use meaning::Meaning;
 pub use places::Places;
 pub use record::{Record, RecordError};
 pub use relay::{as_lock, with_offer, with_reply, with_request, without_request};
