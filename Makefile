@@ -20,7 +20,7 @@ coordinators_in = $(patsubst %,target/coordinators/%,$(filter c go go-lent py,$(
 GO_MODULES := go go/etcdclient go/etcdclient/internal/embedded go/etcdfence go/grpcresolver go/sessionutil
 
 # What `make test` runs, in this order: `make test-NAME` each. To add one, write its target and name it here.
-TESTS := rust mutations kit contract failover demo python go
+TESTS := rust mutations kit contract failover demo python deploy go
 
 .PHONY: help
 help: ## list the commands
@@ -222,6 +222,13 @@ $(BELIEVER): venv
 
 .PHONY: test-demo
 test-demo: demo ## the demo's own verdict
+
+.PHONY: test-deploy
+test-deploy: command python etcd ## the manifests of deploy/ are what Kubernetes, Compose and systemd read, and what they run works
+	@$(TOOLS)/need systemd-analyze=systemd
+	@$(TOOLS)/go >/dev/null
+	cd tools/check-deploy && go run . $(CURDIR)/deploy/kubernetes.yaml $(CURDIR)/deploy/compose.yaml
+	$(PYTHON) -m pytest tests/deploy
 
 .PHONY: test-go
 test-go: go target/coordinators/go etcd venv ## the Go packages; `make test-go-memory` does the rest

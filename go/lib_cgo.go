@@ -388,6 +388,14 @@ func sessionSnapshot(session uint64) ([]byte, error) {
 	return []byte(C.GoString(text)), fault(status, detail)
 }
 
+func sessionHealth(session uint64) ([]byte, error) {
+	var text *C.char
+	var detail *C.primacy_error
+	status := C.primacy_session_health_json(C.primacy_session(session), &text, &detail)
+	defer C.primacy_string_free(text)
+	return []byte(C.GoString(text)), fault(status, detail)
+}
+
 func sessionMarkStopping(session uint64) error {
 	return plain(C.primacy_session_mark_stopping(C.primacy_session(session)))
 }

@@ -28,6 +28,7 @@ func sessionServerID(uint64) int64                                      { return
 func sessionRegister(uint64, string, *Election) (uint64, error)         { return 0, ErrUnsupported }
 func sessionStartRead(uint64, *Txn, uint64, func(*Result, error)) error { return ErrUnsupported }
 func sessionSnapshot(uint64) ([]byte, error)                            { return nil, ErrUnsupported }
+func sessionHealth(uint64) ([]byte, error)                              { return nil, ErrUnsupported }
 func sessionMarkStopping(uint64) error                                  { return ErrUnsupported }
 func sessionStop(uint64, uint64) error                                  { return ErrUnsupported }
 func sessionClose(uint64, uint64) error                                 { return ErrUnsupported }

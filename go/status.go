@@ -45,6 +45,8 @@ type ElectionStatus struct {
 	RecordRevision int64 `json:"record_revision"`
 	// Stopping: the record says that the server is going to stop.
 	Stopping bool `json:"stopping"`
+	// Watching: its watch is open, so that changes of the lock are told at once.
+	Watching bool `json:"watching"`
 	// Holder of the lock, if there is one whose record can be read.
 	Holder *HolderStatus `json:"holder"`
 	// Obstacle is what keeps it from getting on; 0: nothing.

@@ -1603,6 +1603,19 @@ primacy_status primacy_session_snapshot_json(primacy_session session,
                                              struct primacy_error **error_out);
 
 /**
+ * What probes ask of this process, by role, as one JSON object: is it `alive`, `ready` to serve or to take over at once,
+ * `primary`; each as `{"ok":BOOL,"why":TEXT}`, where `why` is for people, and empty where it is so. They stand there for the
+ * process, which is what each of its elections is, and under `roles` for each role. `docs/deploy.md` has the table of all
+ * states.
+ *
+ * `*json_out` is yours; end it with `primacy_string_free`. It asks nothing of etcd. Fields may be added; none change their
+ * meaning. Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+ */
+primacy_status primacy_session_health_json(primacy_session session,
+                                           char **json_out,
+                                           struct primacy_error **error_out);
+
+/**
  * Says that this server is going to stop: the records of its candidates, never the locks, have Milvus's
  * `"Stopping":true` from now on, whatever they are rewritten for later. Milvus's readers take work away from
  * such a server. Nothing else changes: elections go on until they are stopped.

@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from primacy._events import StandbyCall as StandbyCall
     from primacy._events import Suspended as Suspended
     from primacy._events import WarmupCall as WarmupCall
+    from primacy._health import Health as Health
+    from primacy._health import Probes as Probes
+    from primacy._health import Verdict as Verdict
     from primacy._observer import Observer as Observer
     from primacy._primacy import Txn as Txn
     from primacy._primacy import __version__ as __version__
@@ -85,6 +88,7 @@ _HOME = {
     "InternalError NotPrimary Refused RoleError RoleTaken Stopped TimedOut Unavailable Unknown",
     "_events": "Answer Call Cancelled Event Holder HolderChanged LostCall LostReason Notice Primary "
     "PrimaryCall Ready Resumed StandbyCall Suspended WarmupCall",
+    "_health": "Health Probes Verdict",
     "_observer": "Observer",
     "_primacy": "Txn __version__",
     "_result": "KeyValue Result",

@@ -12,6 +12,7 @@ from primacy._config import Candidate, Config, Value, check_candidate, raw_confi
 from primacy._dispatch import dispatcher, within
 from primacy._election import CommonElection, Election
 from primacy._ending import not_over, refuse_inside
+from primacy._health import Health, health_of
 from primacy._result import Result
 from primacy._snapshot import Snapshot, snapshot_of
 
@@ -40,6 +41,11 @@ class CommonSession:
     def snapshot(self) -> Snapshot:
         """Where the session and its elections stand."""
         return snapshot_of(self._raw.snapshot())
+
+    def health(self) -> Health:
+        """What probes ask of this process, by role, with why not. Asks nothing of etcd. docs/deploy.md has
+        the table of all states, and :mod:`primacy.probes` answers probes by HTTP."""
+        return health_of(self._raw.health())
 
     def mark_stopping(self) -> None:
         """Says that this server is going to stop: the records of its candidates, never the locks, have

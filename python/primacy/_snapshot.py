@@ -121,6 +121,7 @@ class ElectionSnapshot(TypedDict):
     running: list[CallKind]
     record_revision: int
     stopping: bool
+    watching: bool
     holder: HolderSnapshot | None
     obstacle: Obstacle
     trouble: str | None

@@ -16,7 +16,7 @@ use super::lock::lock;
 use super::shared::Shared;
 use super::win::WinCell;
 use crate::clock::Time;
-use crate::engine::{CallId, ElectionSnapshot, ElectionState, Event, Outcome, Token};
+use crate::engine::{CallId, ElectionSnapshot, Event, Outcome, Token};
 use crate::milvus::Role;
 use crate::store::{Compare, Txn, TxnAnswer};
 
@@ -211,19 +211,8 @@ impl Election {
     /// The engine has not heard of it yet, if nothing has ended it.
     fn not_yet(&self) -> Option<ElectionSnapshot> {
         let ends = self.lane.stops_by.get().min(self.shared.stops_by.get()) != Time::NEVER;
-        (!ends && !self.shared.progress.now().over).then(|| ElectionSnapshot {
-            id: self.lane.id,
-            role: self.lane.role.to_string(),
-            state: ElectionState::Registering,
-            token: 0,
-            warm: false,
-            running: Vec::new(),
-            record_revision: 0,
-            stopping: false,
-            holder: None,
-            obstacle: None,
-            trouble: None,
-        })
+        (!ends && !self.shared.progress.now().over)
+            .then(|| ElectionSnapshot::new(self.lane.id, self.lane.role.as_str()))
     }
 
     /// Calls `told` once, as soon as `reached` holds of where the election stands, which may be now, or its session is

@@ -17,7 +17,7 @@ use super::lock::lock;
 pub use super::open_error::OpenError;
 use super::shared::Shared;
 use crate::clock::Time;
-use crate::engine::{Event, Snapshot};
+use crate::engine::{Event, Health, Snapshot};
 use crate::milvus::Role;
 use crate::store::{Failure, Op, Range, Txn, TxnAnswer};
 
@@ -115,6 +115,11 @@ impl Session {
         snapshot.warnings.extend(shared.requests.warnings());
         snapshot.warnings.extend(shared.runtime.callbacks().shortage());
         snapshot
+    }
+
+    /// What probes ask of this process. Does not block, and asks nothing of etcd.
+    pub fn health(&self) -> Health {
+        Health::of(&self.snapshot())
     }
 
     /// Ends the session and its elections: `on_lost` where it is primary, keys deleted, the lease revoked, all

@@ -317,6 +317,9 @@ static void the_primary_writes_under_its_token(void) {
     CHECK_ERROR(primacy_session_snapshot_json(host.session, &json, &error), PRIMACY_OK);
     CHECK(json[0] == '{' && strstr(json, "\"rootcoord\"") != NULL && strchr(json, '\n') == NULL);
     primacy_string_free(json);
+    CHECK_ERROR(primacy_session_health_json(host.session, &json, &error), PRIMACY_OK);
+    CHECK(strstr(json, "\"ready\":{\"ok\":true,\"why\":\"\"}") != NULL && strstr(json, "\"roles\":{\"rootcoord\"") != NULL);
+    primacy_string_free(json);
 
     CHECK_OK(primacy_txn_free(txn));
     CHECK_OK(primacy_txn_free(other));

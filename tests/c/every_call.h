@@ -140,6 +140,9 @@ static const primacy_candidate every_candidate = {
     X(primacy_session_snapshot_json, PROMPT, char *json;                                                           \
       primacy_status status = primacy_session_snapshot_json(t->session, &json, NULL);                              \
       primacy_string_free(json); return status;)                                                                   \
+    X(primacy_session_health_json, PROMPT, char *json;                                                             \
+      primacy_status status = primacy_session_health_json(t->session, &json, NULL);                                \
+      primacy_string_free(json); return status;)                                                                   \
     X(primacy_session_join, JOINS, return primacy_session_join(t->session, 10000);)                                \
     X(primacy_session_close, JOINS, return primacy_session_close(t->session, 10000, 0, NULL);)                     \
     X(primacy_election_campaign, PROMPT, return primacy_election_campaign(t->election);)                           \

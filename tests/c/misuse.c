@@ -299,6 +299,8 @@ static void refuse_everywhere(uint64_t handle) {
                 PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_read(handle, handle, 10, &made, NULL), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_snapshot_json(handle, &json, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_health_json(handle, &json, NULL), PRIMACY_E_HANDLE);
+    CHECK_EQUAL(primacy_session_health_json(handle, NULL, NULL), PRIMACY_E_NULL);
     CHECK_EQUAL(primacy_session_mark_stopping(handle), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_stop(handle, 10), PRIMACY_E_HANDLE);
     CHECK_EQUAL(primacy_session_join(handle, 10), PRIMACY_E_HANDLE);

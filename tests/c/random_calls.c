@@ -301,7 +301,12 @@ static void call_something(struct thread *me) {
         break;
     case 8: register_queued(me); break;
     case 9: primacy_session_read(handle(me), handle(me), timeout(me), &made, error_out); break;
-    case 10: primacy_session_snapshot_json(handle(me), &string, error_out); break;
+    case 10:
+        if (one_in(me, 2))
+            primacy_session_snapshot_json(handle(me), &string, error_out);
+        else
+            primacy_session_health_json(handle(me), &string, error_out);
+        break;
     case 11: primacy_session_snapshot(handle(me), sized(me, sizeof(primacy_session_state))); break;
     case 12: primacy_session_join(handle(me), timeout(me)); break;
     case 13:

@@ -256,17 +256,47 @@ pub unsafe extern "C" fn primacy_session_snapshot_json(
     json_out: *mut *mut c_char,
     error_out: *mut *mut primacy_error,
 ) -> primacy_status {
-    // SAFETY: the header's contract for out parameters.
+    // SAFETY: the header's contract for json_out and error_out.
+    unsafe { json(session, |session| serde_json::to_string(&session.snapshot()), json_out, error_out) }
+}
+
+/// What probes ask of this process, by role, as one JSON object: is it `alive`, `ready` to serve or to take over at once,
+/// `primary`; each as `{"ok":BOOL,"why":TEXT}`, where `why` is for people, and empty where it is so. They stand there for the
+/// process, which is what each of its elections is, and under `roles` for each role. `docs/deploy.md` has the table of all
+/// states.
+///
+/// `*json_out` is yours; end it with `primacy_string_free`. It asks nothing of etcd. Fields may be added; none change their
+/// meaning. Any thread, does not block. `PRIMACY_E_NULL`, `PRIMACY_E_HANDLE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn primacy_session_health_json(
+    session: primacy_session,
+    json_out: *mut *mut c_char,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the header's contract for json_out and error_out.
+    unsafe { json(session, |session| serde_json::to_string(&session.health()), json_out, error_out) }
+}
+
+/// Gives what a session says of itself.
+///
+/// # Safety
+/// The header's contract for `json_out` and `error_out`.
+unsafe fn json(
+    session: primacy_session,
+    say: impl FnOnce(&Session) -> serde_json::Result<String>,
+    json_out: *mut *mut c_char,
+    error_out: *mut *mut primacy_error,
+) -> primacy_status {
+    // SAFETY: the caller's contract.
     let out = unsafe { Out::zeroed(json_out) };
     let inside = || {
         out.required("json_out")?;
-        let snapshot = handle::find::<Session>(session)?.snapshot();
-        let json =
-            serde_json::to_string(&snapshot).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
-        out.set(CString::into_raw(owned(&json)));
+        let session = handle::find::<Session>(session)?;
+        let said = say(&session).map_err(|e| Fault::new(PRIMACY_E_INTERNAL, e.to_string()))?;
+        out.set(CString::into_raw(owned(&said)));
         Ok(())
     };
-    // SAFETY: the header's contract for error_out.
+    // SAFETY: the caller's contract.
     unsafe { ffi::enter(error_out, inside) }
 }
 

@@ -91,6 +91,13 @@ impl Session {
         serde_json::to_string(&snapshot).map_err(|error| Fault::Internal(error.to_string()).into())
     }
 
+    /// As JSON.
+    fn health(&self, py: Python<'_>) -> PyResult<String> {
+        let session = self.0.get()?;
+        let health = py.detach(|| session.health());
+        serde_json::to_string(&health).map_err(|error| Fault::Internal(error.to_string()).into())
+    }
+
     fn mark_stopping(&self) -> PyResult<()> {
         self.0.get()?.mark_stopping();
         Ok(())

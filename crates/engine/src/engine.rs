@@ -1,6 +1,7 @@
 //! One session: what a step is, and the order inside it.
 
 mod answers;
+mod health;
 mod snapshot;
 mod stopping;
 
@@ -24,6 +25,7 @@ use crate::spell::Spell;
 use crate::store::{Compare, Range, Revision};
 use crate::time::Time;
 
+pub use self::health::{Health, Probes, Verdict};
 pub use self::snapshot::{ElectionSnapshot, Snapshot};
 
 /// A session and its elections.

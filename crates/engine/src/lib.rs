@@ -47,7 +47,7 @@ mod view;
 mod watch;
 
 pub use action::{Action, Call, Callback, Holder, LostReason, Notice, Purpose};
-pub use engine::{ElectionSnapshot, Engine, Snapshot};
+pub use engine::{ElectionSnapshot, Engine, Health, Probes, Snapshot, Verdict};
 pub use event::{Event, Outcome};
 pub use ids::{CallId, ElectionId, RequestId, Token, WatchId};
 pub use level::Level;

@@ -107,6 +107,11 @@ impl Election {
         self.standby.as_ref().is_some_and(|standby| standby.warm)
     }
 
+    /// Whether changes of its keys are told.
+    pub fn is_watching(&self) -> bool {
+        self.watch.is_open()
+    }
+
     /// The callbacks that are running.
     pub fn running(&self) -> Vec<Callback> {
         self.calls.running().collect()

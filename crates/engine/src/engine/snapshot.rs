@@ -59,6 +59,8 @@ pub struct ElectionSnapshot {
     pub record_revision: i64,
     /// Its own record says that the server is going to stop.
     pub stopping: bool,
+    /// Its watch is open: changes of the lock are told at once.
+    pub watching: bool,
     /// The lock's holder, if there is one whose record can be read.
     pub holder: Option<HolderSnapshot>,
     /// What keeps it from getting on, if anything does; in JSON its number, 0: nothing.
@@ -79,6 +81,26 @@ pub struct HolderSnapshot {
     pub lease: String,
     /// Its fencing token.
     pub token: i64,
+}
+
+impl ElectionSnapshot {
+    /// Of one that the engine has not heard of yet.
+    pub fn new(id: ElectionId, role: &str) -> ElectionSnapshot {
+        ElectionSnapshot {
+            id,
+            role: role.to_owned(),
+            state: ElectionState::Registering,
+            token: 0,
+            warm: false,
+            running: Vec::new(),
+            record_revision: 0,
+            stopping: false,
+            watching: false,
+            holder: None,
+            obstacle: None,
+            trouble: None,
+        }
+    }
 }
 
 impl Engine {
@@ -122,6 +144,7 @@ impl Engine {
             running: e.running(),
             record_revision: record.map_or(0, |kv| kv.mod_revision.0),
             stopping: record.is_some_and(says_stopping),
+            watching: e.is_watching(),
             holder: e.holder().map(|holder| HolderSnapshot {
                 server_id: holder.server_id,
                 address: holder.address,
