@@ -265,9 +265,9 @@ test-python: target/coordinators/py etcd ## the Python package, and that its sam
 check: venv circles ## format, lints, types, imports
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(PYTHON) -m ruff format --check tests python tools/etcd
-	$(PYTHON) -m ruff check tests python tools/etcd
-	$(PYTHON) -m mypy --config-file tests/pyproject.toml tests tools/etcd
+	$(PYTHON) -m ruff format --check deploy tests python tools/etcd
+	$(PYTHON) -m ruff check deploy tests python tools/etcd
+	$(PYTHON) -m mypy --config-file tests/pyproject.toml deploy tests tools/etcd
 	cd python && ../$(PYTHON) -m mypy primacy benchmarks examples tests
 
 .PHONY: circles
